@@ -1,0 +1,74 @@
+"""What a dataset is: images by number, each with a name, and labels where it has them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tfeff.data.images import read_image
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images, read one at a time, so that memory does not grow with their number.
+
+    Attributes:
+        name: what the user called it.
+        source: where it came from, for the record.
+        classes: class names, in the order of the labels; empty when there are none.
+        labels: int64 (n,), or None for unlabelled images.
+        names: one name per image, for messages (a path, or "test image 17").
+    """
+
+    name: str
+    source: str
+    classes: tuple[str, ...]
+    labels: np.ndarray | None
+    names: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def image(self, number: int) -> np.ndarray:
+        """uint8 (h, w) or (h, w, 3) in RGB order."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class ArrayDataset(Dataset):
+    """Images that lie in memory: uint8 (n, h, w) or (n, h, w, c)."""
+
+    images: np.ndarray
+
+    def image(self, number):
+        return self.images[number]
+
+
+@dataclass(frozen=True)
+class FileDataset(Dataset):
+    """Images in files; `names` are relative to `root`."""
+
+    root: Path
+
+    def image(self, number):
+        return read_image(self.root / self.names[number])
+
+
+class Subset(Dataset):
+    """Some images of another dataset, in the given order."""
+
+    def __init__(self, dataset: Dataset, numbers: np.ndarray):
+        labels = None if dataset.labels is None else dataset.labels[numbers]
+        names = [dataset.names[n] for n in numbers]
+        super().__init__(dataset.name, dataset.source, dataset.classes, labels, names)
+        object.__setattr__(self, "_dataset", dataset)
+        object.__setattr__(self, "_numbers", numbers)
+
+    def image(self, number):
+        return self._dataset.image(int(self._numbers[number]))
+
+
+def numbered(split: str, count: int) -> list[str]:
+    """Names for images that have none of their own."""
+    return [f"{split} image {number}" for number in range(count)]

@@ -1,0 +1,48 @@
+"""Reading image files: whatever has one clear 8-bit meaning is taken, the rest is refused by name."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from tfeff.errors import TfeffError
+
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Reads an image file as uint8 (h, w) for grey ones, else (h, w, 3) RGB, turned upright by its EXIF tag.
+
+    Raises:
+        TfeffError: a file that is no image or is cut short; more than 8 bits a channel (scaling them is a choice that
+            changes the result); an alpha channel that is not fully opaque (so is the background).
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            image = ImageOps.exif_transpose(image)
+            return _as_8_bit(image, path)
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = "not an image" if isinstance(error, UnidentifiedImageError) else str(error)
+        raise TfeffError(f"{path}: cannot be read ({reason})", "replace or remove this file") from None
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The image files below a folder by suffix, sorted by path; hidden ones are left out."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+
+
+def _as_8_bit(image: Image.Image, path: Path) -> np.ndarray:
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        raise TfeffError(f"{path}: {image.mode} holds more than 8 bits a channel", "convert it to an 8-bit image")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        if image.getextrema()[3][0] < 255:
+            raise TfeffError(f"{path}: has transparent pixels", "flatten it onto a background of your choice")
+    return np.asarray(image if image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB"))

@@ -1,0 +1,138 @@
+"""Preprocessing as a value: the one way from an image to a network's input, in training, calibration and comparison."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from tfeff.errors import TfeffError
+
+_CHANNELS = {"rgb": 3, "bgr": 3, "gray": 1}
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an 8-bit image of any size becomes a network's input.
+
+    1. Resize with Pillow's bilinear filter (it averages when it shrinks): `exact` to `resize_size`, whatever the shape;
+       `cover` so that the image, its proportions kept, just covers `resize_size`.
+    2. Cut out the centre, `size`; an odd remainder leaves the extra pixel at the bottom and right.
+    3. Colour order: `rgb`, `bgr`, or `gray` (one channel, ITU-R 601). A grey image is repeated into three channels.
+    4. float32 (pixel - mean) / std, per channel, pixels in 0..255.
+
+    Attributes:
+        size: (h, w) of the network's input, pixels.
+        resize: "exact" or "cover".
+        resize_size: (h, w) to resize to before the centre is cut out; `size` when nothing is cut off.
+        colour: "rgb", "bgr" or "gray".
+        mean, std: one value per channel, in pixel values (0..255).
+    """
+
+    size: tuple[int, int]
+    resize: str = "exact"
+    resize_size: tuple[int, int] | None = None
+    colour: str = "rgb"
+    mean: tuple[float, ...] = (128.0, 128.0, 128.0)
+    std: tuple[float, ...] = (128.0, 128.0, 128.0)
+
+    def __post_init__(self):
+        object.__setattr__(self, "size", tuple(int(v) for v in self.size))
+        object.__setattr__(self, "resize_size", tuple(int(v) for v in self.resize_size or self.size))
+        object.__setattr__(self, "mean", tuple(float(v) for v in self.mean))
+        object.__setattr__(self, "std", tuple(float(v) for v in self.std))
+        if self.resize not in ("exact", "cover"):
+            raise TfeffError(f"preprocessing: resize must be 'exact' or 'cover', not {self.resize!r}")
+        if self.colour not in _CHANNELS:
+            raise TfeffError(f"preprocessing: colour must be one of {', '.join(_CHANNELS)}, not {self.colour!r}")
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise TfeffError(
+                f"preprocessing: mean and std need {self.channels} values each for colour {self.colour!r}, "
+                f"not {len(self.mean)} and {len(self.std)}"
+            )
+        if not all(s > 0 for s in self.std):
+            raise TfeffError(f"preprocessing: every std must be above 0, not {self.std}")
+        if len(self.size) != 2 or min(self.size) < 1 or any(r < s for r, s in zip(self.resize_size, self.size)):
+            raise TfeffError(f"preprocessing: cannot cut {self.size} out of an image resized to {self.resize_size}")
+
+    @property
+    def channels(self) -> int:
+        return _CHANNELS[self.colour]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(h, w, c) of the network's input."""
+        return (*self.size, self.channels)
+
+    def pixels(self, image: np.ndarray) -> np.ndarray:
+        """Steps 1 to 3: uint8 (h, w), (h, w, 1) or (h, w, 3) in RGB order -> uint8 `shape`."""
+        image = check_image(image)
+        height, width = image.shape[:2]
+        to_height, to_width = self.resize_size
+        if self.resize == "cover":
+            scale = max(to_height / height, to_width / width)
+            to_height = max(to_height, int(height * scale + 0.5))
+            to_width = max(to_width, int(width * scale + 0.5))
+        picture = Image.fromarray(image)
+        if (to_height, to_width) != (height, width):
+            picture = picture.resize((to_width, to_height), Image.Resampling.BILINEAR)
+        top, left = (to_height - self.size[0]) // 2, (to_width - self.size[1]) // 2
+        if (top, left) != (0, 0) or (to_height, to_width) != self.size:
+            picture = picture.crop((left, top, left + self.size[1], top + self.size[0]))
+        if self.colour == "gray":
+            return np.asarray(picture.convert("L"))[..., None]
+        pixels = np.asarray(picture.convert("RGB"))
+        return np.ascontiguousarray(pixels[..., ::-1]) if self.colour == "bgr" else pixels
+
+    def normalize(self, pixels: np.ndarray) -> np.ndarray:
+        """Step 4: uint8 (..., h, w, c) -> float32 of the same shape."""
+        mean, std = np.float32(self.mean), np.float32(self.std)
+        return (pixels.astype(np.float32) - mean) / std
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """All steps: uint8 image -> float32 `shape`."""
+        return self.normalize(self.pixels(image))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The form that the record and the preset carry."""
+        return {
+            "resize": {
+                "mode": self.resize, "height": self.resize_size[0], "width": self.resize_size[1],
+                "filter": "bilinear",
+            },
+            "crop": {"mode": "center", "height": self.size[0], "width": self.size[1]},
+            "colour": self.colour,
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> "Preprocessing":
+        """Reads `as_dict`'s form; raises TfeffError when it is not that."""
+        try:
+            resize, crop = value["resize"], value["crop"]
+            if resize["filter"] != "bilinear" or crop["mode"] != "center":
+                raise KeyError("filter or crop mode")
+            return cls(
+                size=(crop["height"], crop["width"]),
+                resize=resize["mode"],
+                resize_size=(resize["height"], resize["width"]),
+                colour=value["colour"],
+                mean=tuple(value["mean"]),
+                std=tuple(value["std"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise TfeffError(f"preprocessing {json.dumps(value)[:200]} is not understood ({error})") from None
+
+
+def check_image(image: np.ndarray) -> np.ndarray:
+    """Returns an image as uint8 (h, w) or (h, w, 3); raises TfeffError for any other kind."""
+    image = np.asarray(image)
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[..., 0]
+    if image.dtype != np.uint8:
+        raise TfeffError(f"an image of dtype {image.dtype}", "give 8-bit images (uint8, 0..255)")
+    if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)) or 0 in image.shape:
+        raise TfeffError(f"an image of shape {image.shape}", "give (h, w), (h, w, 1) or (h, w, 3) in RGB order")
+    return image

@@ -1,0 +1,5 @@
+"""Keras 3 layers that the papers need and Keras lacks. Importing registers them for `keras.saving`."""
+
+from tfeff.layers.group_conv import GroupConv2D
+
+__all__ = ["GroupConv2D"]

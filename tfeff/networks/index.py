@@ -1,0 +1,31 @@
+"""Writes `index.json`, what `tfeff list` reads: `python -m tfeff.networks.index` after adding or changing a network."""
+
+import json
+
+from tfeff.networks.registry import INDEX_PATH, Network, import_families
+
+
+def describe(network: Network) -> dict:
+    """The index entry of a network: built at its default input shape and counted."""
+    from tfeff.networks.count import count
+
+    model = network()
+    return {
+        "module": network.builder.__module__,
+        "family": network.family,
+        "paper": network.paper,
+        "input_shape": list(model.input_shape[1:]),
+        "published": dict(network.published),
+        "counted": count(model).as_dict(),
+    }
+
+
+def main():
+    networks = import_families()
+    entries = {name: describe(networks[name]) for name in sorted(networks)}
+    INDEX_PATH.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
+    print(f"{len(entries)} networks -> {INDEX_PATH}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""The registry of networks: a family file registers its variants, everybody else asks by name.
+
+Families import Keras, and importing Keras costs seconds. So that `tfeff list` and error messages stay fast, `index.json`
+beside this file names every network, the module it lives in, its published figures and its counts. The index is made
+by `python -m tfeff.networks.index` and a test fails when it is stale.
+"""
+
+import difflib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Any
+
+from tfeff.errors import TfeffError
+
+INDEX_PATH = Path(__file__).with_name("index.json")
+_NOT_FAMILIES = {"registry", "index", "count"}
+
+
+@dataclass(frozen=True)
+class Network:
+    """An architecture at one width.
+
+    Attributes:
+        name: the public name.
+        family: names the file and the alias of its smallest trained preset.
+        builder: `builder(input_shape=, classes=, name=, **options) -> keras.Model`.
+        options: what makes this variant of the builder (width, channels per group, ...).
+        published: figures as printed, with their `source`; `madds` in single multiply-adds (printed value x its unit).
+        paper: title and identifier.
+    """
+
+    name: str
+    family: str
+    builder: Callable[..., Any]
+    options: Mapping[str, Any]
+    published: Mapping[str, Any] = field(default_factory=dict)
+    paper: str = ""
+
+    def __call__(self, **arguments):
+        """Builds the network: a functional `keras.Model`, logits out, untrained."""
+        if arguments.get("classes", 2) < 2:
+            raise TfeffError(f"network {self.name}: classes must be at least 2, not {arguments['classes']}")
+        return self.builder(**{"name": self.name, **self.options, **arguments})
+
+
+_registered: dict[str, Network] = {}
+
+
+def register_networks(family: str, paper: str, variants: Mapping[str, Mapping[str, Any]]):
+    """Registers `variants` of the decorated builder: public name -> its options, `published` set apart."""
+
+    def decorate(builder):
+        for name, variant in variants.items():
+            options = {key: value for key, value in variant.items() if key != "published"}
+            _registered[name] = Network(name, family, builder, options, variant.get("published", {}), paper)
+        return builder
+
+    return decorate
+
+
+def list_networks(pattern: str = "*") -> list[str]:
+    """Public names that match a shell pattern, sorted; reads the index, imports no Keras."""
+    return sorted(name for name in index() if fnmatchcase(name, pattern))
+
+
+def create(name: str, **arguments):
+    """Builds a network by its public name.
+
+    Args:
+        name: as `list_networks` gives it.
+        arguments: `input_shape` (h, w, c), `classes`, and the options of the family (see its file).
+
+    Returns:
+        A functional `keras.Model` with random weights: (n, h, w, c) -> (n, classes), logits.
+
+    Raises:
+        TfeffError: an unknown name (the nearest ones are named), or arguments the network cannot take.
+    """
+    return get_network(name)(**arguments)
+
+
+def get_network(name: str) -> Network:
+    """The registered network of that name; its family's file is imported on demand."""
+    if name in index():
+        import_module(index()[name]["module"])
+    elif name not in _registered:
+        import_families()  # a network whose file is newer than the index
+    if name not in _registered:
+        raise unknown_name("network", name, index(), "`tfeff list` shows all of them")
+    return _registered[name]
+
+
+@lru_cache(maxsize=1)
+def index() -> dict[str, dict[str, Any]]:
+    """What `index.json` says: name -> module, family, paper, published figures, counts."""
+    return json.loads(INDEX_PATH.read_text(encoding="utf-8")) if INDEX_PATH.exists() else {}
+
+
+def import_families() -> dict[str, Network]:
+    """Imports every family's file and returns all registered networks."""
+    package = __package__
+    for module in iter_modules([str(Path(__file__).parent)]):
+        if module.name not in _NOT_FAMILIES:
+            import_module(f"{package}.{module.name}")
+    return dict(_registered)
+
+
+def unknown_name(kind: str, name: str, known, hint: str) -> TfeffError:
+    """The error for a name that is not `known`, with the nearest names as the mend."""
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return TfeffError(f"unknown {kind} {name!r}", f"did you mean {' or '.join(near)}?" if near else hint)

@@ -1,0 +1,143 @@
+"""VarGNet: Variable Group Convolutional Neural Network for Efficient Embedded Computing (arXiv 1907.05653).
+
+A variable group convolution (VG) fixes the channels per group, so that a layer's computational intensity does not depend
+on its width, and every block hands on few channels: it widens inside and is narrow at both ends.
+
+Where the paper is silent the reference implementations decide: no convolution has a bias, BN follows each one, ReLU follows
+each BN but the last of a path, and a merge is followed by ReLU. The first row of Table 1 prints "repeat 3"; only 1 meets
+the published multiply-adds of all eight rows of Table 3.
+"""
+
+from keras import Input, Model, layers
+
+from tfeff.layers import GroupConv2D
+from tfeff.networks.registry import register_networks
+
+PAPER = "VarGNet, arXiv 1907.05653"
+# Tables 3 and 4: (G, width) -> model size (x 2^20), MAdds (x 2^20), top-1 float, top-1 int8, percent
+_TABLE_3 = {
+    (4, 0.25): (1.44, 55, 64.57, 65.02), (4, 0.5): (2.23, 157, 69.67, 70.33),
+    (4, 0.75): (3.43, 309, 72.36, 72.56), (4, 1.0): (5.02, 509, 74.04, 74.11),
+    (8, 0.25): (1.5, 75, 65.44, 65.61), (8, 0.5): (2.37, 198, 70.67, 70.84),
+    (8, 0.75): (3.66, 370, 73.28, 73.35), (8, 1.0): (5.33, 590, 74.87, 74.90),
+}  # fmt: skip
+_TABLE_4 = {
+    (4, 0.25): (1.27, 35, 60.53, 61.33), (4, 0.5): (1.72, 92, 67.52, 68.60),
+    (4, 0.75): (2.35, 173, 70.97, 71.84), (4, 1.0): (3.19, 278, 73.18, 73.55),
+    (8, 0.25): (1.35, 51, 61.74, 62.46), (8, 0.5): (1.87, 124, 68.40, 68.83),
+    (8, 0.75): (2.58, 222, 71.48, 72.07), (8, 1.0): (3.49, 343, 73.76, 73.76),
+}  # fmt: skip
+
+
+def _variants(version, widths, table, number):
+    def published(group, width):
+        if (group, width) not in table:
+            return {}
+        size, madds, top1, int8_top1 = table[group, width]
+        return {
+            "madds": madds << 20, "values": round(size * 2**20), "top1": top1, "int8_top1": int8_top1,
+            "source": f"arXiv 1907.05653 Table {number}",
+        }  # fmt: skip
+
+    return {
+        f"vargnet_{version}_{round(100 * width):03d}_g{group}": {
+            "width": width, "channels_per_group": group, "published": published(group, width),
+        }
+        for group in (4, 8) for width in widths
+    }  # fmt: skip
+
+
+@register_networks("vargnet", PAPER, _variants("v1", (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75), _TABLE_3, 3))
+def vargnet_v1(input_shape=(224, 224, 3), classes=1000, *, width, **options):
+    """VarGNet v1 (Table 1): (n, h, w, 3) -> (n, classes) logits. `options` as for `_vargnet`."""
+    rows = [("down", 64, 0), ("down", 128, 0), ("down", 256, 2), ("down", 512, 1)]
+    return _vargnet(input_shape, classes, width, rows, **options)
+
+
+@register_networks("vargnet", PAPER, _variants("v2", (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0), _TABLE_4, 4))
+def vargnet_v2(input_shape=(224, 224, 3), classes=1000, *, width, **options):
+    """VarGNet v2 (Table 2), ShuffleNetV2's stage plan: (n, h, w, 3) -> (n, classes) logits. `options` as for `_vargnet`."""
+    rows = [("head", 32, 0), ("down", 64, 2), ("down", 128, 6), ("down", 256, 3)]
+    return _vargnet(input_shape, classes, width, rows, **options)
+
+
+def _vargnet(
+    input_shape, classes, width, rows, *, channels_per_group, small_image=False, stem_activation=True,
+    symmetric_padding=False, name=None,
+):  # fmt: skip
+    """Builds either version.
+
+    Args:
+        rows: (kind of the stride-2 block, its channels at width 1, normal blocks after it), one a stage.
+        channels_per_group: G.
+        small_image: stride 1 in the stem, for inputs of 32x32 and the like.
+        stem_activation: ReLU after the first convolution (the references disagree; no count depends on it).
+        symmetric_padding: pad stride-2 convolutions by 1 on every side, as PyTorch and MXNet do, instead of TensorFlow's
+            "same", which needs no PAD operation in the file.
+    """
+    block = _Blocks(channels_per_group, symmetric_padding)
+    image = Input(input_shape, name="image")
+    x = block.conv_bn(
+        image, round(32 * width), 3, stride=1 if small_image else 2, group=None, relu=stem_activation, name="stem"
+    )  # (n, h, w, 3) -> (n, h/2, w/2, 32a), full size when small_image
+    for number, (kind, channels, repeats) in enumerate(rows, start=1):
+        channels = round(channels * width)
+        x = getattr(block, kind)(x, channels, name=f"stage{number}_{kind}")  # -> (n, h/2, w/2, channels)
+        for repeat in range(1, repeats + 1):
+            x = block.normal(x, name=f"stage{number}_normal{repeat}")
+    x = block.conv_bn(x, round(1024 * max(1.0, width)), 1, name="conv5")  # -> (n, h/32, w/32, 1024 max(1, a))
+    x = layers.GlobalAveragePooling2D(name="pool")(x)  # -> (n, 1024 max(1, a))
+    return Model(image, layers.Dense(classes, name="logits")(x), name=name)
+
+
+class _Blocks:
+    """The blocks of Figure 1. A pair is VG 3x3 (widens by `factor`), then a pointwise convolution."""
+
+    def __init__(self, group, symmetric_padding):
+        self.group = group
+        self.symmetric_padding = symmetric_padding
+
+    def conv_bn(self, x, channels, kernel, *, stride=1, group=None, relu=True, name):
+        padding = "same"
+        if stride > 1 and self.symmetric_padding:
+            x, padding = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x), "valid"
+        options = {
+            "strides": stride, "padding": padding, "use_bias": False, "kernel_initializer": "he_normal", "name": name,
+        }  # fmt: skip
+        if group:
+            x = GroupConv2D(channels, kernel, group, **options)(x)
+        else:
+            x = layers.Conv2D(channels, kernel, **options)(x)
+        x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
+        return layers.ReLU(name=f"{name}_relu")(x) if relu else x
+
+    def pair(self, x, middle, channels, *, stride=1, relu=False, name):
+        x = self.conv_bn(x, middle, 3, stride=stride, group=self.group, name=f"{name}_vg")
+        return self.conv_bn(x, channels, 1, relu=relu, name=f"{name}_pw")
+
+    def merge(self, paths, name):
+        return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")(paths))
+
+    def normal(self, x, name):
+        """(n, h, w, c) -> (n, h, w, c), two pairs of factor 2 around an identity."""
+        channels = x.shape[-1]
+        y = self.pair(x, 2 * channels, channels, relu=True, name=f"{name}_1")
+        y = self.pair(y, 2 * channels, channels, name=f"{name}_2")
+        return self.merge([y, x], name)
+
+    def down(self, x, channels, name):
+        """(n, h, w, channels/2) -> (n, h/2, w/2, channels): two parallel pairs, a third pair behind them, and a fourth
+        as the shortcut. Stride 2 is on the VG."""
+        a, b, shortcut = (
+            self.pair(x, channels, channels, stride=2, name=f"{name}_{path}") for path in ("a", "b", "shortcut")
+        )
+        y = self.merge([a, b], f"{name}_ab")
+        y = self.pair(y, 2 * channels, channels, name=f"{name}_tail")
+        return self.merge([y, shortcut], name)
+
+    def head(self, x, channels, name):
+        """(n, h, w, channels) -> (n, h/2, w/2, channels): the first block of v2, factor 1 (Table 2, caption)."""
+        y = self.pair(x, channels, channels, stride=2, relu=True, name=f"{name}_1")
+        y = self.pair(y, channels, channels, name=f"{name}_2")
+        shortcut = self.pair(x, channels, channels, stride=2, name=f"{name}_shortcut")
+        return self.merge([y, shortcut], name)

@@ -1,0 +1,278 @@
+"""Training: plain, seeded, and resumable. One function; the recipe is its arguments."""
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from tfeff.data import Dataset, Preprocessing, Subset, open_dataset
+from tfeff.errors import TfeffError
+from tfeff.networks import create
+from tfeff.presets import Preset
+from tfeff.weights import save_weights
+
+_PRELOAD_BYTES = 2**30  # more than that is read from its files batch by batch
+_SMALL_IMAGE = 64  # pixels; below, a network takes its stride-1 stem
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what training gives; two runs with the same recipe give the same network.
+
+    Attributes:
+        network, dataset: names, as the command line takes them.
+        epochs, batch_size: counts.
+        learning_rate: AdamW's peak, after one epoch of warm-up; then a cosine down to 0.
+        weight_decay: AdamW's, kernels only.
+        label_smoothing: 0 is none.
+        augment: mirror at random, and move by up to an eighth of the size (edges padded with the mean).
+        input_size: (h, w), pixels.
+        validation: share of the training images held out to choose the best epoch; the test images choose nothing.
+        seed: of weights, order and augmentation.
+    """
+
+    network: str
+    dataset: str
+    epochs: int
+    batch_size: int = 128
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    label_smoothing: float = 0.05
+    augment: bool = True
+    input_size: tuple[int, int] = (32, 32)
+    validation: float = 0.05
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "learning_rate"):
+            if not getattr(self, name) > 0:
+                raise TfeffError(f"training: {name} must be above 0, not {getattr(self, name)}")
+        if not 0 < self.validation < 1:
+            raise TfeffError(f"training: validation must be a share between 0 and 1, not {self.validation}")
+
+
+def train(recipe: Recipe, out: Path, *, command: str = "", report: Callable[[dict], None] = lambda row: None) -> Path:
+    """Trains a network and writes a preset: `<out>/<network>.<dataset>.json` and `.weights.npz`.
+
+    After every epoch the whole state is saved in `<out>/state.npz` (weights, optimizer, history), so the same call goes on
+    where a killed one stopped. The weights kept are those of the epoch that is best on held-out training images.
+
+    Args:
+        command: the command line, for the preset's `training` entry.
+        report: called after every epoch with {epoch, loss, validation_top1, seconds}, and once with {test_top1}.
+
+    Returns:
+        The path of the preset's JSON.
+
+    Raises:
+        TfeffError: unknown names, unusable data, or an `out` that holds another recipe's run.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    state = _State.load(out / "state.npz", recipe)
+    whole, test = open_dataset(recipe.dataset, "train"), open_dataset(recipe.dataset, "test")
+    if whole.classes != test.classes:
+        raise TfeffError(f"{recipe.dataset}: training and test images have different classes", "use the same class folders")
+    if len(whole.classes) < 2:
+        raise TfeffError(f"{recipe.dataset}: {len(whole.classes)} class", "a classifier needs at least 2")
+    fit, held_out = _hold_out(whole, recipe)
+
+    keras.utils.set_random_seed(recipe.seed)
+    preprocessing = Preprocessing(size=tuple(recipe.input_size))
+    arguments = {"input_shape": preprocessing.shape, "classes": len(whole.classes)}
+    if max(recipe.input_size) <= _SMALL_IMAGE:
+        arguments["small_image"] = True
+    model = create(recipe.network, **arguments)
+    steps = -(-len(fit) // recipe.batch_size)
+    _compile(model, recipe, steps)
+    state.restore(model)
+
+    batches = Batches(fit, preprocessing, recipe.batch_size, augment=recipe.augment, seed=recipe.seed)
+    validation = Batches(held_out, preprocessing, 256)
+    name = f"{recipe.network}.{Path(recipe.dataset).name or recipe.dataset}"
+    weights = out / f"{name}.weights.npz"
+    for epoch in range(state.epoch, recipe.epochs):
+        batches.start_epoch(epoch)
+        keras.utils.set_random_seed(recipe.seed + 1 + epoch)  # dropout's, so that a resumed run repeats it
+        history = model.fit(batches, epochs=1, shuffle=False, verbose=0)
+        row = {
+            "epoch": epoch + 1,
+            "loss": float(history.history["loss"][0]),
+            "validation_top1": top1(model, validation),
+        }
+        if row["validation_top1"] > state.best:
+            save_weights(model, weights)
+        state.save(model, row)
+        report(row)
+
+    from tfeff.weights import load_weights
+
+    load_weights(model, weights)
+    test_top1 = top1(model, Batches(test, preprocessing, 256))
+    report({"test_top1": test_top1})
+    training = {
+        "command": command,
+        "recipe": asdict(recipe),
+        "best_epoch": max(state.history, key=lambda row: row["validation_top1"])["epoch"],
+        "float_top1": test_top1,
+        "samples": len(test),
+        "history": state.history,
+    }
+    preset = Preset(name, recipe.network, arguments, preprocessing, whole.classes, recipe.dataset, weights, training)
+    preset.write(out / f"{name}.json")
+    return out / f"{name}.json"
+
+
+def top1(model, batches: "Batches") -> float:
+    """Percent of the images whose largest logit is the label's."""
+    hits = 0
+    for number in range(len(batches)):
+        images, labels = batches[number]
+        hits += int((np.asarray(model.predict_on_batch(images)).argmax(-1) == labels).sum())
+    return 100 * hits / batches.count
+
+
+class Batches(keras.utils.PyDataset):
+    """Preprocessed, shuffled and augmented batches: float32 (n, h, w, c), int64 (n,). Order and noise come from the seed."""
+
+    def __init__(self, dataset: Dataset, preprocessing: Preprocessing, batch_size: int, *, augment=False, seed=None):
+        super().__init__()
+        self.dataset, self.preprocessing, self.batch_size = dataset, preprocessing, batch_size
+        self.augment, self.seed, self.count = augment, seed, len(dataset)
+        self._pool = ThreadPoolExecutor(os.cpu_count())
+        fits = self.count * int(np.prod(preprocessing.shape)) <= _PRELOAD_BYTES
+        self._pixels = np.stack(list(self._pool.map(self._read, range(self.count)))) if fits else None
+        self.start_epoch(0)
+
+    def start_epoch(self, epoch: int):
+        """Draws the order of the images for that epoch."""
+        self._epoch = epoch
+        self._order = np.arange(self.count)
+        if self.seed is not None:
+            np.random.default_rng([self.seed, epoch]).shuffle(self._order)
+
+    def __len__(self):
+        return -(-self.count // self.batch_size)
+
+    def __getitem__(self, batch):
+        numbers = self._order[batch * self.batch_size : (batch + 1) * self.batch_size]
+        if self._pixels is not None:
+            pixels = self._pixels[numbers]
+        else:
+            pixels = np.stack(list(self._pool.map(self._read, numbers)))
+        images = self.preprocessing.normalize(pixels)  # (n, h, w, c)
+        if self.augment:
+            images = _augment(images, np.random.default_rng([self.seed, self._epoch, batch]))
+        return images, self.dataset.labels[numbers]
+
+    def _read(self, number):
+        return self.preprocessing.pixels(self.dataset.image(int(number)))
+
+
+def _augment(images, rng):
+    n, height, width, _ = images.shape
+    images = np.where(rng.random((n, 1, 1, 1)) < 0.5, images[:, :, ::-1], images)
+    reach_y, reach_x = height // 8, width // 8
+    # Padded with the darkest value of each image: the background of Fashion-MNIST, and no new value elsewhere.
+    padded = np.empty((n, height + 2 * reach_y, width + 2 * reach_x, images.shape[3]), images.dtype)
+    padded[:] = images.min((1, 2, 3), keepdims=True)
+    padded[:, reach_y : reach_y + height, reach_x : reach_x + width] = images
+    rows = rng.integers(0, 2 * reach_y + 1, n)[:, None] + np.arange(height)
+    columns = rng.integers(0, 2 * reach_x + 1, n)[:, None] + np.arange(width)
+    return padded[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def _hold_out(dataset, recipe):
+    order = np.random.default_rng([recipe.seed, 1]).permutation(len(dataset))
+    count = max(1, round(recipe.validation * len(dataset)))
+    if count >= len(dataset):
+        raise TfeffError(f"{recipe.dataset}: {len(dataset)} training images are too few", "add images")
+    return Subset(dataset, np.sort(order[count:])), Subset(dataset, np.sort(order[:count]))
+
+
+def _compile(model, recipe, steps):
+    schedule = keras.optimizers.schedules.CosineDecay(
+        1e-6, steps * recipe.epochs, warmup_target=recipe.learning_rate, warmup_steps=min(steps, steps * recipe.epochs // 2)
+    )
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay)
+    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    optimizer.build(model.trainable_variables)
+    # Smoothing needs one-hot labels, and those would have to be made a batch at a time: this is the same loss.
+    model.compile(optimizer, loss=_SmoothCrossEntropy(recipe.label_smoothing), jit_compile=False)
+
+
+class _SmoothCrossEntropy(keras.losses.Loss):
+    """Softmax cross-entropy with label smoothing from integer labels: (n,) and (n, classes) logits -> (n,)."""
+
+    def __init__(self, smoothing):
+        super().__init__()
+        self.smoothing = smoothing
+
+    def call(self, labels, logits):
+        log_p = keras.ops.log_softmax(logits)
+        target = keras.ops.one_hot(keras.ops.cast(labels, "int32"), logits.shape[-1])
+        target = target * (1 - self.smoothing) + self.smoothing / logits.shape[-1]
+        return -keras.ops.sum(target * log_p, axis=-1)
+
+
+class _State:
+    """What a killed run needs to go on: one `.npz`, replaced whole after each epoch."""
+
+    def __init__(self, path, recipe):
+        self.path, self.recipe = path, recipe
+        self.history: list[dict] = []
+        self.arrays: dict[str, np.ndarray] = {}
+
+    @classmethod
+    def load(cls, path, recipe):
+        state = cls(path, recipe)
+        if path.exists():
+            try:
+                with np.load(path, allow_pickle=False) as archive:
+                    state.arrays = {key: archive[key] for key in archive.files}
+                about = json.loads(str(state.arrays.pop("about")))
+            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+                raise TfeffError(f"{path}: damaged ({error})", "remove it to train from the start") from None
+            if about["recipe"] != json.loads(json.dumps(asdict(recipe))):
+                changed = [k for k, v in json.loads(json.dumps(asdict(recipe))).items() if about["recipe"].get(k) != v]
+                raise TfeffError(
+                    f"{path.parent}: holds a run with another recipe ({', '.join(changed)} differ)",
+                    "repeat the first call's options to go on with it, or choose another --out",
+                )
+            state.history = about["history"]
+        return state
+
+    @property
+    def epoch(self):
+        return len(self.history)
+
+    @property
+    def best(self):
+        return max((row["validation_top1"] for row in self.history), default=-1.0)
+
+    def restore(self, model):
+        for key, variable in self._variables(model):
+            if self.history:
+                variable.assign(self.arrays[key])
+
+    def save(self, model, row):
+        self.history.append(row)
+        arrays = {key: np.asarray(variable.value) for key, variable in self._variables(model)}
+        about = json.dumps({"recipe": asdict(self.recipe), "history": self.history})
+        buffer = io.BytesIO()
+        np.savez(buffer, about=np.array(about), **arrays)
+        temporary = self.path.with_name(f".{self.path.name}.tmp")
+        temporary.write_bytes(buffer.getvalue())
+        os.replace(temporary, self.path)
+
+    @staticmethod
+    def _variables(model):
+        # Optimizer variables have no paths that are unique, but a fixed order.
+        yield from ((f"model/{v.path}", v) for v in model.variables)
+        yield from ((f"optimizer/{n}", v) for n, v in enumerate(model.optimizer.variables))

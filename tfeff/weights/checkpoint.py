@@ -1,0 +1,97 @@
+"""Weights in a file: `.npz` by variable path (ours, numpy alone reads it), or Keras' `.weights.h5`."""
+
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from tfeff.errors import TfeffError
+
+
+def save_weights(model, path: Path, *, half: bool = False) -> None:
+    """Writes every weight of a Keras model as `.npz`: variable path -> array, compressed, the same bytes every time.
+
+    Args:
+        half: kernels as float16 (half the size; 3 decimal digits); vectors (BN, bias) stay float32.
+    """
+    arrays = {}
+    for variable in _variables(model):
+        value = np.asarray(variable.value)
+        arrays[variable.path] = value.astype(np.float16) if half and value.ndim > 1 else value
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_weights(model, path: Path) -> None:
+    """Loads a weight file into a Keras model; every weight of the model must be there, and nothing else.
+
+    Raises:
+        TfeffError: the file is missing, empty, cut short, of another format, or belongs to another network.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise TfeffError(f"weights {path}: no such file", "check the path, or use --random-weights")
+    if path.stat().st_size == 0:
+        raise TfeffError(f"weights {path}: the file is empty", "get it anew")
+    if path.name.endswith((".h5", ".keras")):
+        return _load_keras(model, path)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.zlib.error, AttributeError) as error:
+        raise TfeffError(f"weights {path}: damaged, or not an .npz or .weights.h5 file ({error})", "get it anew") from None
+    _assign(model, path, arrays)
+
+
+def _assign(model, path, arrays):
+    variables = {variable.path: variable for variable in _variables(model)}
+    faults = [f"lacks {name}" for name in variables if name not in arrays]
+    faults += [f"has {name}, unknown to the network" for name in arrays if name not in variables]
+    faults += [
+        f"{name} is {arrays[name].shape}, the network has {tuple(variable.shape)}"
+        for name, variable in variables.items()
+        if name in arrays and arrays[name].shape != tuple(variable.shape)
+    ]
+    if faults:
+        raise _misfit(model, path, faults)
+    bad = [name for name in variables if not np.isfinite(arrays[name]).all()]
+    if bad:
+        raise TfeffError(f"weights {path}: {bad[0]} holds NaN or infinity ({len(bad)} entries do)", "train it anew")
+    for name, variable in variables.items():
+        variable.assign(arrays[name].astype(np.float32))
+
+
+def _load_keras(model, path):
+    try:
+        if path.suffix == ".keras":
+            import keras
+
+            source = keras.saving.load_model(path, compile=False)
+            return _assign(model, path, {v.path: np.asarray(v.value) for v in _variables(source)})
+        model.load_weights(path)
+    except TfeffError:
+        raise
+    except OSError as error:  # h5py on a damaged file
+        reason = str(error).splitlines()[0]
+        raise TfeffError(f"weights {path}: damaged, or not a weight file ({reason})", "get it anew") from None
+    except Exception as error:  # Keras has no type of its own for files that do not fit
+        raise _misfit(model, path, [str(error).splitlines()[0]]) from None
+
+
+def _misfit(model, path, faults):
+    shown = "; ".join(faults[:3]) + (f"; and {len(faults) - 3} more" if len(faults) > 3 else "")
+    return TfeffError(
+        f"weights {path} do not fit network {model.name}: {shown}",
+        "name the network, --classes and --input-size that the weights were trained with",
+    )
+
+
+def _variables(model):
+    """Trained values and BN statistics; the seeds of dropout and the like are no part of a network."""
+    return [variable for variable in model.variables if "seed" not in variable.path]
