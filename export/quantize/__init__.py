@@ -1,0 +1,6 @@
+"""Quantization. `convert` runs TensorFlow's converter in a process of its own: it leaks memory and can abort."""
+
+from tfeff.export.quantize.convert import Job, convert, write_saved_model
+from tfeff.export.quantize.recipes import PRECISIONS, Precision, check_io
+
+__all__ = ["PRECISIONS", "Job", "Precision", "check_io", "convert", "write_saved_model"]

@@ -1,0 +1,89 @@
+"""The parent's side of conversion: freeze the network into a SavedModel, hand it to a child process, read the answer."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tfeff.errors import TfeffError
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to make.
+
+    Attributes:
+        saved_model: folder that `write_saved_model` wrote.
+        precision: a name of `recipes.PRECISIONS`.
+        io: dtype of input and output.
+        path: the `.tflite` to write.
+    """
+
+    saved_model: str
+    precision: str
+    io: str
+    path: str
+
+
+def write_saved_model(network, folder: Path, shape: Sequence[int]) -> None:
+    """Freezes a network with a static batch of 1: signature `serving_default`, `image` (1, h, w, c) -> `logits`.
+
+    The weights become constants: no variable is left for the converter to mishandle, and the same network gives the same
+    bytes.
+
+    Args:
+        network: anything that maps a float32 (1, h, w, c) tensor to one tensor.
+        shape: (h, w, c).
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    signature = [tf.TensorSpec((1, *shape), tf.float32, name="image")]
+    function = tf.function(lambda image: {"logits": network(image)}, input_signature=signature)
+    frozen = convert_variables_to_constants_v2(function.get_concrete_function())
+
+    module = tf.Module()
+    module.serve = tf.function(lambda image: {"logits": frozen(image)[0]}, input_signature=signature)
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve})
+
+
+def convert(jobs: Sequence[Job], calibration: Path | None, folder: Path) -> None:
+    """Runs the jobs in a child process, which ends with its memory when they are done.
+
+    Args:
+        calibration: float32 `.npy` (n, h, w, c), for the precisions that need it.
+        folder: a scratch folder.
+
+    Raises:
+        TfeffError: the converter refused the network, or died.
+    """
+    answer = folder / "answer.json"
+    request = {"jobs": [asdict(job) for job in jobs], "calibration": calibration and str(calibration), "answer": str(answer)}
+    command = [sys.executable, "-m", "tfeff.export.quantize.converter_child", json.dumps(request)]
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
+    try:
+        _, stderr = child.communicate()
+    except BaseException:
+        child.kill()
+        child.wait()
+        raise
+    if child.returncode == 0 and answer.is_file():
+        return
+    if answer.is_file():
+        raise TfeffError(f"the converter refused the network: {json.loads(answer.read_text())['error']}")
+    why = f"signal {signal.Signals(-child.returncode).name}" if child.returncode < 0 else f"exit {child.returncode}"
+    last = [line for line in stderr.splitlines() if line.strip()][-3:]
+    raise TfeffError(f"the converter died ({why}): {' | '.join(last)[:500]}", "see that there is memory left, then retry")
+
+
+def environment_versions() -> dict[str, str]:
+    """Versions of everything that has a say in the file's bytes."""
+    from importlib.metadata import version
+    from platform import python_version
+
+    packages = ("tfeff", "tensorflow", "keras", "ai-edge-litert", "numpy")
+    return {"python": python_version(), **{name: version(name) for name in packages}, "system": os.uname().machine}

@@ -1,0 +1,46 @@
+"""The converter's process: `python -m tfeff.export.quantize.converter_child REQUEST`. Nothing of ours but the recipes."""
+
+import json
+import sys
+from pathlib import Path
+
+
+def main(request: dict) -> int:
+    """Does the jobs of a request; on failure leaves the reason in the answer file."""
+    answer = Path(request["answer"])
+    try:
+        for job in request["jobs"]:
+            Path(job["path"]).write_bytes(_convert(job, request["calibration"]))
+    except Exception as error:  # the converter raises whatever it likes
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        answer.write_text(json.dumps({"error": " | ".join(lines)[:1000] or type(error).__name__}))
+        return 1
+    answer.write_text(json.dumps({"error": None}))
+    return 0
+
+
+def _convert(job, calibration):
+    import numpy as np
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_saved_model(job["saved_model"])
+    precision = job["precision"]
+    if precision != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if precision in ("int8", "int16x8"):
+        images = np.load(calibration, mmap_mode="r")
+        converter.representative_dataset = lambda: ([np.asarray(image)[None]] for image in images)
+        ops = tf.lite.OpsSet
+        converter.target_spec.supported_ops = [
+            ops.TFLITE_BUILTINS_INT8
+            if precision == "int8"
+            else ops.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        ]
+        converter.inference_input_type = converter.inference_output_type = getattr(tf, job["io"])
+    return converter.convert()
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.loads(sys.argv[1])))

@@ -1,0 +1,6 @@
+"""LiteRT on a CPU: ai-edge-litert here, and the runtime inside current Android apps. XNNPACK takes int8 group convolution
+natively, so nothing is rewritten."""
+
+from tfeff.export.targets import Target
+
+TARGET = Target(name="litert", summary="LiteRT 2.x on CPU with XNNPACK; group convolutions stay native")

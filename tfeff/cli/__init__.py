@@ -1,0 +1,65 @@
+"""The command line. One file a command; a command's file is imported only when it is called, so `--help` is quick."""
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from tfeff import __version__
+from tfeff.errors import TfeffError
+
+COMMANDS = {
+    "list": "Networks and presets, with parameters, multiply-adds and size.",
+    "info": "One network in detail: published figures against counted ones.",
+    "train": "Train a network and leave a preset.",
+    "export": "Turn a network into a .tflite file, proven equal and timed.",
+    "compare": "Accuracy of a quantized file against its float twin.",
+    "bench": "Time files against each other on one or more devices.",
+}
+
+
+class LazyGroup(click.Group):
+    """Lists commands from the table above and imports `tfeff.cli.<name>` when one runs."""
+
+    def list_commands(self, context):
+        return list(COMMANDS)
+
+    def get_command(self, context, name):
+        return import_module(f"tfeff.cli.{name}").command if name in COMMANDS else None
+
+    def format_commands(self, context, formatter):
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__)
+def cli():
+    """Efficient vision networks for phones and edge chips: build, export to int8, prove equal, time.
+
+    Exit codes: 0 done; 1 a gate failed (accuracy, latency, float operations); 2 usage, input or environment.
+    """
+
+
+def main(arguments: list[str] | None = None):
+    """Entry point of `tfeff`: runs a command and turns its errors into a line on stderr and an exit code."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter is not for users
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    try:
+        code = cli.main(arguments, standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        code = stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except TfeffError as error:
+        print(f"tfeff: {error}", file=sys.stderr)
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        print("tfeff: interrupted", file=sys.stderr)
+        code = 130
+    except BrokenPipeError:  # `tfeff list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code or 0)

@@ -1,0 +1,196 @@
+"""`tfeff export NETWORK --int8`: the whole way, and the table at its end."""
+
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from tfeff.cli.output import output_options
+from tfeff.cli.subject import source_options
+from tfeff.errors import GateFailed
+
+_PRECISIONS = {
+    "int8": "Static full integer: weights, activations, input and output (default).",
+    "float16": "Weights in float16.",
+    "float32": "Nothing quantized.",
+    "int8-dynamic": "Weights int8, activations float.",
+    "int16x8": "Activations int16, weights int8.",
+}
+
+
+def _precision_options(function):
+    for name, text in reversed(_PRECISIONS.items()):
+        function = click.option(f"--{name}", "precision", flag_value=name, help=text)(function)
+    return function
+
+
+@click.command("export")
+@click.argument("network")
+@_precision_options
+@click.option("--target", default="litert", show_default=True, help="What the file must run on.")
+@click.option("--out", "destination", default=".", type=click.Path(path_type=Path), help="Folder, or a path that ends in .tflite.")
+@click.option("--force", is_flag=True, help="Replace an artifact that is there.")
+@click.option("--weights", metavar="FILE", help="Weights of a named network (.npz or .weights.h5).")
+@click.option("--random-weights", is_flag=True, help="Untrained, for studies of size and latency only.")
+@source_options
+@click.option("--mean", help="Of the preprocessing, pixel values: one number, or one a channel.")
+@click.option("--std", help="Of the preprocessing, pixel values.")
+@click.option("--colour", type=click.Choice(["rgb", "bgr", "gray"]), help="Colour order of the input.")
+@click.option("--io", type=click.Choice(["int8", "uint8", "int16", "float32"]), help="Dtype of input and output.")
+@click.option("--calibration", metavar="SOURCE", help="Representative images: folder, .npz, dataset, or module:function.")
+@click.option("--samples", type=int, help="How many of them; fewer is an error. [default: up to 512]")
+@click.option("--dataset", metavar="SOURCE", help="Labelled images for the comparison. [default: the preset's own]")
+@click.option("--evaluation-samples", type=int, help="How many of those. [default: all]")
+@click.option("--on", "devices", multiple=True, metavar="DEVICE", help="Where it is timed: local, python:PATH; repeat it. "
+              "[default: local]")
+@click.option("--no-bench", is_flag=True, help="Do not time.")
+@click.option("--threads", type=int, default=1, show_default=True, help="Of the runtime, when timed.")
+@click.option("--max-drop", type=float, metavar="POINTS", help="Gate: exit 1 if top-1 falls by more.")
+@click.option("--max-latency-ms", type=float, metavar="MS", help="Gate: exit 1 if the median is longer on any device.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@output_options
+def command(network, precision, destination, out, **options):
+    """Turn NETWORK into a .tflite file with a record, proven against its float twin and timed.
+
+    NETWORK is a preset or its alias (`vargnet`), a network's name with --weights or --random-weights, a .keras file, or a
+    SavedModel folder. --int8 is always static full integer; an operation left in float is an error.
+    """
+    from tfeff.cli.subject import build_subject, check_known, parse_size, parse_values
+    from tfeff.export import artifact_path, check_request, export_model
+
+    check_known(network)
+    request = _request(network, precision or "int8", options)
+    name = _file_name(network)
+    check_request(request, artifact_path(destination, name, request))  # before seconds are spent on TensorFlow
+    with out.progress("loading") as advance:
+        subject = build_subject(
+            network,
+            weights=options["weights"],
+            random_weights=options["random_weights"],
+            input_size=parse_size(options["input_size"]),
+            classes=options["classes"],
+            mean=parse_values(options["mean"], "--mean"),
+            std=parse_values(options["std"], "--std"),
+            colour=options["colour"],
+            imports=options["imports"],
+        )
+        path = artifact_path(destination, subject.name, request)
+        words = shlex.join(["tfeff", *sys.argv[1:]])
+        export = export_model(subject, path, request, command=words, progress=advance.step)
+    _show(export, out)
+    out.json({**export.record, "path": str(export.path), "bench": export.latency})
+    if export.failed:
+        raise GateFailed("; ".join(export.failed), f"{export.path} was written; its record says that it failed")
+
+
+def _request(network, precision, options):
+    from tfeff.cli.subject import is_user_file
+    from tfeff.data import default_evaluation
+    from tfeff.export import Request
+    from tfeff.networks import index
+
+    dataset, calibration = options["dataset"], options["calibration"]
+    own = None if is_user_file(network) or network in index() else _preset_dataset(network)
+    if own == "fashion_mnist":
+        dataset, calibration = dataset or default_evaluation(), calibration or "fashion_mnist_sample"
+    elif options["random_weights"]:
+        calibration = calibration or "fashion_mnist_sample"  # any real images; nothing is claimed of accuracy
+    else:
+        dataset = dataset or own
+        calibration = calibration or dataset
+    return Request(
+        precision=precision,
+        target=options["target"],
+        io=options["io"],
+        calibration=calibration,
+        samples=options["samples"],
+        dataset=dataset,
+        evaluation_samples=options["evaluation_samples"],
+        devices=() if options["no_bench"] else options["devices"] or ("local",),
+        threads=options["threads"],
+        max_drop=options["max_drop"],
+        max_latency_ms=options["max_latency_ms"],
+        force=options["force"],
+        seed=options["seed"],
+    )
+
+
+def _preset_dataset(name):
+    from tfeff.presets import load_preset
+
+    return load_preset(name).dataset
+
+
+def _file_name(network):
+    """What the artifact's name begins with, known before the network is built."""
+    from tfeff.cli.subject import is_user_file
+    from tfeff.networks import index
+    from tfeff.presets import load_preset
+
+    if is_user_file(network):
+        path = Path(network)
+        return path.stem if path.suffix == ".keras" else path.resolve().name
+    return network if network in index() else load_preset(network).name
+
+
+def _show(export, out):
+    record = export.record
+    ops, twin = record["ops"], record["float_twin"]
+    rows = [
+        ("file", f"{export.path}  sha256 {record['sha256'][:12]}"),
+        ("precision", f"{record['precision']} for {record['target']}, input and output {record['input']['dtype']}"),
+        ("size", f"{record['size_bytes']:,} bytes; float twin {twin['size_bytes']:,}"),
+        ("operations", f"{ops['total']}, {ops['int8']} int8, {len(ops['float'])} float"),
+        ("float file", f"equals Keras within {twin['relative_error']:.1e} of the largest output"),
+    ]
+    rows += [
+        ("rewrite", f"{rewrite['name']} in {rewrite['places']} places, largest difference {rewrite['max_abs_error']:.1e}")
+        for rewrite in record["rewrites"]
+    ]
+    if record["calibration"]:
+        used = record["calibration"]
+        rows.append(("calibration", f"{used['used']} images of {used['source']}"))
+        rows += [("", finding) for finding in used["findings"]]
+    rows += _accuracy_rows(record)
+    if export.latency:
+        rows += _latency_rows(export)
+    rows += [("note", note) for note in record["notes"]]
+    out.facts(f"{record['preset'] or record['network']} -> {export.path.name}", rows)
+    if (record["accuracy"] or {}).get("dataset") == "fashion_mnist_sample":
+        out.say("compared on the bundled sample: the full set was not found (docs/data.md says how to get it)")
+
+
+def _accuracy_rows(record):
+    accuracy = record["accuracy"]
+    if accuracy is None:
+        why = "random weights" if record["weights"] == "random" else "no --dataset with labels was given"
+        return [("accuracy", f"not compared: {why}")]
+    low, high = accuracy["ci95"]
+    return [
+        ("accuracy", f"on {accuracy['samples']:,} images of {accuracy['dataset']}"),
+        ("  float top-1", f"{accuracy['float_top1']:.2f} %"),
+        ("  quantized top-1", f"{accuracy['quantized_top1']:.2f} %"),
+        ("  difference", f"{accuracy['delta']:+.2f} points, 95 % [{low:+.2f}, {high:+.2f}], McNemar p {accuracy['mcnemar_p']:.2g}"),
+        ("  flipped", f"{accuracy['flips']:.2f} % of the predictions"),
+    ]
+
+
+def _latency_rows(export):
+    rows = []
+    for result in export.latency["results"]:
+        who = "quantized" if result["sha256"] == export.record["sha256"] else "float twin"
+        low, high = result["ci95_ms"]
+        rows.append(
+            (
+                f"latency {who}",
+                f"{result['median_ms']:.3f} ms [{low:.3f}, {high:.3f}], {result['runtime']} {result['version']}, "
+                f"{result['threads']} thread(s), XNNPACK {result['kernels']['xnnpack']}, {result['device']}",
+            )
+        )
+    for ratio in export.latency["ratios"]:
+        low, high = ratio["ci95"]
+        rows.append(
+            ("  against the twin", f"{ratio['ratio']:.2f} of its time [{low:.2f}, {high:.2f}]: {ratio['verdict']}, {ratio['device']}")
+        )
+    return rows

@@ -1,0 +1,76 @@
+"""`tfeff list`: networks and presets, from the index alone."""
+
+import click
+
+from tfeff.cli.output import output_options
+
+
+@click.command("list")
+@click.argument("pattern", default="*")
+@click.option("--presets", "only_presets", is_flag=True, help="Only what is trained and bundled.")
+@output_options
+def command(pattern, only_presets, out):
+    """Networks and presets whose name matches PATTERN (shell style, e.g. 'vargnet_v2*').
+
+    Counts are for 224x224 and 1000 classes: parameters are trainable values, MAdds are multiply-adds of one image.
+    """
+    from tfeff import presets
+    from tfeff.networks import index, list_networks
+
+    networks = [] if only_presets else list_networks(pattern)
+    bundled = presets.list_presets()
+    names = sorted(name for name in bundled if _matches(name, pattern))
+    alias_of = {name: alias for alias, name in presets.aliases().items()}
+    trained = [presets.load_preset(name) for name in names]
+    if networks:
+        rows = [_row(name, index()[name]) for name in networks]
+        out.table("Networks", ["name", "parameters", "MAdds", "published", "float32", "int8", "top-1"], rows)
+    if trained:
+        rows = [
+            [
+                p.name, alias_of.get(p.name, ""), "x".join(map(str, p.preprocessing.shape)),
+                f"{p.training['float_top1']:.2f} %", f"{p.weights.stat().st_size / 1e6:.2f} MB",
+            ]
+            for p in trained
+        ]  # fmt: skip
+        out.table("Presets (trained, bundled)", ["name", "alias", "input", "float top-1", "weights"], rows)
+    if not networks and not trained:
+        out.say(f"nothing matches {pattern!r}")
+    out.json(
+        {
+            "schema_version": 1,
+            "networks": {name: index()[name] for name in networks},
+            "presets": {p.name: {"alias": alias_of.get(p.name), **_describe(p)} for p in trained},
+        }
+    )
+
+
+def _matches(name, pattern):
+    """Shell-style match, as `list_networks` does it."""
+    from fnmatch import fnmatchcase
+
+    return fnmatchcase(name, pattern)
+
+
+def _row(name, entry):
+    counted, published = entry["counted"], entry["published"]
+    deviation = f"{counted['madds'] / published['madds'] - 1:+.2%}" if published.get("madds") else ""
+    return [
+        name,
+        f"{counted['parameters'] / 1e6:.3f} M",
+        f"{counted['madds'] / 1e6:.1f} M",
+        deviation,
+        f"{4 * counted['values'] / 1e6:.2f} MB",
+        f"{counted['values'] / 1e6:.2f} MB",
+        f"{published['top1']:.2f} %" if "top1" in published else "",
+    ]
+
+
+def _describe(preset):
+    return {
+        "network": preset.network,
+        "arguments": dict(preset.arguments),
+        "dataset": preset.dataset,
+        "float_top1": preset.training["float_top1"],
+        "samples": preset.training["samples"],
+    }

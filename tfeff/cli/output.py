@@ -1,0 +1,96 @@
+"""What commands print: a short table on stderr for people, or one JSON object on stdout for programs."""
+
+import json
+import sys
+from contextlib import contextmanager
+
+import click
+
+
+def output_options(function):
+    """Adds --json and --quiet to a command; they reach it as an `out` argument, an `Output`."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+    @click.option("--quiet", "-q", is_flag=True, help="Print no table and no progress.")
+    def wrapped(*args, as_json, quiet, **kwargs):
+        return function(*args, out=Output(as_json, quiet), **kwargs)
+
+    wrapped.__name__ = function.__name__
+    wrapped.__doc__ = function.__doc__
+    wrapped.__click_params__ = [*wrapped.__click_params__, *getattr(function, "__click_params__", [])]
+    return wrapped
+
+
+class Output:
+    """Where a command's words go. Rich honours NO_COLOR and notices that stderr is no terminal."""
+
+    def __init__(self, as_json: bool, quiet: bool):
+        self.as_json, self.quiet = as_json, quiet
+        self._console = None
+
+    @property
+    def console(self):
+        if self._console is None:
+            from rich.console import Console
+
+            terminal = sys.stderr.isatty()
+            self._console = Console(stderr=True, quiet=self.quiet, highlight=False, width=None if terminal else 110)
+        return self._console
+
+    def say(self, text: str) -> None:
+        """A line for people; rich markup is not interpreted, so file names are safe."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def table(self, title: str, columns: list[str], rows: list[list[str]]) -> None:
+        """A table for people; columns after the first are right-aligned."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, header_style="bold")
+        for number, column in enumerate(columns):
+            table.add_column(Text(column), justify="right" if number else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(str(cell)) for cell in row))
+        self.console.print(table)
+
+    def facts(self, title: str, rows: list[tuple[str, str]]) -> None:
+        """Name and value pairs for people."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, show_header=False)
+        table.add_column(style="dim")
+        table.add_column(overflow="fold")
+        for name, value in rows:
+            table.add_row(Text(name), Text(str(value)))
+        self.console.print(table)
+
+    @contextmanager
+    def progress(self, text: str):
+        """A progress bar on a terminal, nothing elsewhere; yields `advance(done, total)` and `advance.step(text, done, total)`."""
+        if self.quiet or not sys.stderr.isatty():
+            yield _Advance(None, None)
+            return
+        from rich.progress import Progress
+
+        with Progress(console=self.console, transient=True) as bar:
+            yield _Advance(bar, bar.add_task(text, total=None))
+
+    def json(self, value) -> None:
+        """The command's JSON object, on stdout, when --json was given."""
+        if self.as_json:
+            print(json.dumps(value, indent=1, allow_nan=False))
+
+
+class _Advance:
+    def __init__(self, bar, task):
+        self._bar, self._task = bar, task
+
+    def __call__(self, done, total):
+        if self._bar:
+            self._bar.update(self._task, completed=done, total=total or None)
+
+    def step(self, text, done, total):
+        """The same for work of several steps; a total of 0 is a step of unknown length."""
+        if self._bar:
+            self._bar.update(self._task, description=text, completed=done, total=total or None)

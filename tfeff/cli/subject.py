@@ -1,0 +1,251 @@
+"""From the NETWORK argument to a network: a name, a preset, or the user's own file. Shared by `info` and `export`."""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from tfeff.errors import TfeffError
+
+_NO_PREPROCESSING = (0.0, 1.0)
+
+
+def source_options(function):
+    """The options that say which network is meant."""
+    options = [
+        click.option("--input-size", metavar="N|HxW", help="Input size in pixels; the network's own without it."),
+        click.option("--classes", type=int, help="Number of classes; the network's own without it."),
+        click.option("--import", "imports", multiple=True, metavar="MODULE", help="Import a module first that registers "
+                     "custom layers of a .keras file."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """`224` or `224x320` (height x width) -> (h, w)."""
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise TfeffError(f"--input-size {text!r} is not a size", "give 224 or 224x320 (height x width)")
+    return (int(parts[0]), int(parts[-1]))
+
+
+def parse_values(text: str | None, option: str) -> tuple[float, ...] | None:
+    """`127.5` or `123.7,116.3,103.5` -> floats."""
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise TfeffError(f"{option} {text!r} is not a list of numbers", "give one number, or one a channel, with commas") from None
+
+
+def is_user_file(name: str) -> bool:
+    """Whether NETWORK is a `.keras` file or a SavedModel folder rather than a name."""
+    return name.endswith(".keras") or (Path(name).is_dir() and (Path(name) / "saved_model.pb").is_file())
+
+
+def check_known(name: str) -> None:
+    """Raises for a NETWORK that is nothing, with the nearest names; before anything slow is imported."""
+    from tfeff import presets
+    from tfeff.networks import index, registry
+
+    if is_user_file(name) or name in index() or name in presets.aliases() or name in presets.list_presets():
+        return
+    path = Path(name)
+    if path.suffix == ".json" and path.is_file():
+        return
+    if path.exists():
+        raise TfeffError(f"{name}: neither a .keras file, a SavedModel folder nor a preset's .json", "give one of these")
+    try:
+        registry.get_network(name)  # newer than the index?
+    except TfeffError:
+        known = {*index(), *presets.aliases(), *presets.list_presets()}
+        raise registry.unknown_name("network", name, known, "`tfeff list` shows all of them") from None
+
+
+def build_subject(name, *, weights, random_weights, input_size, classes, mean, std, colour, imports):
+    """Builds what is to be exported.
+
+    Raises:
+        TfeffError: unknown name, options that do not go together, weights or a file that cannot be used.
+    """
+    from tfeff import presets
+    from tfeff.cli.quiet import import_tensorflow
+
+    import_tensorflow()
+    if is_user_file(name):
+        if weights or random_weights or classes:
+            raise TfeffError(f"{name}: holds its own weights", "leave --weights, --random-weights and --classes out")
+        return _user_subject(Path(name), input_size, mean, std, colour, imports)
+    if name not in _index() and (name in presets.aliases() or name in presets.list_presets() or name.endswith(".json")):
+        if weights or random_weights or input_size or classes or mean or std or colour:
+            raise TfeffError(
+                f"preset {name}: brings its own weights, input size, classes and preprocessing",
+                f"name the network instead: {presets.load_preset(name).network}",
+            )
+        return _preset_subject(presets.load_preset(name))
+    if bool(weights) == bool(random_weights):
+        raise TfeffError(
+            f"network {name}: {'both --weights and --random-weights' if weights else 'has no weights'}",
+            "give --weights FILE, or --random-weights for a study of size and latency, or export a preset (`tfeff list`)",
+        )
+    return _named_subject(name, weights, input_size, classes, mean, std, colour)
+
+
+def _preset_subject(preset):
+    from tfeff.export import Subject
+
+    return Subject(
+        model=preset.build(),
+        name=preset.name,
+        network=preset.network,
+        preprocessing=preset.preprocessing,
+        labels=preset.labels,
+        preset=preset.name,
+        dataset=preset.dataset,
+    )
+
+
+def _named_subject(name, weights, input_size, classes, mean, std, colour):
+    import keras
+
+    from tfeff.export import Subject
+    from tfeff.networks import create
+    from tfeff.weights import load_weights
+
+    arguments = {}
+    if input_size:
+        arguments["input_shape"] = (*input_size, 3)
+        if max(input_size) <= 64:
+            arguments["small_image"] = True
+    if classes:
+        arguments["classes"] = classes
+    keras.utils.set_random_seed(0)  # random weights are the same weights every time
+    model = create(name, **arguments)
+    if weights:
+        load_weights(model, Path(weights))
+    preprocessing = _preprocessing(model.input_shape[1:], mean or (128.0,), std or (128.0,), colour)
+    notes = () if weights else ("random weights: accuracy means nothing, size and latency do",)
+    return Subject(model, name, name, preprocessing, random_weights=not weights, notes=notes)
+
+
+def _user_subject(path, input_size, mean, std, colour, imports):
+    from tfeff.export import Subject
+
+    if mean is None or std is None:
+        raise TfeffError(
+            f"{path}: how its images were preprocessed is not known",
+            "give --mean and --std in pixel values (0 and 1 for a network that takes 0..255; 127.5 and 127.5 for -1..1)",
+        )
+    model, shape = (_load_keras if path.suffix == ".keras" else _load_saved_model)(path, input_size, imports)
+    stem = path.stem if path.suffix == ".keras" else path.resolve().name
+    return Subject(model, stem, path.name, _preprocessing(shape, mean, std, colour))
+
+
+def _load_keras(path, input_size, imports):
+    if not path.is_file():
+        raise TfeffError(f"{path}: no such file", "check the path")
+    import keras
+
+    from tfeff import layers  # noqa: F401  registers our layers
+
+    sys.path.insert(0, "")
+    for module in imports:
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise TfeffError(f"--import {module}: {error}", "give a module that can be imported from this folder") from None
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except Exception as error:  # Keras has no type of its own for unreadable files
+        reason = str(error).strip().splitlines()[0][:200]
+        raise TfeffError(
+            f"{path}: cannot be loaded ({reason})",
+            "save it with model.save('x.keras'); --import MODULE registers custom layers",
+        ) from None
+    if len(model.inputs) != 1 or len(model.outputs) != 1 or len(model.inputs[0].shape) != 4:
+        raise TfeffError(f"{path}: needs one image input and one output, it has {len(model.inputs)} and {len(model.outputs)}")
+    return model, _static_shape(path, tuple(model.inputs[0].shape[1:]), input_size)
+
+
+def _load_saved_model(path, input_size, imports):
+    import tensorflow as tf
+
+    try:
+        loaded = tf.saved_model.load(str(path))
+        signature = loaded.signatures["serving_default"]
+    except (OSError, KeyError, ValueError) as error:
+        raise TfeffError(f"{path}: cannot be loaded ({str(error).splitlines()[0][:200]})", "export it anew") from None
+    (_, inputs), outputs = signature.structured_input_signature, signature.structured_outputs
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise TfeffError(f"{path}: needs one image input and one output, it has {len(inputs)} and {len(outputs)}")
+    (name, spec), (output,) = next(iter(inputs.items())), outputs
+
+    def call(image, training=False):
+        return signature(**{name: tf.cast(image, spec.dtype)})[output]
+
+    call.keep_alive = loaded  # the signature holds its variables by weak references only
+    return call, _static_shape(path, tuple(spec.shape[1:]), input_size)
+
+
+def _static_shape(path, shape, input_size):
+    if len(shape) != 3 or shape[2] not in (1, 3):
+        raise TfeffError(f"{path}: input {shape}, an image of (h, w, 1) or (h, w, 3) is needed")
+    fixed = tuple(have or want for have, want in zip(shape[:2], input_size or (None, None), strict=True))
+    if None in fixed:
+        raise TfeffError(f"{path}: its input size is open", "give --input-size")
+    if input_size and fixed != tuple(input_size):
+        raise TfeffError(f"{path}: takes {fixed[0]}x{fixed[1]} only, --input-size says {input_size[0]}x{input_size[1]}")
+    return (*fixed, shape[2])
+
+
+def _preprocessing(shape, mean, std, colour):
+    from tfeff.data import Preprocessing
+
+    channels = shape[2]
+    colour = colour or ("gray" if channels == 1 else "rgb")
+    mean, std = (values * channels if len(values) == 1 else values for values in (mean, std))
+    return Preprocessing(size=tuple(shape[:2]), colour=colour, mean=mean, std=std)
+
+
+def describe_network(name, input_size, classes, imports):
+    """What `tfeff info` says: counts and published figures (the latter only in the published form)."""
+    from tfeff import presets
+    from tfeff.cli.quiet import import_tensorflow
+    from tfeff.networks import get_network, index
+
+    check_known(name)
+    import_tensorflow()
+    from tfeff.networks.count import count
+
+    facts = {"network": name, "paper": "", "published": {}, "training": {}, "dataset": None}
+    if is_user_file(name):
+        model, _ = _load_keras(Path(name), input_size, imports)
+    elif name in index() or not (name in presets.aliases() or name in presets.list_presets() or name.endswith(".json")):
+        network = get_network(name)
+        arguments = {"input_shape": (*input_size, 3)} if input_size else {}
+        arguments |= {"classes": classes} if classes else {}
+        model = network(**arguments)
+        facts |= {"paper": network.paper, "published": {} if arguments else dict(network.published)}
+    else:
+        preset = presets.load_preset(name)
+        model = preset.build()
+        training = {key: value for key, value in preset.training.items() if key != "history"}
+        facts |= {"network": preset.name, "paper": get_network(preset.network).paper, "training": training}
+        facts |= {"dataset": preset.dataset}
+    try:
+        counted = count(model).as_dict()
+    except (ValueError, AttributeError) as error:
+        raise TfeffError(f"{name}: {error}") from None
+    return facts | {"input_shape": list(model.input_shape[1:]), "classes": model.output_shape[-1], "counted": counted}
+
+
+def _index():
+    from tfeff.networks import index
+
+    return index()

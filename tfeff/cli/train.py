@@ -1,0 +1,62 @@
+"""`tfeff train NETWORK --dataset D --epochs N --out DIR`."""
+
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from tfeff.cli.output import output_options
+
+
+@click.command("train")
+@click.argument("network")
+@click.option("--dataset", required=True, help="fashion_mnist, a folder (one folder a class), or an .npz.")
+@click.option("--epochs", type=int, required=True, help="Times through the training images.")
+@click.option("--out", "folder", type=click.Path(path_type=Path), required=True, help="Folder for the preset and the state.")
+@click.option("--batch-size", type=int, default=128, show_default=True)
+@click.option("--learning-rate", type=float, default=2e-3, show_default=True, help="AdamW's peak; warm-up, then cosine.")
+@click.option("--weight-decay", type=float, default=0.02, show_default=True)
+@click.option("--label-smoothing", type=float, default=0.05, show_default=True)
+@click.option("--augment/--no-augment", default=True, show_default=True, help="Mirror and move images at random.")
+@click.option("--input-size", default="32", show_default=True, metavar="N|HxW", help="Pixels.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@output_options
+def command(network, dataset, epochs, folder, input_size, out, **options):
+    """Train NETWORK and leave a preset in --out, which `tfeff export OUT/NAME.json` takes.
+
+    Run the same command again after a kill: it goes on from the last whole epoch. The weights kept are those of the epoch
+    that is best on a twentieth of the training images held out; the test images are used once, at the end.
+    """
+    from tfeff.cli.subject import parse_size
+    from tfeff.networks import get_network, index
+    from tfeff.errors import TfeffError
+
+    if network not in index():
+        get_network(network)  # says which names are near
+    size = parse_size(input_size)
+    if epochs < 1:
+        raise TfeffError(f"--epochs must be at least 1, not {epochs}")
+
+    from tfeff.cli.quiet import import_tensorflow
+
+    import_tensorflow()
+    from tfeff.train import Recipe, train
+
+    started = time.monotonic()
+
+    def report(row):
+        if "epoch" in row:
+            seconds = time.monotonic() - started
+            out.say(f"epoch {row['epoch']:3d}/{epochs}  loss {row['loss']:.4f}  "
+                    f"held-out top-1 {row['validation_top1']:.2f} %  {seconds:.0f} s")  # fmt: skip
+        else:
+            out.say(f"test top-1 {row['test_top1']:.2f} %")
+
+    words = shlex.join(["tfeff", *sys.argv[1:]])
+    recipe = Recipe(network, dataset, epochs, input_size=size, **options)
+    with out.progress("training") as advance:
+        path = train(recipe, folder, command=words, report=report, progress=advance)
+    out.say(f"preset {path}")
+    out.json({"schema_version": 1, "preset": str(path)})
