@@ -6,6 +6,7 @@ A preset is a JSON file with its weight file beside it. `tfeff train` writes one
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,7 +54,7 @@ class Preset:
         return model
 
     def write(self, path: Path, **extra) -> None:
-        """Writes the preset's JSON; the weight file must lie beside it already."""
+        """Writes the preset's JSON, whole or not at all; the weight file must lie beside it already."""
         value = {
             "schema_version": SCHEMA_VERSION,
             "preset": self.name,
@@ -66,7 +67,14 @@ class Preset:
             "weights": {"file": self.weights.name, "sha256": _sha256(self.weights)},
             "training": dict(self.training),
         }
-        path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+            os.replace(temporary, path)
+        except OSError as error:
+            raise TfeffError(f"preset {path}: cannot be written ({error.strerror})", "choose another folder") from None
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def list_presets() -> dict[str, Path]:
@@ -93,7 +101,9 @@ def load_preset(name: str | Path) -> Preset:
     path = bundled.get(aliases().get(str(name), str(name)))
     if path is None:
         path = Path(name)
-        if path.suffix != ".json" or not path.is_file():
+        if path.suffix == ".json" and not path.is_file():
+            raise TfeffError(f"preset {path}: no such file", "give the .json that `tfeff train` wrote")
+        if path.suffix != ".json":
             known = [*aliases(), *bundled, *index()]
             raise registry.unknown_name("preset", str(name), known, "`tfeff list` shows networks and presets")
     return _read(path)
@@ -115,7 +125,11 @@ def _read(path):
             training=value["training"],
         )
         sha256 = value["weights"]["sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if tuple(preset.arguments["input_shape"]) != preset.preprocessing.shape:
+            raise ValueError(f"input_shape {preset.arguments['input_shape']} is not what preprocessing gives")
+        if len(preset.labels) != preset.arguments["classes"]:
+            raise ValueError(f"{len(preset.labels)} labels for {preset.arguments['classes']} classes")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TfeffError(f"preset {path}: damaged ({type(error).__name__}: {error})", "train it anew") from None
     if not preset.weights.is_file():
         raise TfeffError(f"preset {path}: its weights {preset.weights} are missing", "put the file back beside it")

@@ -2,8 +2,8 @@
 
 import io
 import json
+import math
 import os
-import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -16,7 +16,7 @@ from tfeff.data import Dataset, Preprocessing, Subset, open_dataset
 from tfeff.errors import TfeffError
 from tfeff.networks import create
 from tfeff.presets import Preset
-from tfeff.weights import save_weights
+from tfeff.weights import load_weights, save_weights
 
 _PRELOAD_BYTES = 2**30  # more than that is read from its files batch by batch
 _SMALL_IMAGE = 64  # pixels; below, a network takes its stride-1 stem
@@ -32,7 +32,7 @@ class Recipe:
         learning_rate: AdamW's peak, after one epoch of warm-up; then a cosine down to 0.
         weight_decay: AdamW's, kernels only.
         label_smoothing: 0 is none.
-        augment: mirror at random, and move by up to an eighth of the size (edges padded with the mean).
+        augment: mirror at random, and move by up to an eighth of the size (edges padded with the darkest pixel).
         input_size: (h, w), pixels.
         validation: share of the training images held out to choose the best epoch; the test images choose nothing.
         seed: of weights, order and augmentation.
@@ -54,31 +54,46 @@ class Recipe:
         for name in ("epochs", "batch_size", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise TfeffError(f"training: {name} must be above 0, not {getattr(self, name)}")
+        if not (0 <= self.label_smoothing < 1 and self.weight_decay >= 0):
+            raise TfeffError(
+                f"training: label_smoothing must be in 0..1 and weight_decay not below 0, not {self.label_smoothing} "
+                f"and {self.weight_decay}"
+            )
         if not 0 < self.validation < 1:
             raise TfeffError(f"training: validation must be a share between 0 and 1, not {self.validation}")
 
 
-def train(recipe: Recipe, out: Path, *, command: str = "", report: Callable[[dict], None] = lambda row: None) -> Path:
+def train(
+    recipe: Recipe,
+    out: Path,
+    *,
+    command: str = "",
+    report: Callable[[dict], None] = lambda row: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Path:
     """Trains a network and writes a preset: `<out>/<network>.<dataset>.json` and `.weights.npz`.
 
-    After every epoch the whole state is saved in `<out>/state.npz` (weights, optimizer, history), so the same call goes on
-    where a killed one stopped. The weights kept are those of the epoch that is best on held-out training images.
+    After every epoch the whole state is saved in `<out>/state.npz` (weights, optimizer, history), so the same call goes
+    on where a killed one stopped. The weights kept are those of the epoch that is best on held-out training images.
 
     Args:
         command: the command line, for the preset's `training` entry.
-        report: called after every epoch with {epoch, loss, validation_top1, seconds}, and once with {test_top1}.
+        report: called after every epoch with {epoch, loss, validation_top1}, and once with {test_top1}.
+        progress: called after every step with (steps done, steps in all).
 
     Returns:
         The path of the preset's JSON.
 
     Raises:
-        TfeffError: unknown names, unusable data, or an `out` that holds another recipe's run.
+        TfeffError: unknown names, unusable data, a loss that is no number any more, or an `out` that cannot be written
+            to or holds another recipe's run.
     """
-    out.mkdir(parents=True, exist_ok=True)
     state = _State.load(out / "state.npz", recipe)
     whole, test = open_dataset(recipe.dataset, "train"), open_dataset(recipe.dataset, "test")
     if whole.classes != test.classes:
-        raise TfeffError(f"{recipe.dataset}: training and test images have different classes", "use the same class folders")
+        raise TfeffError(
+            f"{recipe.dataset}: training and test images have different classes", "give both the same ones"
+        )
     if len(whole.classes) < 2:
         raise TfeffError(f"{recipe.dataset}: {len(whole.classes)} class", "a classifier needs at least 2")
     fit, held_out = _hold_out(whole, recipe)
@@ -92,26 +107,38 @@ def train(recipe: Recipe, out: Path, *, command: str = "", report: Callable[[dic
     steps = -(-len(fit) // recipe.batch_size)
     _compile(model, recipe, steps)
     state.restore(model)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TfeffError(f"{out}: cannot be made a folder ({error.strerror})", "choose another --out") from None
 
     batches = Batches(fit, preprocessing, recipe.batch_size, augment=recipe.augment, seed=recipe.seed)
     validation = Batches(held_out, preprocessing, 256)
-    name = f"{recipe.network}.{Path(recipe.dataset).name or recipe.dataset}"
+    name = f"{recipe.network}.{_short_name(recipe.dataset)}"
     weights = out / f"{name}.weights.npz"
     for epoch in range(state.epoch, recipe.epochs):
         batches.start_epoch(epoch)
         keras.utils.set_random_seed(recipe.seed + 1 + epoch)  # dropout's, so that a resumed run repeats it
-        history = model.fit(batches, epochs=1, shuffle=False, verbose=0)
+        done = keras.callbacks.LambdaCallback(
+            on_train_batch_end=lambda batch, logs, epoch=epoch: progress(
+                epoch * steps + batch + 1, recipe.epochs * steps
+            )
+        )
+        history = model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[done])
         row = {
             "epoch": epoch + 1,
             "loss": float(history.history["loss"][0]),
             "validation_top1": top1(model, validation),
         }
+        if not math.isfinite(row["loss"]):
+            raise TfeffError(
+                f"training: the loss of epoch {epoch + 1} is {row['loss']}",
+                f"choose a learning rate below {recipe.learning_rate}, and another --out",
+            )
         if row["validation_top1"] > state.best:
             save_weights(model, weights)
         state.save(model, row)
         report(row)
-
-    from tfeff.weights import load_weights
 
     load_weights(model, weights)
     test_top1 = top1(model, Batches(test, preprocessing, 256))
@@ -139,15 +166,17 @@ def top1(model, batches: "Batches") -> float:
 
 
 class Batches(keras.utils.PyDataset):
-    """Preprocessed, shuffled and augmented batches: float32 (n, h, w, c), int64 (n,). Order and noise come from the seed."""
+    """Preprocessed, shuffled and augmented batches: float32 (n, h, w, c), int64 (n,).
+
+    Order and noise come from the seed, the epoch and the batch's number; without a seed the order is the dataset's.
+    """
 
     def __init__(self, dataset: Dataset, preprocessing: Preprocessing, batch_size: int, *, augment=False, seed=None):
         super().__init__()
         self.dataset, self.preprocessing, self.batch_size = dataset, preprocessing, batch_size
         self.augment, self.seed, self.count = augment, seed, len(dataset)
-        self._pool = ThreadPoolExecutor(os.cpu_count())
         fits = self.count * int(np.prod(preprocessing.shape)) <= _PRELOAD_BYTES
-        self._pixels = np.stack(list(self._pool.map(self._read, range(self.count)))) if fits else None
+        self._pixels = self._read_all(range(self.count)) if fits else None
         self.start_epoch(0)
 
     def start_epoch(self, epoch: int):
@@ -162,14 +191,15 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, batch):
         numbers = self._order[batch * self.batch_size : (batch + 1) * self.batch_size]
-        if self._pixels is not None:
-            pixels = self._pixels[numbers]
-        else:
-            pixels = np.stack(list(self._pool.map(self._read, numbers)))
+        pixels = self._read_all(numbers) if self._pixels is None else self._pixels[numbers]
         images = self.preprocessing.normalize(pixels)  # (n, h, w, c)
         if self.augment:
             images = _augment(images, np.random.default_rng([self.seed, self._epoch, batch]))
         return images, self.dataset.labels[numbers]
+
+    def _read_all(self, numbers):
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return np.stack(list(pool.map(self._read, numbers)))
 
     def _read(self, number):
         return self.preprocessing.pixels(self.dataset.image(int(number)))
@@ -196,9 +226,16 @@ def _hold_out(dataset, recipe):
     return Subset(dataset, np.sort(order[count:])), Subset(dataset, np.sort(order[:count]))
 
 
+def _short_name(dataset):
+    path = Path(dataset)
+    return path.stem if path.is_file() else path.resolve().name or dataset
+
+
 def _compile(model, recipe, steps):
-    schedule = keras.optimizers.schedules.CosineDecay(
-        1e-6, steps * recipe.epochs, warmup_target=recipe.learning_rate, warmup_steps=min(steps, steps * recipe.epochs // 2)
+    total = steps * recipe.epochs
+    warmup = min(steps, total // 2)
+    schedule = keras.optimizers.schedules.CosineDecay(  # its decay starts when the warm-up ends
+        1e-6, total - warmup, warmup_target=recipe.learning_rate, warmup_steps=warmup
     )
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
@@ -237,16 +274,21 @@ class _State:
                 with np.load(path, allow_pickle=False) as archive:
                     state.arrays = {key: archive[key] for key in archive.files}
                 about = json.loads(str(state.arrays.pop("about")))
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-                raise TfeffError(f"{path}: damaged ({error})", "remove it to train from the start") from None
-            if about["recipe"] != json.loads(json.dumps(asdict(recipe))):
-                changed = [k for k, v in json.loads(json.dumps(asdict(recipe))).items() if about["recipe"].get(k) != v]
+                then, state.history = dict(about["recipe"]), list(about["history"])
+            except Exception as error:  # zipfile, zlib, json and numpy each raise their own on a damaged file
+                raise state._damaged(error) from None
+            now = json.loads(json.dumps(asdict(recipe)))
+            if then != now:
+                changed = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
                 raise TfeffError(
                     f"{path.parent}: holds a run with another recipe ({', '.join(changed)} differ)",
                     "repeat the first call's options to go on with it, or choose another --out",
                 )
-            state.history = about["history"]
         return state
+
+    def _damaged(self, error):
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        return TfeffError(f"{self.path}: damaged ({reason})", "remove it to train from the start")
 
     @property
     def epoch(self):
@@ -257,9 +299,14 @@ class _State:
         return max((row["validation_top1"] for row in self.history), default=-1.0)
 
     def restore(self, model):
-        for key, variable in self._variables(model):
-            if self.history:
+        if not self.history:
+            return
+        try:
+            for key, variable in self._variables(model):
                 variable.assign(self.arrays[key])
+        except (KeyError, ValueError) as error:
+            raise self._damaged(error) from None
+        self.arrays.clear()
 
     def save(self, model, row):
         self.history.append(row)
@@ -268,8 +315,11 @@ class _State:
         buffer = io.BytesIO()
         np.savez(buffer, about=np.array(about), **arrays)
         temporary = self.path.with_name(f".{self.path.name}.tmp")
-        temporary.write_bytes(buffer.getvalue())
-        os.replace(temporary, self.path)
+        try:
+            temporary.write_bytes(buffer.getvalue())
+            os.replace(temporary, self.path)
+        except OSError as error:
+            raise TfeffError(f"{self.path}: cannot be written ({error.strerror})", "make room, then go on") from None
 
     @staticmethod
     def _variables(model):

@@ -46,7 +46,7 @@ def load_fashion_mnist(split: str, folder: Path | None = None) -> ArrayDataset:
     """
     folder = folder or find_fashion_mnist() or _download()
     images, labels = (_read_idx(folder, split, kind) for kind in ("images-idx3", "labels-idx1"))
-    if len(images) != len(labels) or images.shape[1:] != (28, 28) or labels.max(initial=0) > 9:
+    if not 0 < len(images) == len(labels) or images.shape[1:] != (28, 28) or labels.max() > 9:
         raise TfeffError(f"{folder}: the {split} files are not Fashion-MNIST", _MEND)
     names = [f"{split} image {n}" for n in range(len(images))]
     return ArrayDataset("fashion_mnist", str(folder), CLASSES, labels.astype(np.int64), names, images)
@@ -88,7 +88,8 @@ def _download() -> Path:
 
         keras.datasets.fashion_mnist.load_data()
     except Exception as error:  # whatever its download raises
-        raise TfeffError(f"dataset fashion_mnist: not on this machine, and the download failed ({error})", _MEND) from None
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise TfeffError(f"dataset fashion_mnist: not on this machine; the download failed ({reason})", _MEND) from None
     folder = find_fashion_mnist()
     if folder is None:
         raise TfeffError("dataset fashion_mnist: downloaded, but not found where Keras puts it", _MEND)

@@ -51,9 +51,11 @@ class Preprocessing:
                 f"preprocessing: mean and std need {self.channels} values each for colour {self.colour!r}, "
                 f"not {len(self.mean)} and {len(self.std)}"
             )
-        if not all(s > 0 for s in self.std):
-            raise TfeffError(f"preprocessing: every std must be above 0, not {self.std}")
-        if len(self.size) != 2 or min(self.size) < 1 or any(r < s for r, s in zip(self.resize_size, self.size)):
+        if not all(s > 0 for s in self.std) or not np.isfinite([*self.mean, *self.std]).all():
+            raise TfeffError(f"preprocessing: mean {self.mean} and std {self.std} must be finite, every std above 0")
+        if not len(self.size) == len(self.resize_size) == 2 or min(self.size) < 1:
+            raise TfeffError(f"preprocessing: sizes are (h, w), at least 1, not {self.size} and {self.resize_size}")
+        if self.resize_size[0] < self.size[0] or self.resize_size[1] < self.size[1]:
             raise TfeffError(f"preprocessing: cannot cut {self.size} out of an image resized to {self.resize_size}")
 
     @property

@@ -1,6 +1,5 @@
 """From what a user types after --dataset or --calibration to a dataset."""
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from tfeff.errors import TfeffError
 
 NAMED = {"fashion_mnist": load_fashion_mnist, "fashion_mnist_sample": load_sample}
 _SPLIT_FOLDERS = {"train": ("train",), "test": ("test", "val", "validation")}
+_MAX_CLASSES = 1_000_000  # a larger label is no class number
 _HELD_OUT = 0.1  # of a set without a split of its own
 
 
@@ -19,8 +19,9 @@ def open_dataset(spec: str, split: str, *, labelled: bool = True, seed: int = 0)
     """Opens a dataset.
 
     Args:
-        spec: `fashion_mnist`, `fashion_mnist_sample`, a folder (one folder a class, below train/ and test/ if it is split;
-            or Fashion-MNIST's own files), or an `.npz` (images and labels; or x_train, y_train, x_test, y_test).
+        spec: `fashion_mnist`, `fashion_mnist_sample`, a folder (one folder a class, below train/ and test/ if it is
+            split, or val/ where there is no test/; or Fashion-MNIST's own files), or an `.npz` (images and labels; or
+            x_train, y_train, x_test, y_test; and `classes`, their names, if you like).
         split: "train" or "test". A set that is not split gives a seeded tenth of itself as "test", the rest as "train".
         labelled: whether labels are needed; without, the whole of an unsplit set is given, and a folder may be flat.
         seed: of the split.
@@ -28,11 +29,16 @@ def open_dataset(spec: str, split: str, *, labelled: bool = True, seed: int = 0)
     Raises:
         TfeffError: not found, empty, unreadable, or without the labels that are needed.
     """
+    if split not in _SPLIT_FOLDERS:
+        raise TfeffError(f"dataset {spec!r}: no split {split!r}", f"the splits are {' and '.join(_SPLIT_FOLDERS)}")
     if spec in NAMED:
         return NAMED[spec](split)
     path = Path(spec)
     if path.is_dir():
-        return load_fashion_mnist(split, path) if is_idx_folder(path) else _open_folder(path, split, labelled, seed)
+        try:
+            return load_fashion_mnist(split, path) if is_idx_folder(path) else _open_folder(path, split, labelled, seed)
+        except OSError as error:
+            raise TfeffError(f"{path}: cannot be read ({error.strerror})", "check the folder's permissions") from None
     if path.is_file():
         return _open_npz(path, split, labelled, seed)
     raise TfeffError(
@@ -47,15 +53,15 @@ def default_evaluation() -> str:
 
 
 def _open_folder(folder, split, labelled, seed):
-    parts = {part: folder / name for part, names in _SPLIT_FOLDERS.items() for name in names if (folder / name).is_dir()}
-    whole = folder
-    if parts and not _class_folders(folder).keys() - {p.name for p in parts.values()}:
-        whole = parts.get(split)
-        if whole is None:
-            raise TfeffError(f"{folder}: has no {split} folder beside {', '.join(p.name for p in parts.values())}")
+    whole, present = folder, _class_folders(folder).keys()
+    if present and present <= {name for names in _SPLIT_FOLDERS.values() for name in names}:
+        name = next((name for name in _SPLIT_FOLDERS[split] if name in present), None)
+        if name is None:
+            raise TfeffError(f"{folder}: has no {split} folder beside {', '.join(sorted(present))}", "add it")
+        whole = folder / name
     files = list_images(whole)
     if not files:
-        raise TfeffError(f"{whole}: no images in this folder", "put image files in it (PNG, JPEG, ...), one folder a class")
+        raise TfeffError(f"{whole}: no images in this folder", "put image files in it (PNG, JPEG), one folder a class")
     classes = _class_folders(whole)
     names = [str(file.relative_to(whole)) for file in files]
     flat = [name for name in names if len(Path(name).parts) == 1]
@@ -80,29 +86,52 @@ def _open_npz(path, split, labelled, seed):
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise TfeffError(f"{path}: not a readable .npz file ({error})", "save it with numpy.savez") from None
+    except Exception as error:  # zipfile, zlib and numpy each raise their own on a damaged file
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise TfeffError(f"{path}: not a readable .npz file ({reason})", "save it with numpy.savez") from None
+    arrays = {key: value for key, value in arrays.items() if isinstance(value, np.ndarray)}
     own_split = f"x_{split}" in arrays
     images = _first(arrays, f"x_{split}", "images", "x", "arr_0")
     labels = _first(arrays, f"y_{split}") if own_split else _first(arrays, "labels", "y")
     if images is None:
-        raise TfeffError(f"{path}: holds {', '.join(arrays) or 'nothing'}, no images", "name the array `images`")
-    if images.ndim not in (3, 4) or len(images) == 0:
-        raise TfeffError(f"{path}: images of shape {images.shape}", "give (n, h, w), or (n, h, w, c) with n above 0")
+        held = ", ".join(arrays) or "nothing"
+        raise TfeffError(f"{path}: holds {held}, no images to {split} with", f"name the array `images` or `x_{split}`")
+    if images.ndim not in (3, 4) or 0 in images.shape or images.shape[3:] not in ((), (1,), (3,)):
+        raise TfeffError(
+            f"{path}: images of shape {images.shape}", "give (n, h, w), or (n, h, w, c) with 1 or 3 channels"
+        )
+    # Calibration, the one use without labels, also takes float arrays: inputs that are preprocessed already.
+    if images.dtype != np.uint8 and (labelled or not np.issubdtype(images.dtype, np.floating)):
+        raise TfeffError(f"{path}: images of type {images.dtype}", "save them as uint8, pixels in 0..255")
     if labels is None and labelled:
-        raise TfeffError(f"{path}: holds no labels", "add an integer array `labels` of shape (n,)")
+        key = f"y_{split}" if own_split else "labels"
+        raise TfeffError(f"{path}: holds no labels", f"add an integer array `{key}` of shape (n,)")
     if labels is not None:
-        labels = labels.reshape(-1)
-        if len(labels) != len(images) or not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
-            raise TfeffError(f"{path}: labels of shape {labels.shape} and type {labels.dtype} for {len(images)} images")
-        labels = labels.astype(np.int64)
-    classes = _first(arrays, "classes")
-    if classes is not None:
-        classes = tuple(str(name) for name in classes)
-    else:
-        classes = () if labels is None else tuple(str(n) for n in range(int(labels.max()) + 1))
+        if not np.issubdtype(labels.dtype, np.integer) or labels.shape not in ((len(images),), (len(images), 1)):
+            raise TfeffError(
+                f"{path}: labels of shape {labels.shape} and type {labels.dtype} for {len(images)} images",
+                f"give integers of shape ({len(images)},)",
+            )
+        labels = labels.reshape(-1).astype(np.int64)
+    classes = _npz_classes(path, arrays, labels, split if own_split else None)
     dataset = ArrayDataset(str(path), str(path), classes, labels, numbered(split, len(images)), images)
     return dataset if own_split or not labelled else _split(dataset, split, seed)
+
+
+def _npz_classes(path, arrays, labels, split):
+    """The names that the file gives, else the numbers up to the largest label of either split."""
+    if labels is None:
+        return ()
+    splits = [arrays[f"y_{name}"] for name in _SPLIT_FOLDERS if split and f"y_{name}" in arrays]
+    top = int(max(part.max(initial=0) for part in [labels, *splits]))
+    classes = _first(arrays, "classes")
+    count = _MAX_CLASSES if classes is None else classes.size
+    if labels.min() < 0 or top >= count:
+        raise TfeffError(
+            f"{path}: labels from {labels.min()} to {top}" + ("" if classes is None else f" for {count} classes"),
+            "number the classes from 0",
+        )
+    return tuple(str(name) for name in (range(top + 1) if classes is None else classes.reshape(-1)))
 
 
 def _first(arrays, *keys):

@@ -1,6 +1,8 @@
 """Variable group convolution (VarGNet, arXiv 1907.05653, section 3.1)."""
 
-from functools import lru_cache
+from collections.abc import Sequence
+from functools import cache
+from numbers import Integral
 
 import keras
 from keras import ops
@@ -10,10 +12,11 @@ from keras import ops
 class GroupConv2D(keras.layers.Layer):
     """2D convolution whose groups all have the same, given number of input channels.
 
-    The paper fixes the channels per group G and lets the number of groups vary with the width: groups = channels_in / G.
-    It computes what `keras.layers.Conv2D(filters, kernel_size, groups=channels_in // G)` computes, with the same weights in
-    the same layout. Keras compiles every grouped convolution with XLA, which on a CPU makes a training step some 25 times
-    slower; here TensorFlow's own grouped `conv2d` is called where it works, else one convolution per group.
+    The paper fixes the channels per group G, and the number of groups varies with the width: groups = channels_in / G.
+    It computes what `keras.layers.Conv2D(filters, kernel_size, groups=channels_in // G)` does, with the same weights in
+    the same layout. Keras compiles every grouped convolution with XLA, which makes a training step on a CPU many times
+    slower (`benchmarks/train_step.py`); here TensorFlow's own grouped `conv2d` is called where it works, gradients
+    included, else one convolution per group.
 
     Shapes: (n, h, w, channels_in) -> (n, h', w', filters); kernel (kh, kw, channels_per_group, filters).
 
@@ -26,7 +29,7 @@ class GroupConv2D(keras.layers.Layer):
         use_bias, activation, kernel_initializer, bias_initializer, kernel_regularizer: as in `keras.layers.Conv2D`.
 
     Raises:
-        ValueError: channels that do not divide, or an unknown padding.
+        ValueError: channels that do not divide, an unknown padding, or an image smaller than the kernel with "valid".
     """
 
     def __init__(
@@ -49,7 +52,7 @@ class GroupConv2D(keras.layers.Layer):
         self.kernel_size = _pair(kernel_size, "kernel_size")
         self.channels_per_group = int(channels_per_group)
         self.strides = _pair(strides, "strides")
-        self.padding = padding
+        self.padding = padding.lower() if isinstance(padding, str) else padding
         self.dilation_rate = _pair(dilation_rate, "dilation_rate")
         self.use_bias = use_bias
         self.activation = keras.activations.get(activation)
@@ -59,7 +62,7 @@ class GroupConv2D(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=4)
         if keras.backend.backend() == "tensorflow":
             self.supports_jit = False  # or `fit` would send the whole step through XLA, grouped convolutions included
-        if padding not in ("valid", "same"):
+        if self.padding not in ("valid", "same"):
             raise ValueError(f"GroupConv2D {self.name!r}: padding must be 'valid' or 'same', not {padding!r}")
         if self.filters < 1 or self.channels_per_group < 1:
             raise ValueError(f"GroupConv2D {self.name!r}: filters and channels_per_group must be at least 1")
@@ -108,7 +111,13 @@ class GroupConv2D(keras.layers.Layer):
         if length is None:
             return None
         if self.padding == "valid":
-            length -= (self.kernel_size[axis] - 1) * self.dilation_rate[axis]
+            reach = (self.kernel_size[axis] - 1) * self.dilation_rate[axis] + 1
+            if length < reach:
+                raise ValueError(
+                    f"GroupConv2D {self.name!r}: an image of {length} pixels is smaller than the kernel's {reach}; "
+                    f"padding='same' takes it"
+                )
+            length -= reach - 1
         return -(-length // self.strides[axis])
 
     def get_config(self):
@@ -130,7 +139,7 @@ class GroupConv2D(keras.layers.Layer):
 
 def grouped_conv2d(x, kernel, groups, strides, padding, dilation_rate):
     """Grouped convolution, channels last: (n, h, w, c) with (kh, kw, c/groups, f) -> (n, h', w', f)."""
-    if _native_grouped_conv2d_works():
+    if _native_grouped_conv2d_works(keras.backend.standardize_dtype(x.dtype), max(dilation_rate) > 1):
         import tensorflow as tf
 
         kernel = tf.cast(kernel, x.dtype)
@@ -148,27 +157,32 @@ def split_conv2d(x, kernel, groups, strides, padding, dilation_rate):
     return ops.concatenate(parts, axis=-1)
 
 
-@lru_cache(maxsize=1)
-def _native_grouped_conv2d_works() -> bool:
-    """Whether TensorFlow has grouped conv2d here, gradients included (builds without oneDNN lack the gradient)."""
+@cache
+def _native_grouped_conv2d_works(dtype: str, dilated: bool) -> bool:
+    """Whether TensorFlow has grouped conv2d for this type here, gradients included.
+
+    On a CPU the gradients are oneDNN's: they are lacking without oneDNN, in float16 and float64, and dilated.
+    """
     if keras.backend.backend() != "tensorflow":
         return False
     import tensorflow as tf
 
-    with tf.init_scope():  # probe eagerly even when the first call happens inside a traced function
-        x, kernel = tf.ones((1, 4, 4, 4)), tf.ones((3, 3, 2, 4))
+    step = 2 if dilated else 1
+    shared = {"strides": [1] * 4, "padding": "SAME", "dilations": [1, step, step, 1]}
+    # Eagerly even when the first call happens inside a traced function; no GradientTape, for `init_scope` silences it.
+    with tf.init_scope():
+        x, kernel = tf.ones((1, 6, 6, 4), dtype), tf.ones((3, 3, 2, 4), dtype)
         try:
-            with tf.GradientTape() as tape:
-                tape.watch((x, kernel))
-                y = tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
-            tape.gradient(y, (x, kernel))
+            y = tf.raw_ops.Conv2D(input=x, filter=kernel, **shared)
+            tf.raw_ops.Conv2DBackpropInput(input_sizes=x.shape, filter=kernel, out_backprop=y, **shared)
+            tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=kernel.shape, out_backprop=y, **shared)
         except (tf.errors.OpError, ValueError):
             return False
     return True
 
 
 def _pair(value, name):
-    pair = (value, value) if isinstance(value, int) else tuple(int(v) for v in value)
-    if len(pair) != 2 or min(pair) < 1:
+    pair = (value, value) if isinstance(value, Integral) else value
+    if not (isinstance(pair, Sequence) and len(pair) == 2 and all(isinstance(v, Integral) and v > 0 for v in pair)):
         raise ValueError(f"GroupConv2D: {name} must be a positive int or a pair of them, not {value!r}")
-    return pair
+    return tuple(int(v) for v in pair)

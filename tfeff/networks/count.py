@@ -17,8 +17,8 @@ class Counts:
 
     Attributes:
         parameters: trainable values (what torch's `numel(parameters())` says).
-        values: all stored values, BN moving statistics included (VarGNet's printed "model size", in 2^20, is close to it).
-        madds: multiply-adds of convolutions and fully connected layers for one image; no BN, bias, activation or pooling.
+        values: all stored values, BN moving statistics included (VarGNet's "model size", in 2^20, is close to it).
+        madds: multiply-adds of convolutions and fully connected layers for one image; no BN, bias, activation, pooling.
     """
 
     parameters: int
@@ -33,10 +33,10 @@ def count(model) -> Counts:
     """Counts a built Keras model.
 
     Raises:
-        ValueError: a layer with weights whose multiply-adds are not known here.
+        ValueError: a layer with weights whose multiply-adds are not known here, or an open image size.
     """
     parameters = sum(math.prod(v.shape) for v in model.trainable_variables)
-    state = [v for v in model.non_trainable_variables if "seed" not in v.path]
+    state = [v for v in model.non_trainable_variables if not v.path.endswith("seed_generator_state")]
     values = parameters + sum(math.prod(v.shape) for v in state)
     return Counts(parameters, values, madds(model))
 
@@ -49,6 +49,8 @@ def madds(model) -> int:
             total += madds(layer)
         elif isinstance(layer, (keras.layers.Conv2D, GroupConv2D, keras.layers.DepthwiseConv2D)):
             _, height, width, _ = output_shape
+            if height is None or width is None:
+                raise ValueError(f"multiply-adds of layer {layer.name!r} depend on the image size, which is open")
             total += math.prod(layer.kernel.shape) * height * width
         elif isinstance(layer, keras.layers.Dense):
             total += math.prod(layer.kernel.shape) * math.prod(output_shape[1:-1])

@@ -1,17 +1,18 @@
 """The registry of networks: a family file registers its variants, everybody else asks by name.
 
-Families import Keras, and importing Keras costs seconds. So that `tfeff list` and error messages stay fast, `index.json`
-beside this file names every network, the module it lives in, its published figures and its counts. The index is made
-by `python -m tfeff.networks.index` and a test fails when it is stale.
+Families import Keras, and importing Keras costs seconds. So that `tfeff list` and error messages stay fast,
+`index.json` beside this file names every network, the module it lives in, its published figures and its counts. The
+index is made by `python -m tfeff.networks.index` and a test fails when it is stale.
 """
 
 import difflib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from importlib import import_module
+from numbers import Integral
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
@@ -43,10 +44,24 @@ class Network:
     paper: str = ""
 
     def __call__(self, **arguments):
-        """Builds the network: a functional `keras.Model`, logits out, untrained."""
-        if arguments.get("classes", 2) < 2:
-            raise TfeffError(f"network {self.name}: classes must be at least 2, not {arguments['classes']}")
-        return self.builder(**{"name": self.name, **self.options, **arguments})
+        """Builds the network: a functional `keras.Model`, logits out, untrained.
+
+        Raises:
+            TfeffError: arguments that the network cannot take.
+        """
+        classes, shape = arguments.get("classes", 2), arguments.get("input_shape", (1, 1, 1))
+        if not isinstance(classes, Integral) or classes < 2:
+            raise TfeffError(f"network {self.name}: classes must be at least 2, not {classes!r}")
+        if not (
+            isinstance(shape, Sequence) and len(shape) == 3 and all(isinstance(v, Integral) and v > 0 for v in shape)
+        ):
+            raise TfeffError(f"network {self.name}: input_shape must be (h, w, c), each at least 1, not {shape!r}")
+        try:
+            return self.builder(**{"name": self.name, **self.options, **arguments})
+        except (TypeError, ValueError) as error:  # an option it does not have, or channels that do not divide
+            given = ", ".join(f"{key}={value!r}" for key, value in arguments.items()) or "its own options"
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise TfeffError(f"network {self.name} cannot be built with {given}: {reason}") from error
 
 
 _registered: dict[str, Network] = {}

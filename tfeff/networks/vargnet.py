@@ -1,11 +1,11 @@
 """VarGNet: Variable Group Convolutional Neural Network for Efficient Embedded Computing (arXiv 1907.05653).
 
-A variable group convolution (VG) fixes the channels per group, so that a layer's computational intensity does not depend
-on its width, and every block hands on few channels: it widens inside and is narrow at both ends.
+A variable group convolution (VG) fixes the channels per group, so that a layer's computational intensity does not
+depend on its width, and every block hands on few channels: it widens inside and is narrow at both ends.
 
-Where the paper is silent the reference implementations decide: no convolution has a bias, BN follows each one, ReLU follows
-each BN but the last of a path, and a merge is followed by ReLU. The first row of Table 1 prints "repeat 3"; only 1 meets
-the published multiply-adds of all eight rows of Table 3.
+Where the paper is silent the reference implementations decide: no convolution has a bias, BN follows each one, ReLU
+follows each BN but the last of a path, and a merge is followed by ReLU. The first row of Table 1 prints "repeat 3";
+only 1 meets the published multiply-adds of all eight rows of Table 3.
 """
 
 from keras import Input, Model, layers
@@ -56,7 +56,7 @@ def vargnet_v1(input_shape=(224, 224, 3), classes=1000, *, width, **options):
 
 @register_networks("vargnet", PAPER, _variants("v2", (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0), _TABLE_4, 4))
 def vargnet_v2(input_shape=(224, 224, 3), classes=1000, *, width, **options):
-    """VarGNet v2 (Table 2), ShuffleNetV2's stage plan: (n, h, w, 3) -> (n, classes) logits. `options` as for `_vargnet`."""
+    """VarGNet v2 (Table 2), as ShuffleNetV2: (n, h, w, 3) -> (n, classes) logits. `options` as for `_vargnet`."""
     rows = [("head", 32, 0), ("down", 64, 2), ("down", 128, 6), ("down", 256, 3)]
     return _vargnet(input_shape, classes, width, rows, **options)
 
@@ -72,8 +72,8 @@ def _vargnet(
         channels_per_group: G.
         small_image: stride 1 in the stem, for inputs of 32x32 and the like.
         stem_activation: ReLU after the first convolution (the references disagree; no count depends on it).
-        symmetric_padding: pad stride-2 convolutions by 1 on every side, as PyTorch and MXNet do, instead of TensorFlow's
-            "same", which needs no PAD operation in the file.
+        symmetric_padding: pad stride-2 convolutions by 1 on every side, as PyTorch and MXNet do, instead of
+            TensorFlow's "same", which needs no PAD operation in the file.
     """
     block = _Blocks(channels_per_group, symmetric_padding)
     image = Input(input_shape, name="image")

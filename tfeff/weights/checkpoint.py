@@ -14,16 +14,27 @@ def save_weights(model, path: Path, *, half: bool = False) -> None:
 
     Args:
         half: kernels as float16 (half the size; 3 decimal digits); vectors (BN, bias) stay float32.
+
+    Raises:
+        TfeffError: a folder that cannot be written to, or a kernel beyond float16's 65504.
     """
     arrays = {}
     for variable in _variables(model):
         value = np.asarray(variable.value)
-        arrays[variable.path] = value.astype(np.float16) if half and value.ndim > 1 else value
+        if half and value.ndim > 1:
+            if np.abs(value).max(initial=0) > np.finfo(np.float16).max:
+                raise TfeffError(f"weights {path}: {variable.path} is too large for float16", "save them in full")
+            value = value.astype(np.float16)
+        arrays[variable.path] = value
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
             np.savez_compressed(file, **arrays)
         os.replace(temporary, path)
+    except OSError as error:
+        raise TfeffError(
+            f"weights {path}: cannot be written ({error.strerror})", "choose a folder you can write to"
+        ) from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -44,8 +55,11 @@ def load_weights(model, path: Path) -> None:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.zlib.error, AttributeError) as error:
-        raise TfeffError(f"weights {path}: damaged, or not an .npz or .weights.h5 file ({error})", "get it anew") from None
+    except Exception as error:  # zipfile, zlib and numpy each raise their own on a damaged file
+        reason = _first_line(error)
+        raise TfeffError(
+            f"weights {path}: damaged, or not an .npz or .weights.h5 file ({reason})", "get it anew"
+        ) from None
     _assign(model, path, arrays)
 
 
@@ -58,30 +72,51 @@ def _assign(model, path, arrays):
         for name, variable in variables.items()
         if name in arrays and arrays[name].shape != tuple(variable.shape)
     ]
+    faults += [f"{name} is of type {value.dtype}" for name, value in arrays.items() if value.dtype.kind not in "fiu"]
     if faults:
         raise _misfit(model, path, faults)
-    bad = [name for name in variables if not np.isfinite(arrays[name]).all()]
-    if bad:
-        raise TfeffError(f"weights {path}: {bad[0]} holds NaN or infinity ({len(bad)} entries do)", "train it anew")
+    _check_finite(path, arrays)
     for name, variable in variables.items():
         variable.assign(arrays[name].astype(np.float32))
 
 
 def _load_keras(model, path):
-    try:
-        if path.suffix == ".keras":
-            import keras
+    import h5py
+    import keras
 
+    if path.suffix == ".keras":
+        if not zipfile.is_zipfile(path):
+            raise TfeffError(f"weights {path}: damaged, or not a .keras file", "get it anew")
+        try:
             source = keras.saving.load_model(path, compile=False)
-            return _assign(model, path, {v.path: np.asarray(v.value) for v in _variables(source)})
+        except Exception as error:  # Keras has no type of its own for files it cannot load
+            raise TfeffError(f"weights {path}: Keras cannot load it ({_first_line(error)})", "get it anew") from None
+        return _assign(model, path, {v.path: np.asarray(v.value) for v in _variables(source)})
+    entries = []
+    try:
+        with h5py.File(path) as file:
+            file.visititems(lambda name, entry: entries.append(name) if isinstance(entry, h5py.Dataset) else None)
         model.load_weights(path)
-    except TfeffError:
-        raise
     except OSError as error:  # h5py on a damaged file
-        reason = str(error).splitlines()[0]
-        raise TfeffError(f"weights {path}: damaged, or not a weight file ({reason})", "get it anew") from None
-    except Exception as error:  # Keras has no type of its own for files that do not fit
-        raise _misfit(model, path, [str(error).splitlines()[0]]) from None
+        raise TfeffError(
+            f"weights {path}: damaged, or not a weight file ({_first_line(error)})", "get it anew"
+        ) from None
+    except Exception as error:  # nor for files that do not fit
+        raise _misfit(model, path, [_first_line(error)]) from None
+    extra = sum(not name.startswith("optimizer") for name in entries) - len(model.variables)
+    if extra > 0:  # Keras takes layers by order and leaves what is over
+        raise _misfit(model, path, [f"has {extra} entries more than the network"])
+    _check_finite(path, {v.path: np.asarray(v.value) for v in _variables(model)})
+
+
+def _check_finite(path, arrays):
+    bad = [name for name, value in arrays.items() if not np.isfinite(value).all()]
+    if bad:
+        raise TfeffError(f"weights {path}: {bad[0]} holds NaN or infinity ({len(bad)} entries do)", "train it anew")
+
+
+def _first_line(error):
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _misfit(model, path, faults):
@@ -94,4 +129,4 @@ def _misfit(model, path, faults):
 
 def _variables(model):
     """Trained values and BN statistics; the seeds of dropout and the like are no part of a network."""
-    return [variable for variable in model.variables if "seed" not in variable.path]
+    return [variable for variable in model.variables if not variable.path.endswith("seed_generator_state")]
