@@ -33,7 +33,8 @@ def count(model) -> Counts:
     """Counts a built Keras model.
 
     Raises:
-        ValueError: a layer with weights whose multiply-adds are not known here, or an open image size.
+        ValueError: a model without a graph, a layer with weights whose multiply-adds are not known here, or an open
+            image size.
     """
     parameters = sum(math.prod(v.shape) for v in model.trainable_variables)
     state = [v for v in model.non_trainable_variables if not v.path.endswith("seed_generator_state")]
@@ -61,7 +62,10 @@ def madds(model) -> int:
 
 def _calls(model):
     """(layer, output shape) of every call in a functional graph; a shared layer counts as often as it is called."""
-    for nodes in model._nodes_by_depth.values():
+    graph = getattr(model, "_functional", model)  # what a Sequential is inside
+    if not hasattr(graph, "_nodes_by_depth"):
+        raise ValueError(f"model {model.name!r} has no graph to count; build it functionally, with its input shape")
+    for nodes in graph._nodes_by_depth.values():
         for node in nodes:
             if isinstance(node.operation, keras.layers.Layer) and not node.is_input:
                 yield node.operation, node.output_tensors[0].shape

@@ -2,7 +2,7 @@
 
 Families import Keras, and importing Keras costs seconds. So that `tfeff list` and error messages stay fast,
 `index.json` beside this file names every network, the module it lives in, its published figures and its counts. The
-index is made by `python -m tfeff.networks.index` and a test fails when it is stale.
+index is made by `python -m tfeff.networks.make_index` and a test fails when it is stale.
 """
 
 import difflib
@@ -20,7 +20,7 @@ from typing import Any
 from tfeff.errors import TfeffError
 
 INDEX_PATH = Path(__file__).with_name("index.json")
-_NOT_FAMILIES = {"registry", "index", "count"}
+_NOT_FAMILIES = {"registry", "make_index", "count"}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Writes `index.json`, what `tfeff list` reads: `python -m tfeff.networks.index` after adding or changing a network."""
+"""Writes `index.json`, which `tfeff list` reads: `python -m tfeff.networks.make_index` after changing a network."""
 
 import json
 
