@@ -38,7 +38,7 @@ class Artifact:
         if not entry:
             return None
         name = entry.get("file") if isinstance(entry, dict) else None
-        if not isinstance(name, str) or Path(name).name != name:
+        if not isinstance(name, str) or not name or Path(name).name != name:
             raise TfeffError(f"{record_path(self.path)}: float_twin is not understood", "export the network anew")
         return self.path.with_name(name)
 
@@ -160,7 +160,7 @@ class _Flatbuffer:
     def table(self, kind: str, start: int) -> None:
         vtable = start - self.read("i", start)
         vtable_bytes, table_bytes = self.read("H", vtable), self.read("H", vtable + 2)
-        self.inside(vtable, vtable_bytes)
+        self.inside(vtable, vtable_bytes)  # also before the beginning, where `unpack_from` counts from the end
         self.inside(start, table_bytes)
 
         def place(field):  # in the table; 0 when it was left out
@@ -174,13 +174,11 @@ class _Flatbuffer:
             self.inside(self.read("Q", start + offset), self.read("Q", start + size))
 
     def read(self, kind: str, at: int) -> int:
-        if at < 0:  # which `unpack_from` would count from the end
-            raise struct.error("before the beginning")
         return struct.unpack_from("<" + kind, self.data, at)[0]
 
     def inside(self, start: int, size: int) -> None:
         if start < 0 or start + size > len(self.data):
-            raise struct.error("behind the end")
+            raise struct.error("outside of the file")
 
 
 def read_record(path: Path) -> dict[str, Any]:
