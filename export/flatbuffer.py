@@ -1,11 +1,11 @@
 """Reading a `.tflite` file: its operations, their types, and those that are still float."""
 
+import struct
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tfeff.errors import TfeffError
@@ -93,7 +93,7 @@ def read_graph(path: Path) -> Graph:
             outputs=tuple(tensors[i] for i in subgraph.outputs),
             min_runtime_version=_metadata(model, b"min_runtime_version"),
         )
-    except (TypeError, ValueError, IndexError, AttributeError, OverflowError, np.exceptions.AxisError) as error:
+    except (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError, struct.error) as error:
         raise TfeffError(f"{path}: damaged ({type(error).__name__})", "export it anew") from None
 
 

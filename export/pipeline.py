@@ -113,9 +113,10 @@ def check_request(request: Request, path: Path) -> None:
     except OSError as error:
         raise TfeffError(f"{path.parent}: cannot be written ({error.strerror})", "choose another --out") from None
     if request.devices:
-        from tfeff.bench import check_devices
+        from tfeff.bench.devices import find_device
 
-        check_devices(request.devices)
+        for device in request.devices:
+            find_device(device).start().close()
 
 
 def export_model(
@@ -201,7 +202,7 @@ def export_model(
             "command": command,
             "versions": environment_versions(),
         }
-        timing = _time(request, file, twin, record, progress)
+        timing = _time(request, file, twin, path, record, progress)
         failed = _gates(request, record)
         record["gates"] = {"max_drop": request.max_drop, "max_latency_ms": request.max_latency_ms, "failed": failed}
         _put_in_place(file, twin, record, path)
@@ -246,6 +247,7 @@ def _rewrite(subject, target, proof):
 
 def _gate_operations(graph, precision, target):
     if precision.integer and (left := graph.float_operations()):
+        left.sort(key=lambda op: op.name in ("QUANTIZE", "DEQUANTIZE"))  # the cause first, its fence last
         shown = "; ".join(op.label for op in left[:5]) + (f"; and {len(left) - 5} more" if len(left) > 5 else "")
         raise GateFailed(
             f"--{precision.name} left {len(left)} of {len(graph.operations)} operations in float: {shown}",
@@ -302,21 +304,26 @@ def _compare(subject, request, file, twin, progress):
     )
 
 
-def _time(request, file, twin, record, progress):
+def _time(request, file, twin, path, record, progress):
     """Times the file and its twin against each other; the file's own figures go into its record."""
     if not request.devices:
         return None
-    from tfeff.bench import bench
+    from tfeff.bench import bench, latency_entry
 
     timing = bench(
-        [file, twin],
+        [twin, file],
         request.devices,
         threads=request.threads,
         seed=request.seed,
         progress=lambda done, total: progress("timing", done, total),
     )
-    record["latency"] = [result for result in timing["results"] if result["sha256"] == record["sha256"]]
-    record["notes"] += timing["warnings"]
+    own = [result for result in timing["results"] if result["sha256"] == record["sha256"]]
+    record["latency"] = [latency_entry(result) for result in own]
+    names = {str(file): str(path), str(twin): str(_twin_path(path))}  # they are timed where they were made
+    for result in timing["results"]:
+        result["file"] = names[result["file"]]
+    for ratio in timing["ratios"]:
+        ratio["a"], ratio["b"] = names[ratio["a"]], names[ratio["b"]]
     return timing
 
 

@@ -4,6 +4,11 @@ import json
 import sys
 from pathlib import Path
 
+_INTEGER_KERNELS = {
+    "int8": "TFLITE_BUILTINS_INT8",
+    "int16x8": "EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8",
+}
+
 
 def main(request: dict) -> int:
     """Does the jobs of a request; on failure leaves the reason in the answer file."""
@@ -29,15 +34,13 @@ def _convert(job, calibration):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if precision == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if precision in ("int8", "int16x8"):
+    if precision in _INTEGER_KERNELS:
         images = np.load(calibration, mmap_mode="r")
         converter.representative_dataset = lambda: ([np.asarray(image)[None]] for image in images)
+        # The plain builtins stand behind the integer ones so that an operation without an integer kernel stays in float,
+        # where the float check finds and names it, instead of the converter giving up on the first.
         ops = tf.lite.OpsSet
-        converter.target_spec.supported_ops = [
-            ops.TFLITE_BUILTINS_INT8
-            if precision == "int8"
-            else ops.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
-        ]
+        converter.target_spec.supported_ops = [getattr(ops, _INTEGER_KERNELS[precision]), ops.TFLITE_BUILTINS]
         converter.inference_input_type = converter.inference_output_type = getattr(tf, job["io"])
     return converter.convert()
 

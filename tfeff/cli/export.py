@@ -153,10 +153,12 @@ def _show(export, out):
         rows.append(("calibration", f"{used['used']} images of {used['source']}"))
         rows += [("", finding) for finding in used["findings"]]
     rows += _accuracy_rows(record)
-    if export.latency:
-        rows += _latency_rows(export)
-    rows += [("note", note) for note in record["notes"]]
     out.facts(f"{record['preset'] or record['network']} -> {export.path.name}", rows)
+    if export.latency:
+        columns = ["latency, median [95 %]", "float twin, ms", f"{record['precision']}, ms", "of the float time", "XNNPACK"]
+        out.table("", columns, _latency_rows(export))
+    for note in (*record["notes"], *_timing_notes(export)):
+        out.say(f"note: {note}")
     if (record["accuracy"] or {}).get("dataset") == "fashion_mnist_sample":
         out.say("compared on the bundled sample: the full set was not found (docs/data.md says how to get it)")
 
@@ -177,20 +179,43 @@ def _accuracy_rows(record):
 
 
 def _latency_rows(export):
+    def time(result):
+        return f"{result['median_ms']:.3f} [{result['ci95_ms'][0]:.3f}, {result['ci95_ms'][1]:.3f}]"
+
     rows = []
-    for result in export.latency["results"]:
-        who = "quantized" if result["sha256"] == export.record["sha256"] else "float twin"
-        low, high = result["ci95_ms"]
-        rows.append(
-            (
-                f"latency {who}",
-                f"{result['median_ms']:.3f} ms [{low:.3f}, {high:.3f}], {result['runtime']} {result['version']}, "
-                f"{result['threads']} thread(s), XNNPACK {result['kernels']['xnnpack']}, {result['device']}",
-            )
-        )
-    for ratio in export.latency["ratios"]:
+    for twin, own in _pairs(export):
+        (ratio,) = (r for r in export.latency["ratios"] if r["device"] == own["device"])
         low, high = ratio["ci95"]
         rows.append(
-            ("  against the twin", f"{ratio['ratio']:.2f} of its time [{low:.2f}, {high:.2f}]: {ratio['verdict']}, {ratio['device']}")
+            [
+                f"{own['runtime']} {own['version']}, {own['threads']} thread{'s' * (own['threads'] > 1)}, {own['device']}",
+                time(twin),
+                time(own),
+                f"{ratio['ratio']:.2f} [{low:.2f}, {high:.2f}], {ratio['verdict']}",
+                own["kernels"]["xnnpack"],
+            ]
         )
     return rows
+
+
+def _pairs(export):
+    """(float twin, file) on each device; in `results` they stand in that order."""
+    results = export.latency["results"]
+    return zip(results[::2], results[1::2], strict=True)
+
+
+def _timing_notes(export):
+    """What a reader of the times must know; not for the record, for it may name places on this machine."""
+    if export.latency is None:
+        return []
+    notes = list(export.latency["warnings"])
+    if export.record["precision"] == "float32":
+        return notes
+    runtimes = {result["device"]: result["runtime"] for result in export.latency["results"]}
+    for ratio in export.latency["ratios"]:
+        if ratio["verdict"] == "slower":
+            note = f"{ratio['device']}: quantizing made it slower in {runtimes[ratio['device']]} on this machine"
+            if runtimes[ratio["device"]] != "ai-edge-litert" and export.record["target"] == "litert":
+                note += "; --target tflite-runtime makes a file for that runtime"
+            notes.append(note)
+    return notes

@@ -1,0 +1,49 @@
+"""Runs `tfeff` as a user would: in this process where speed matters, in one of its own where isolation does."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from tfeff.cli import main
+
+
+@dataclass
+class Ran:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+def tfeff(capfd, *arguments) -> Ran:
+    """`tfeff ARGUMENTS` in this process; `capfd` is pytest's."""
+    capfd.readouterr()
+    try:
+        main([str(argument) for argument in arguments])
+        code = 0
+    except SystemExit as stop:
+        code = stop.code or 0
+    captured = capfd.readouterr()
+    return Ran(code, captured.out, captured.err)
+
+
+def tfeff_process(*arguments, **options) -> Ran:
+    """`python -m tfeff ARGUMENTS` in a process of its own."""
+    command = [sys.executable, "-m", "tfeff", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def assert_refused(ran: Ran, *words: str) -> None:
+    """Exit code 2, a message with every one of `words`, no traceback, nothing on stdout."""
+    assert ran.code == 2, ran.err
+    assert "Traceback" not in ran.err
+    assert ran.out == ""
+    for word in words:
+        assert word in ran.err, ran.err

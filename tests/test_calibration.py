@@ -1,0 +1,177 @@
+"""Calibration: what is read, from where, and what is refused. Each refusal names the mend."""
+
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfeff.calibration import collect
+from tfeff.data import Preprocessing, open_dataset
+from tfeff.errors import TfeffError
+
+PREPROCESSING = Preprocessing(size=(16, 16))
+RNG = np.random.default_rng(5)
+IMAGES = RNG.integers(0, 256, (40, 20, 24, 3), dtype=np.uint8)
+
+
+def gather(spec, tmp_path, **options):
+    return collect(str(spec), PREPROCESSING, tmp_path / "calibration.npy", **options)
+
+
+def refused(spec, tmp_path, *words, **options):
+    with pytest.raises(TfeffError) as caught:
+        gather(spec, tmp_path, **options)
+    assert caught.value.exit_code == 2
+    for word in words:
+        assert word in str(caught.value)
+    assert not (tmp_path / "calibration.npy").exists()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number, image in enumerate(IMAGES):
+        Image.fromarray(image).save(folder / f"{number:02d}.png")
+    return folder
+
+
+def test_flat_folder(folder, tmp_path):
+    calibration = gather(folder, tmp_path)
+    assert (calibration.asked, calibration.found, calibration.used) == (None, 40, 40)
+    expected = np.stack([PREPROCESSING(image) for image in IMAGES])
+    np.testing.assert_array_equal(calibration.inputs(), expected)
+    assert calibration.inputs(3).shape == (3, 16, 16, 3)
+    assert calibration.findings == ()
+    assert calibration.as_dict()["source"] == str(folder)
+
+
+def test_a_subset_is_seeded(folder, tmp_path):
+    first = np.array(gather(folder, tmp_path, samples=10, seed=1).inputs())
+    again = np.array(gather(folder, tmp_path, samples=10, seed=1).inputs())
+    other = np.array(gather(folder, tmp_path, samples=10, seed=2).inputs())
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_named_dataset_gives_training_images(tmp_path):
+    calibration = gather("fashion_mnist_sample", tmp_path)
+    sample = open_dataset("fashion_mnist_sample", "train")
+    assert calibration.used == calibration.found == len(sample) == 512
+    np.testing.assert_array_equal(calibration.inputs()[7], PREPROCESSING(sample.image(7)))
+
+
+def test_npz_of_images_and_of_inputs(tmp_path):
+    np.savez(tmp_path / "u8.npz", images=IMAGES)
+    inputs = np.stack([PREPROCESSING(image) for image in IMAGES])
+    np.savez(tmp_path / "f32.npz", images=inputs)
+    np.testing.assert_array_equal(gather(tmp_path / "u8.npz", tmp_path).inputs(), inputs)
+    np.testing.assert_array_equal(gather(tmp_path / "f32.npz", tmp_path).inputs(), inputs)
+
+
+def test_duplicates_and_few_images_are_findings(tmp_path):
+    np.savez(tmp_path / "d.npz", images=np.concatenate([IMAGES[:10], IMAGES[:5]]))
+    calibration = gather(tmp_path / "d.npz", tmp_path)
+    assert "5 of 15 images are duplicates" in calibration.findings
+    assert any("15 images are few" in finding for finding in calibration.findings)
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Writes a module of calibration functions into the current folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_images.py").write_text(
+        "import numpy as np\n"
+        "def image(n): return np.random.default_rng(n).integers(0, 256, (9, 9, 3), dtype=np.uint8)\n"
+        "def some(): return (image(n) for n in range(20))\n"
+        "def endless():\n    n = 0\n    while True:\n        n += 1\n        yield image(n)\n"
+        "def none(): return []\n"
+        "def breaks():\n    yield image(0)\n    raise RuntimeError('disk gone')\n"
+        "def fails(): raise RuntimeError('no camera')\n"
+        "def shape(): yield np.zeros((4, 4, 3), np.float32)\n"
+        "def ints(): yield np.zeros((16, 16, 3), np.int32)\n"
+        "not_a_function = 3\n"
+    )
+    yield "my_images"
+    sys.modules.pop("my_images", None)
+
+
+def test_function_source(module, tmp_path):
+    calibration = gather("my_images:some", tmp_path)
+    assert (calibration.found, calibration.used) == (None, 20)
+
+
+def test_function_that_never_ends_is_read_as_far_as_asked(module, tmp_path):
+    assert gather("my_images:endless", tmp_path, samples=33).used == 33
+    assert gather("my_images:endless", tmp_path).used == 512
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        ("none", ["no images"]),
+        ("breaks", ["image 1", "disk gone"]),
+        ("fails", ["no camera"]),
+        ("shape", ["(4, 4, 3)", "(16, 16, 3)", "uint8"]),
+        ("ints", ["int32", "uint8"]),
+        ("missing", ["missing", "module:function"]),
+        ("not_a_function", ["failed"]),
+    ],
+)
+def test_function_source_refused(module, tmp_path, function, words):
+    refused(f"{module}:{function}", tmp_path, *words)
+
+
+def test_function_that_gives_too_few(module, tmp_path):
+    refused("my_images:some", tmp_path, "20 images", "30 were asked", "--samples 20", samples=30)
+
+
+def test_missing_module(tmp_path):
+    refused("no_such_module:images", tmp_path, "no_such_module", "module:function")
+
+
+def test_empty_folder(tmp_path):
+    (tmp_path / "empty").mkdir()
+    refused(tmp_path / "empty", tmp_path, "no images", "PNG")
+
+
+def test_corrupt_image_is_named(folder, tmp_path):
+    (folder / "17.png").write_bytes((folder / "17.png").read_bytes()[:200])
+    refused(folder, tmp_path, "17.png", "replace or remove")
+
+
+def test_sixteen_bit_image_is_named(folder, tmp_path):
+    Image.fromarray(RNG.integers(0, 2**16, (9, 9), dtype=np.uint16)).save(folder / "deep.png")
+    refused(folder, tmp_path, "deep.png", "8-bit")
+
+
+def test_fewer_than_asked(folder, tmp_path):
+    refused(folder, tmp_path, "40 images", "100 were asked", "--samples 40", samples=100)
+
+
+@pytest.mark.parametrize("samples", [0, -3])
+def test_samples_must_be_positive(folder, tmp_path, samples):
+    refused(folder, tmp_path, "at least 1", samples=samples)
+
+
+def test_nan(tmp_path):
+    inputs = np.stack([PREPROCESSING(image) for image in IMAGES])
+    inputs[11, 2, 3, 0] = np.nan
+    np.savez(tmp_path / "nan.npz", images=inputs)
+    refused(tmp_path / "nan.npz", tmp_path, "image 11", "NaN")
+
+
+def test_identical_images(tmp_path):
+    np.savez(tmp_path / "same.npz", images=np.repeat(IMAGES[:1], 30, 0))
+    refused(tmp_path / "same.npz", tmp_path, "all 30 images are the same", "different")
+
+
+def test_inputs_the_preprocessing_cannot_have_made(tmp_path):
+    raw = IMAGES[:, :16, :16].astype(np.float32)  # 0..255 where -1..1 is due
+    np.savez(tmp_path / "raw.npz", images=raw)
+    refused(tmp_path / "raw.npz", tmp_path, "mean, std", "-1")
+
+
+def test_not_found(tmp_path):
+    refused(tmp_path / "nowhere", tmp_path, "not found")

@@ -1,0 +1,164 @@
+"""Rewrites: equal by proof, on our layers and on a user's own graph, and the proof itself can fail."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from tfeff.errors import TfeffError
+from tfeff.export.rewrites import load_rewrite
+from tfeff.export.rewrites.core import Match, Rewrite, apply_rewrites, rewrite_once
+from tfeff.layers import GroupConv2D
+from tfeff.networks import create
+
+IMAGES = np.random.default_rng(3).standard_normal((4, 16, 16, 8)).astype(np.float32)
+
+
+def randomize(model, seed=0):
+    """Weights and BN statistics as a trained network has them: none at its neutral start value."""
+    rng = np.random.default_rng(seed)
+    for variable in model.variables:
+        if "variance" in variable.path or "gamma" in variable.path:
+            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+        elif len(variable.shape) == 1:
+            variable.assign(rng.standard_normal(variable.shape) * 0.1)
+    return model
+
+
+def build(*stack, shape=(16, 16, 8)):
+    image = keras.Input(shape)
+    x = image
+    for layer in stack:
+        x = layer(x)
+    return randomize(keras.Model(image, x, name="net"))
+
+
+def kinds(model):
+    return [type(operation).__name__ for operation in model.operations]
+
+
+SPLIT = "split_group_conv"
+
+
+@pytest.mark.parametrize(
+    ("stack", "left"),
+    [
+        ([GroupConv2D(16, 3, 4, padding="same")], []),
+        ([GroupConv2D(16, 3, 4, use_bias=False), layers.BatchNormalization(), layers.ReLU()], []),
+        ([GroupConv2D(16, 3, 4, strides=2, padding="same"), layers.BatchNormalization()], []),
+        ([GroupConv2D(8, (1, 3), 2, dilation_rate=2), layers.ReLU(6.0)], []),
+        ([GroupConv2D(8, 3, 2, activation="relu"), layers.BatchNormalization()], ["BatchNormalization"]),
+        ([layers.Conv2D(16, 3, groups=2), layers.BatchNormalization(scale=False), layers.Activation("relu")], []),
+        ([layers.Conv2D(16, 3, groups=8), layers.BatchNormalization(center=False), layers.LeakyReLU()], ["LeakyReLU"]),
+    ],
+    ids=["bias", "bn-relu", "stride-bn", "dilated-relu6", "activation-before-bn", "keras-conv", "leaky-stays"],
+)
+def test_split_group_conv_is_equal_and_takes_the_chain(stack, left):
+    model = build(*stack)
+    rewritten, (applied,) = apply_rewrites(model, [load_rewrite(SPLIT)], IMAGES)
+    assert applied.name == SPLIT
+    assert applied.places == 1
+    assert applied.relative_error < 1e-5
+    np.testing.assert_allclose(rewritten(IMAGES), model(IMAGES), atol=2e-5)
+    found = kinds(rewritten)
+    assert "Split" in found
+    assert "Concatenate" in found
+    for kind in ("GroupConv2D", "BatchNormalization", "ReLU", "Activation", "LeakyReLU"):
+        assert (kind in found) == (kind in left), found
+
+
+def test_split_group_conv_leaves_single_groups_alone():
+    model = build(GroupConv2D(8, 3, 8), layers.Conv2D(4, 1))
+    rewritten, applied = apply_rewrites(model, [load_rewrite(SPLIT)], IMAGES)
+    assert rewritten is model
+    assert applied == []
+
+
+def test_split_group_conv_does_not_swallow_a_bn_that_others_see():
+    image = keras.Input((16, 16, 8))
+    x = GroupConv2D(8, 3, 4, padding="same")(image)
+    y = layers.BatchNormalization()(x)
+    model = randomize(keras.Model(image, layers.Add()([x, y])))  # x is read twice
+    rewritten, (applied,) = apply_rewrites(model, [load_rewrite(SPLIT)], IMAGES)
+    assert "BatchNormalization" in kinds(rewritten)
+    assert applied.relative_error < 1e-5
+
+
+def test_split_group_conv_keeps_outputs_of_the_model():
+    image = keras.Input((16, 16, 8))
+    x = GroupConv2D(8, 3, 4, padding="same")(image)
+    model = randomize(keras.Model(image, [x, layers.ReLU()(x)]))
+    rewritten, places = rewrite_once(model, load_rewrite(SPLIT))
+    assert places == 1
+    for new, old in zip(rewritten(IMAGES), model(IMAGES), strict=True):
+        np.testing.assert_allclose(new, old, atol=1e-5)
+
+
+def test_split_group_conv_leaves_a_shared_layer_alone():
+    shared = GroupConv2D(8, 3, 4, padding="same")
+    image = keras.Input((16, 16, 8))
+    model = keras.Model(image, shared(shared(image)))
+    assert rewrite_once(model, load_rewrite(SPLIT)) == (model, 0)
+
+
+def test_split_group_conv_reaches_into_nested_models():
+    inner = build(GroupConv2D(16, 3, 4, padding="same"), layers.BatchNormalization())
+    model = build(layers.Conv2D(8, 1), inner, layers.ReLU())
+    rewritten, (applied,) = apply_rewrites(model, [load_rewrite(SPLIT)], IMAGES)
+    assert applied.places == 1
+    np.testing.assert_allclose(rewritten(IMAGES), model(IMAGES), atol=2e-5)
+
+
+def test_rewriting_leaves_the_given_model_as_it_was():
+    model = build(GroupConv2D(16, 3, 4), layers.BatchNormalization(), layers.ReLU())
+    before, weights = kinds(model), [np.asarray(w) for w in model.weights]
+    expected = np.asarray(model(IMAGES))
+    apply_rewrites(model, [load_rewrite(SPLIT)], IMAGES)
+    assert kinds(model) == before
+    for now, then in zip(model.weights, weights, strict=True):
+        np.testing.assert_array_equal(now, then)
+    np.testing.assert_array_equal(model(IMAGES), expected)
+
+
+def test_split_vargnet_has_no_group_conv_left():
+    model = randomize(create("vargnet_v1_025_g8", input_shape=(32, 32, 3), classes=10, small_image=True))
+    groups = [layer for layer in model.layers if isinstance(layer, GroupConv2D)]
+    several = [layer for layer in groups if layer.groups > 1]
+    images = np.random.default_rng(0).standard_normal((4, 32, 32, 3)).astype(np.float32)
+    rewritten, (applied,) = apply_rewrites(model, [load_rewrite(SPLIT)], images)
+    assert applied.places == len(several) > 10
+    assert sum(isinstance(layer, GroupConv2D) for layer in rewritten.layers) == len(groups) - len(several)
+
+
+class Wrong(Rewrite):
+    """Multiplies every ReLU by 1.001."""
+
+    name = "wrong"
+
+    def match(self, layer, graph):
+        if isinstance(layer, layers.ReLU):
+            return Match([layer], lambda x: layers.Rescaling(1.001)(layers.ReLU()(x)))
+        return None
+
+
+def test_a_rewrite_that_changes_the_output_is_refused():
+    model = build(layers.Conv2D(8, 3), layers.ReLU())
+    with pytest.raises(TfeffError, match="rewrite wrong changed the output") as refused:
+        apply_rewrites(model, [Wrong()], IMAGES)
+    assert refused.value.exit_code == 2
+
+
+def test_a_rewrite_that_yields_nan_is_refused():
+    class Nan(Wrong):
+        def match(self, layer, graph):
+            if isinstance(layer, layers.ReLU):
+                return Match([layer], lambda x: layers.Rescaling(float("nan"))(x))
+            return None
+
+    with pytest.raises(TfeffError, match="changed the output"):
+        apply_rewrites(build(layers.Conv2D(8, 3), layers.ReLU()), [Nan()], IMAGES)
+
+
+def test_unknown_rewrite_is_named():
+    with pytest.raises(ModuleNotFoundError, match="no_such_rewrite"):
+        load_rewrite("no_such_rewrite")
