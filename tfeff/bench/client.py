@@ -1,0 +1,172 @@
+"""Our end of the worker's JSON lines: starts a process, asks, and leaves no process behind whatever happens."""
+
+import base64
+import json
+import os
+import queue
+import signal
+import subprocess
+import tempfile
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from tfeff.bench.devices import Handle
+from tfeff.errors import TfeffError
+
+WORKER = Path(__file__).with_name("worker.py")
+_INSTALL = '`pip install ai-edge-litert` or `pip install tflite-runtime==2.14.0 "numpy<2"` with that Python'
+
+
+class WorkerHandle(Handle):
+    """A worker process of a device, spoken to through its pipes.
+
+    Args:
+        name: how errors name the device.
+        command: what to start; must end up speaking `worker.py`'s protocol on stdin and stdout.
+        env: environment of the process.
+        timeout_s: how long an answer may take, beyond the time that a run is expected to take.
+
+    Raises:
+        TfeffError: it cannot be started, dies, hangs, answers nonsense, or lacks NumPy or a runtime.
+    """
+
+    def __init__(self, name: str, command: list[str], env: dict[str, str], timeout_s: float):
+        self.name, self.timeout_s, self._invocation_s = name, timeout_s, 0.0
+        self._stderr = tempfile.TemporaryFile()  # a file, not a pipe: nobody has to drain it  # noqa: SIM115
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._stderr,
+                env=env,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,  # Ctrl-C is ours to handle, and a wrapper's children can be killed with it
+            )
+        except OSError as error:
+            self._stderr.close()
+            raise TfeffError(f"{name}: {command[0]} cannot be started ({error.strerror})") from None
+        try:
+            self._replies: queue.Queue[str | None] = queue.Queue()
+            self._reader = threading.Thread(target=self._read, daemon=True)
+            self._reader.start()
+            self.environment = self._ask("hello")
+        except BaseException:
+            self._kill()
+            raise
+
+    def load(self, path: Path, *, threads: int, xnnpack: bool, seed: int, core: int | None) -> dict:
+        return self._ask("load", path=str(path.resolve()), threads=threads, xnnpack=xnnpack, seed=seed, core=core)
+
+    def run(self, count: int) -> list[int]:
+        times_ns = self._ask("run", self.timeout_s + 10 * count * self._invocation_s, count=count)["times_ns"]
+        self._invocation_s = max(times_ns) / 1e9
+        return times_ns
+
+    def outputs(self, path: Path) -> dict[str, np.ndarray]:
+        reply = self._ask("outputs", path=str(path.resolve()))
+        return {
+            one["name"]: np.frombuffer(base64.b64decode(one["base64"]), one["dtype"]).reshape(one["shape"])
+            for one in reply["outputs"]
+        }
+
+    def close(self) -> None:
+        if self._process.poll() is None:
+            try:
+                self._process.stdin.write('{"command": "quit"}\n')
+                self._process.stdin.close()
+                self._process.wait(2)
+            except (OSError, ValueError, subprocess.TimeoutExpired):
+                pass  # killed below
+        self._kill()
+
+    def _read(self) -> None:
+        for line in self._process.stdout:
+            self._replies.put(line)
+        self._replies.put(None)
+
+    def _ask(self, command: str, timeout_s: float | None = None, **values) -> dict:
+        timeout_s = timeout_s or self.timeout_s
+        try:
+            with suppress(BrokenPipeError):  # it is dead; what it said last, or its end, is in the queue
+                self._process.stdin.write(json.dumps({"command": command, **values}) + "\n")
+                self._process.stdin.flush()
+            line = self._replies.get(timeout=timeout_s)
+        except queue.Empty:
+            raise TfeffError(
+                f"{self.name}: no answer to {command!r} within {timeout_s:.0f} s",
+                "is it a Python, and does the model run in it at all?",
+            ) from None
+        if line is None:
+            raise self._death(command)
+        try:
+            reply = json.loads(line)
+            if not isinstance(reply, dict):
+                raise ValueError
+        except ValueError:
+            raise TfeffError(
+                f"{self.name}: answered {line.strip()[:80]!r} where the worker's JSON was expected",
+                "give the path of a Python interpreter",
+            ) from None
+        if "error" in reply:
+            raise self._failure(reply["error"], reply.get("message", ""), values)
+        return reply
+
+    def _failure(self, kind: str, message: str, values: dict) -> TfeffError:
+        if kind == "numpy":
+            return TfeffError(f"{self.name}: that Python has no usable NumPy ({message})", _INSTALL)
+        if kind == "runtime":
+            what = message or "that Python has neither ai-edge-litert nor tflite-runtime"
+            return TfeffError(f"{self.name}: {what}", _INSTALL)
+        where = f"{self.name}: " if "path" not in values else f"{self.name}: {Path(values['path']).name}: "
+        if kind == "model":
+            runtime = f"{self.environment['runtime']} {self.environment['version']}"
+            detail = " ".join(message.split())
+            return TfeffError(f"{where}{runtime} cannot run it: {detail}", "export it for that runtime (`--target`)")
+        return TfeffError(f"{where}{message}")
+
+    def _death(self, command: str) -> TfeffError:
+        try:
+            code = self._process.wait(5)
+            how = f"ended with exit code {code}"
+            with suppress(ValueError):  # a shell between us and it reports 128 + signal
+                how = f"was killed by {signal.Signals(-code if code < 0 else code - 128).name}"
+        except subprocess.TimeoutExpired:
+            how = "closed its output"
+        lines = self._stderr_lines()
+        last = f" ({lines[-1][:200]})" if lines else ""
+        return TfeffError(
+            f"{self.name}: the worker {how} while asked to {command!r}{last}",
+            "give the path of a Python interpreter"
+            if command == "hello"
+            else "try another runtime, or its next version",
+        )
+
+    def _stderr_lines(self) -> list[str]:
+        self._stderr.seek(0)
+        return [line for line in self._stderr.read().decode(errors="replace").splitlines() if line.strip()]
+
+    def _kill(self) -> None:
+        """Ends the process and whatever it started; safe to call again."""
+        if self._stderr.closed:
+            return
+        try:
+            if hasattr(os, "killpg"):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            else:
+                self._process.kill()
+        except (ProcessLookupError, PermissionError):
+            pass  # gone already
+        self._process.wait()
+        self._reader.join(1)
+        streams = [self._process.stdin, self._stderr]
+        if not self._reader.is_alive():  # closing what another thread reads would wait for it
+            streams.append(self._process.stdout)
+        for stream in streams:
+            with suppress(OSError):  # unsent bytes in a broken pipe
+                stream.close()

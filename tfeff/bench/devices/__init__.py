@@ -1,0 +1,98 @@
+"""Where artifacts are timed. A device is one file in this folder, named as it is written before the colon.
+
+`local` is `local.py`, `python:PATH` is `python.py`. Such a file defines a class `Device` that derives from
+`BaseDevice`; nothing else has to be told of it.
+"""
+
+import difflib
+import pkgutil
+from abc import ABC, abstractmethod
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from tfeff.errors import TfeffError
+
+
+class Handle(ABC):
+    """One model on one device; closes itself as a context manager.
+
+    Attributes:
+        environment: `runtime`, `version`, `python`, `numpy`, `os`, `machine`, `cpu`, `cores`, `governor` (None where
+            there is none), `load_average` (before anything was timed), `fast_cores` (numbers of the cores that a
+            process can be kept on; empty where it cannot be).
+    """
+
+    environment: dict[str, Any]
+
+    @abstractmethod
+    def load(self, path: Path, *, threads: int, xnnpack: bool, seed: int, core: int | None) -> dict[str, Any]:
+        """Loads a .tflite file, fills its inputs from `seed` and keeps the process on one core, if one is given.
+
+        Returns:
+            `sha256` of what was loaded, `inputs`, `outputs` (name, shape, dtype), `kernels` (`worker.delegation`),
+            `pinned` (whether it is kept on one core).
+        """
+
+    @abstractmethod
+    def run(self, count: int) -> list[int]:
+        """Invokes the model `count` times and returns how long each took, in nanoseconds."""
+
+    @abstractmethod
+    def outputs(self, path: Path) -> dict[str, Any]:
+        """The model's outputs, by tensor name, for the one input in an .npy file; it must fit in shape and dtype."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends whatever was started; safe to call again."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+
+class BaseDevice(ABC):
+    """A device as the user named it.
+
+    Attributes:
+        usage: how its spec is written, for messages.
+        name: the spec.
+        timeout_s: how long a worker may stay silent.
+    """
+
+    usage: str
+    timeout_s = 60.0
+
+    def __init__(self, argument: str):
+        """Takes what stands after the colon (empty when nothing does); raises TfeffError when it cannot be right."""
+        self.name = f"{type(self).__module__.rpartition('.')[2]}{':' if argument else ''}{argument}"
+
+    @abstractmethod
+    def start(self) -> Handle:
+        """Starts a worker there; raises TfeffError when it cannot."""
+
+
+def device_names() -> list[str]:
+    """The kinds of device there are: the files of this folder."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def find_device(spec: str) -> BaseDevice:
+    """The device that a spec such as `local` or `python:/usr/bin/python3` names.
+
+    Raises:
+        TfeffError: there is no such kind of device, or its argument is wrong.
+    """
+    kind, _, argument = spec.partition(":")
+    names = device_names()
+    if kind not in names:
+        near = difflib.get_close_matches(kind, names, n=2, cutoff=0.5) or names
+        raise TfeffError(f"{spec}: unknown device", "did you mean " + " or ".join(usage(name) for name in near) + "?")
+    return import_module(f"{__name__}.{kind}").Device(argument)
+
+
+def usage(name: str) -> str:
+    """How the spec of a kind of device is written."""
+    return import_module(f"{__name__}.{name}").Device.usage

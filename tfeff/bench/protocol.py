@@ -1,0 +1,299 @@
+"""How artifacts are timed, on one device after the other.
+
+One worker process per artifact, all alive at once. Each artifact is warmed up until it is steady; then come rounds: in
+each, every artifact runs one block of invocations, in shuffled order, so that whatever the machine does to one it does
+to all. A block gives one median; a round is one paired observation. Rounds go on until the 95 % interval of each median
+is narrow enough, or time is up.
+
+Two things stay with a process as long as it lives, and an interval over rounds cannot see them:
+
+- The core it runs on. Single-threaded workers take turns, so all of a launch are kept on one and the same core. Without
+  that, on a busy two-core machine, a file seemed up to 30 % faster than itself, because its process happened to be the
+  one with the quiet core; with it, 1.7 % at most in 70 repetitions, and none was called a difference.
+- Its memory layout, good for a percent or two in models of a few microseconds. So the processes are started anew twice
+  (`LAUNCHES`), each time on the next core (Kalibera and Jones, "Rigorous benchmarking in reasonable time", ISMM 2013).
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfeff.artifact import Artifact, open_artifact
+from tfeff.bench.devices import BaseDevice, Handle, find_device
+from tfeff.bench.intervals import median_interval, paired_ratio, verdict
+from tfeff.errors import TfeffError
+
+SCHEMA_VERSION = 1
+LAUNCHES = 3
+MIN_ROUNDS = 5  # of each launch: at least 15 altogether
+TARGET_WIDTH = 0.02  # of the 95 % interval, as a share of the median
+BLOCK_NS = 30e6
+MAX_BLOCK = 2000  # invocations
+WARMUP_BLOCK_NS = 10e6
+WARMUP_AGREEMENT = 1.03  # largest over smallest of three successive blocks' medians
+WARMUP_SHARE = 0.25  # of a launch's time, for all artifacts together
+NOISY_LOAD = 0.5  # load average per core above which a machine is not quiet
+
+Progress = Callable[[float, float], None]
+
+
+@dataclass
+class _Timing:
+    """What has been seen of one artifact on one device."""
+
+    artifact: Artifact
+    environment: dict[str, Any] = field(default_factory=dict)
+    kernels: dict[str, Any] = field(default_factory=dict)
+    rounds_ms: list[list[float]] = field(default_factory=list)  # a list for each launch, a median for each round
+    times_ns: list[np.ndarray] = field(default_factory=list)  # an array for each block
+    pinned: bool = True
+    warmup_runs: int = 0
+    steady: bool = True
+
+    @property
+    def all_rounds_ms(self) -> np.ndarray:
+        return np.concatenate(self.rounds_ms)
+
+
+def bench(
+    paths: Sequence[str | Path],
+    devices: Sequence[str] = ("local",),
+    *,
+    threads: int = 1,
+    xnnpack: bool = True,
+    max_seconds: float = 6.0,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Times .tflite files against each other on each device.
+
+    Args:
+        paths: .tflite files (or their records); the ratios are against the first.
+        devices: specs, such as "local" or "python:venv/bin/python".
+        threads: that the runtime may use.
+        xnnpack: whether the runtime may hand the graph to XNNPACK, as it does by default.
+        max_seconds: per device, start-up included. It ends the rounds early, but never before 15 of them: slow models
+            take longer.
+        seed: of the input values, the order in rounds and the bootstrap.
+        progress: called with (seconds gone, seconds at most).
+
+    Returns:
+        A JSON-able dict: `schema_version`; `results`, one for each device and file, with `median_ms` of the rounds, its
+        `ci95_ms`, `p90_ms` over all timed invocations, `kernels` and `environment`; `ratios` of the time of each
+        further file `a` to the first, `b`, on the same device: below 1 where `a` is quicker; `warnings`, sentences.
+
+    Raises:
+        TfeffError: a file, a device, its runtime or its worker is not fit for use.
+    """
+    if not paths:
+        raise TfeffError("bench: no file to time", "give one or more .tflite files")
+    artifacts = [open_artifact(path) for path in paths]
+    found = [find_device(spec) for spec in devices]
+    outcome: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "results": [], "ratios": [], "warnings": []}
+    for number, device in enumerate(found):
+        start = time.monotonic()
+
+        def tick(number=number, start=start):
+            if progress:
+                gone = min(time.monotonic() - start, max_seconds)
+                progress(number * max_seconds + gone, len(found) * max_seconds)
+
+        timings = _time_on(device, artifacts, threads, xnnpack, max_seconds, seed, tick)
+        results = [_result(timing, device.name, threads, xnnpack, seed) for timing in timings]
+        ratios = [_ratio(timing, timings[0], device.name, seed) for timing in timings[1:]]
+        outcome["results"] += results
+        outcome["ratios"] += ratios
+        outcome["warnings"] += _warnings(results)
+    return outcome
+
+
+def _time_on(
+    device: BaseDevice,
+    artifacts: list[Artifact],
+    threads: int,
+    xnnpack: bool,
+    max_seconds: float,
+    seed: int,
+    tick: Callable[[], None],
+) -> list[_Timing]:
+    timings = [_Timing(artifact) for artifact in artifacts]
+    random = np.random.default_rng(seed)
+    start, share = time.monotonic(), max_seconds / LAUNCHES
+    for launch in range(LAUNCHES):
+        deadline = start + (launch + 1) * share
+        with ExitStack() as stack:
+            handles = []
+            for timing in timings:
+                handles.append(stack.enter_context(device.start()))
+                core = _core(handles[0].environment.get("fast_cores"), threads, seed + launch)
+                _load(handles[-1], timing, device.name, threads=threads, xnnpack=xnnpack, seed=seed, core=core)
+                tick()
+            expected_ns = []
+            for timing, handle in zip(timings, handles, strict=True):
+                median_ns, runs, steady = warm_up(handle.run, share * WARMUP_SHARE / len(timings))
+                expected_ns.append(median_ns)
+                timing.warmup_runs += runs
+                timing.steady &= steady
+                timing.rounds_ms.append([])
+                tick()
+            while not _enough(timings, deadline):
+                for which in random.permutation(len(timings)):
+                    expected_ns[which] = _block(handles[which], timings[which], expected_ns[which])
+                tick()
+    return timings
+
+
+def _core(fast_cores: list[int] | None, threads: int, number: int) -> int | None:
+    """The core that all workers of a launch are kept on; None for several threads, or where it cannot be done."""
+    return fast_cores[number % len(fast_cores)] if fast_cores and threads == 1 else None
+
+
+def _load(handle: Handle, timing: _Timing, device: str, **options) -> None:
+    loaded = handle.load(timing.artifact.path, **options)
+    if loaded["sha256"] != timing.artifact.sha256:
+        raise TfeffError(f"{device}: {timing.artifact.path} was replaced while it was timed", "run the command again")
+    timing.environment = timing.environment or handle.environment
+    timing.kernels = loaded["kernels"]
+    timing.pinned &= loaded["pinned"]
+
+
+def warm_up(run: Callable[[int], list[int]], max_seconds: float) -> tuple[float, int, bool]:
+    """Invokes until three successive blocks' medians agree, or time is up.
+
+    Args:
+        run: invokes so many times and returns nanoseconds.
+
+    Returns:
+        the last block's median in ns; how many invocations it took; whether they agreed.
+    """
+    deadline = time.monotonic() + max_seconds
+    medians = [float(np.median(run(1)))]  # alone: it pays for what a runtime does once
+    runs = 1
+    while True:
+        count = _block_size(WARMUP_BLOCK_NS, medians[-1])
+        medians.append(float(np.median(run(count))))
+        runs += count
+        last = medians[-3:]
+        steady = len(medians) > 3 and max(last) <= WARMUP_AGREEMENT * min(last)
+        if steady or time.monotonic() >= deadline:
+            return medians[-1], runs, steady
+
+
+def _block_size(block_ns: float, invocation_ns: float) -> int:
+    return int(np.clip(block_ns / max(invocation_ns, 1.0), 1, MAX_BLOCK))
+
+
+def _block(handle: Handle, timing: _Timing, expected_ns: float) -> float:
+    count = _block_size(BLOCK_NS, expected_ns)
+    # The first invocation finds the caches full of another artifact, so it is left out, unless it is the whole block.
+    times = np.array(handle.run(count + 1)[1:] if count > 1 else handle.run(1))
+    timing.times_ns.append(times)
+    median_ns = float(np.median(times))
+    timing.rounds_ms[-1].append(median_ns / 1e6)
+    return median_ns
+
+
+def _enough(timings: list[_Timing], deadline: float) -> bool:
+    rounds = len(timings[0].rounds_ms[-1])
+    if rounds < MIN_ROUNDS:
+        return False
+    if time.monotonic() >= deadline:
+        return True
+    if rounds % MIN_ROUNDS:  # looked at now and then only
+        return False
+    # Three launches together are narrower than one by the root of three.
+    target = TARGET_WIDTH * LAUNCHES**0.5
+    intervals = (median_interval(timing.rounds_ms[-1]) for timing in timings)
+    return all(high - low <= target * median for median, low, high in intervals)
+
+
+def _result(timing: _Timing, device: str, threads: int, xnnpack: bool, seed: int) -> dict[str, Any]:
+    median, low, high = median_interval(timing.all_rounds_ms, seed)
+    times_ns = np.concatenate(timing.times_ns)
+    environment = dict(timing.environment)
+    environment.pop("fast_cores", None)
+    return {
+        "file": str(timing.artifact.path),
+        "sha256": timing.artifact.sha256,
+        "device": device,
+        "runtime": environment.pop("runtime"),
+        "version": environment.pop("version"),
+        "threads": threads,
+        "xnnpack": xnnpack,
+        "median_ms": median,
+        "ci95_ms": [low, high],
+        "p90_ms": float(np.quantile(times_ns, 0.9)) / 1e6,
+        "runs": len(times_ns),
+        "rounds": len(timing.all_rounds_ms),
+        "launches": LAUNCHES,
+        "pinned": timing.pinned,
+        "warmup_runs": timing.warmup_runs,
+        "steady": timing.steady,
+        "kernels": timing.kernels,
+        "environment": environment,
+    }
+
+
+def _ratio(timing: _Timing, first: _Timing, device: str, seed: int) -> dict[str, Any]:
+    ratio, low, high = paired_ratio(timing.all_rounds_ms, first.all_rounds_ms, seed)
+    pairs = zip(timing.rounds_ms, first.rounds_ms, strict=True)
+    launches = [float(np.median(np.divide(mine, its))) for mine, its in pairs]
+    return {
+        "device": device,
+        "a": str(timing.artifact.path),
+        "b": str(first.artifact.path),
+        "ratio": ratio,
+        "ci95": [low, high],
+        "launches": launches,
+        "verdict": verdict(ratio, low, high, launches),
+    }
+
+
+def kernel_words(kernels: dict[str, Any]) -> str:
+    """Which kernels ran, for people: "XNNPACK", "built-in", "XNNPACK 4 of 5" or "unknown"."""
+    if kernels["xnnpack"] == "partly":
+        return f"XNNPACK {kernels['delegated']} of {kernels['total']}"
+    return {"all": "XNNPACK", "none": "built-in"}.get(kernels["xnnpack"], "unknown")
+
+
+def short_names(files: Sequence[str]) -> list[str]:
+    """File names without their folders, where that still tells the files apart."""
+    names = [Path(file).name for file in files]
+    return names if len(set(names)) == len(set(files)) else list(files)
+
+
+def _warnings(results: list[dict[str, Any]]) -> list[str]:
+    """What a reader of one device's figures must know."""
+    device, environment = results[0]["device"], results[0]["environment"]
+    runtime = f"{results[0]['runtime']} {results[0]['version']}"
+    names = short_names([one["file"] for one in results])
+    unsteady, wide, alone, said = [], [], [], []
+    load, cores = environment.get("load_average"), environment.get("cores")
+    if load is not None and cores and load > NOISY_LOAD * cores:
+        said.append(f"other programs keep this machine busy (load average {load:.1f}, {cores} cores)")
+    for name, one in zip(names, results, strict=True):
+        kernels, (low, high) = one["kernels"], one["ci95_ms"]
+        if kernels["xnnpack"] == "partly":
+            left = ", ".join(f"{op['count']} {op['op']}" for op in kernels["left"])
+            taken = f"{kernels['delegated']} of {kernels['total']} operations"
+            said.append(f"{name}: XNNPACK took only {taken}; left to built-in kernels: {left}")
+        if not one["steady"]:
+            unsteady.append(name)
+        if high - low > TARGET_WIDTH * one["median_ms"]:
+            wide.append(f"{name} ({100 * (high - low) / one['median_ms']:.1f} %)")
+        if kernels["xnnpack"] == "none":
+            alone.append(name)
+    if 0 < len(alone) < len(results):
+        said.append(f"{runtime} ran {', '.join(alone)} without XNNPACK, the rest with it: ratios compare both at once")
+    if unsteady:
+        said.append(f"not yet steady when the warm-up time ended: {', '.join(unsteady)}")
+    if wide:
+        said.append(
+            f"intervals wider than {100 * TARGET_WIDTH:.0f} %: {', '.join(wide)}; give it more seconds or quiet"
+        )
+    return [f"{device}: {one}" for one in dict.fromkeys(said)]

@@ -1,0 +1,312 @@
+"""Runs one .tflite file in one runtime and says how long each invocation took.
+
+This file is started by its path under any Python (3.7 or newer) and needs the standard library, NumPy and one runtime
+(`ai_edge_litert`, else `tflite_runtime`), nothing of tfeff. It answers JSON lines on stdout to JSON lines on stdin;
+each request and reply is one object. Times are in nanoseconds.
+
+    {"command": "hello"}                                             -> environment
+    {"command": "load", "path": P, "threads": N, "xnnpack": true, "seed": S, "core": C or null}
+                                                                     -> sha256, inputs, outputs, kernels, pinned
+    {"command": "run", "count": N}                                   -> times_ns, N of them
+    {"command": "outputs", "path": "INPUT.npy"}                      -> outputs: name, dtype, shape, base64 of the bytes
+    {"command": "quit"}                                              -> {} and the process ends
+
+A failed request is answered {"error": KIND, "message": TEXT}; KIND is numpy, runtime, model or request. End of stdin
+ends the process, so that it cannot outlive the one who started it.
+"""
+
+import base64
+import collections
+import gc
+import hashlib
+import importlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+
+RUNTIMES = ("ai_edge_litert", "tflite_runtime")
+
+
+class Failure(Exception):
+    """What a failed request is answered with."""
+
+    def __init__(self, kind, message):
+        super().__init__(message)
+        self.kind = kind
+
+
+def read_text(path):
+    """The text of a small system file; empty where the system has none."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read().strip("\0 \n")
+    except OSError:
+        return ""
+
+
+def cpu_model():
+    """The processor's name, from whatever place this system keeps it in."""
+    fields = {}
+    for line in read_text("/proc/cpuinfo").splitlines():
+        name, _, value = line.partition(":")
+        fields.setdefault(name.strip().lower(), value.strip())
+    for name in ("model name", "hardware", "model"):  # x86; Android and older ARM; Raspberry Pi
+        if fields.get(name) and not fields[name].isdigit():
+            return fields[name]
+    board = read_text("/proc/device-tree/model")
+    if board:
+        return board
+    if sys.platform == "darwin":
+        try:
+            return subprocess.check_output(["sysctl", "-n", "machdep.cpu.brand_string"]).decode().strip()
+        except (OSError, subprocess.CalledProcessError):
+            pass
+    return platform.processor() or platform.machine()
+
+
+def core_count():
+    """Cores that this process may use; a container or taskset may leave fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def fast_cores():
+    """Numbers of the cores that this process may use; of unequal ones (big.LITTLE) those with the highest capacity."""
+    if not hasattr(os, "sched_setaffinity"):
+        return []
+    capacity = {}
+    for core in sorted(os.sched_getaffinity(0)):
+        folder = f"/sys/devices/system/cpu/cpu{core}/"
+        text = read_text(folder + "cpu_capacity") or read_text(folder + "cpufreq/cpuinfo_max_freq")
+        capacity[core] = int(text) if text.isdigit() else 0
+    return [core for core in capacity if capacity[core] == max(capacity.values())]
+
+
+def load_average():
+    """Mean number of runnable processes over the last minute; None where the system does not count them."""
+    try:
+        return round(os.getloadavg()[0], 2)
+    except (AttributeError, OSError):
+        return None
+
+
+def import_numpy():
+    try:
+        return importlib.import_module("numpy")
+    except Exception as error:
+        raise Failure("numpy", f"{type(error).__name__}: {error}") from error
+
+
+def import_runtime():
+    """The first runtime that imports: name, version, its `interpreter` module."""
+    reasons = []
+    for name in RUNTIMES:
+        try:
+            package = importlib.import_module(name)
+            module = importlib.import_module(name + ".interpreter")
+        except Exception as error:
+            if getattr(error, "name", None) != name:  # installed but broken: most often built for another NumPy
+                reasons.append(f"{name} cannot be imported: {type(error).__name__}: {error}")
+            continue
+        return name.replace("_", "-"), str(getattr(package, "__version__", "unknown")), module
+    raise Failure("runtime", "; ".join(reasons))
+
+
+def delegation(ops, delegate="DELEGATE"):
+    """Which of a graph's own operations a delegate took.
+
+    A runtime lists the nodes of the file, then one node for each region that a delegate took; such a node's inputs and
+    outputs bound its region. What lies on the way back from its outputs to its inputs was taken, all else was not.
+
+    Args:
+        ops: one dict a node, as `_get_ops_details()` gives them: `op_name`, `inputs`, `outputs` (tensor indices).
+
+    Returns:
+        `xnnpack` ("all", "partly" or "none"), `delegated`, `total` (operations), `left` (what stays with the runtime's
+        own kernels, most frequent first: `op`, `count`).
+    """
+    own = [op for op in ops if op["op_name"] != delegate]
+    producer = {int(tensor): number for number, op in enumerate(own) for tensor in op["outputs"]}
+    taken = set()
+    for region in (op for op in ops if op["op_name"] == delegate):
+        stop = {int(tensor) for tensor in region["inputs"]}
+        ahead = [int(tensor) for tensor in region["outputs"]]
+        while ahead:
+            tensor = ahead.pop()
+            if tensor in stop or tensor not in producer or producer[tensor] in taken:
+                continue
+            taken.add(producer[tensor])
+            ahead.extend(int(source) for source in own[producer[tensor]]["inputs"])
+    left = collections.Counter(op["op_name"] for number, op in enumerate(own) if number not in taken)
+    word = "none" if not taken else "partly" if left else "all"
+    ranked = sorted(left.items(), key=lambda item: (-item[1], item[0]))
+    return {
+        "xnnpack": word,
+        "delegated": len(taken),
+        "total": len(own),
+        "left": [{"op": op, "count": count} for op, count in ranked],
+    }
+
+
+def kernels_of(interpreter):
+    """`delegation` of a loaded model; "unknown" where the runtime does not list its nodes."""
+    try:
+        return delegation(interpreter._get_ops_details())
+    except Exception:  # a private method: it may lack or change
+        return {"xnnpack": "unknown", "delegated": None, "total": None, "left": []}
+
+
+def random_input(numpy, detail, random):
+    """Values for one input: int8 and uint8 over their full range, float standard normal, wider integers 0 or 1."""
+    shape, dtype = [int(size) for size in detail["shape"]], numpy.dtype(detail["dtype"])
+    if dtype.kind == "f":
+        return random.standard_normal(shape).astype(dtype)
+    if dtype.kind in "iu" and dtype.itemsize == 1:
+        limits = numpy.iinfo(dtype)
+        return random.randint(int(limits.min), int(limits.max) + 1, size=shape).astype(dtype)
+    if dtype.kind in "iub":  # may be an index: 0 and 1 are in range almost everywhere
+        return random.randint(0, 2, size=shape).astype(dtype)
+    raise Failure("model", "input {}: type {} cannot be filled with random values".format(detail["name"], dtype))
+
+
+def describe(detail, numpy):
+    """Name, shape and type of an input or output."""
+    shape = [int(size) for size in detail["shape"]]
+    return {"name": str(detail["name"]), "shape": shape, "dtype": numpy.dtype(detail["dtype"]).name}
+
+
+class Worker:
+    """The state behind the commands: one model in one interpreter."""
+
+    def __init__(self):
+        self.numpy = self.interpreter = self.timing_input = None
+
+    def hello(self, request):
+        self.numpy = import_numpy()
+        self.runtime, self.version, self.module = import_runtime()
+        return {
+            "runtime": self.runtime,
+            "version": self.version,
+            "python": platform.python_version(),
+            "numpy": self.numpy.__version__,
+            "os": f"{platform.system()} {platform.release()}",
+            "machine": platform.machine(),
+            "cpu": cpu_model(),
+            "cores": core_count(),
+            "fast_cores": fast_cores(),
+            "governor": read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or None,
+            "load_average": load_average(),
+        }
+
+    def load(self, request):
+        if self.numpy is None:
+            raise Failure("request", "say hello before load")
+        pinned = request.get("core") is not None
+        if pinned:
+            os.sched_setaffinity(0, {request["core"]})
+        options = {"num_threads": request["threads"]}
+        if not request["xnnpack"]:
+            if not hasattr(self.module, "OpResolverType"):
+                raise Failure("request", "this runtime is too old to be told to leave XNNPACK out")
+            options["experimental_op_resolver_type"] = self.module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        try:
+            with open(request["path"], "rb") as file:
+                sha256 = hashlib.sha256(file.read()).hexdigest()
+            self.interpreter = self.module.Interpreter(model_path=request["path"], **options)
+            self.interpreter.allocate_tensors()
+        except (ValueError, RuntimeError, OSError) as error:
+            raise Failure("model", str(error)) from error
+        random = self.numpy.random.RandomState(request["seed"])
+        inputs, outputs = self.interpreter.get_input_details(), self.interpreter.get_output_details()
+        self.timing_input = [(detail["index"], random_input(self.numpy, detail, random)) for detail in inputs]
+        self.set_timing_input()
+        return {
+            "sha256": sha256,
+            "inputs": [describe(detail, self.numpy) for detail in inputs],
+            "outputs": [describe(detail, self.numpy) for detail in outputs],
+            "kernels": kernels_of(self.interpreter),
+            "pinned": pinned,
+        }
+
+    def set_timing_input(self):
+        for index, values in self.timing_input:
+            self.interpreter.set_tensor(index, values)
+
+    def loaded(self):
+        if self.interpreter is None:
+            raise Failure("request", "load a model first")
+        return self.interpreter
+
+    def invoke(self):
+        try:
+            self.interpreter.invoke()
+        except (ValueError, RuntimeError) as error:
+            raise Failure("model", str(error)) from error
+
+    def run(self, request):
+        invoke, clock = self.loaded().invoke, time.perf_counter_ns
+        times = [0] * request["count"]
+        gc.disable()  # a collection inside a timed invocation would be ours, not the model's
+        try:
+            for number in range(request["count"]):
+                start = clock()
+                invoke()
+                times[number] = clock() - start
+        except (ValueError, RuntimeError) as error:
+            raise Failure("model", str(error)) from error
+        finally:
+            gc.enable()
+        return {"times_ns": times}
+
+    def outputs(self, request):
+        interpreter, numpy = self.loaded(), self.numpy
+        try:
+            values = numpy.load(request["path"], allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise Failure("request", "{}: {}".format(request["path"], error)) from error
+        inputs = interpreter.get_input_details()
+        wanted, given = describe(inputs[0], numpy), {"shape": list(values.shape), "dtype": values.dtype.name}
+        if len(inputs) != 1 or any(wanted[key] != given[key] for key in given):
+            wants = ", ".join("{name} {shape} {dtype}".format(**describe(detail, numpy)) for detail in inputs)
+            raise Failure("request", "the model wants {}, the file holds {shape} {dtype}".format(wants, **given))
+        try:
+            interpreter.set_tensor(inputs[0]["index"], values)
+            self.invoke()
+            answer = []
+            for detail in interpreter.get_output_details():
+                found = numpy.ascontiguousarray(interpreter.get_tensor(detail["index"]))
+                data = base64.b64encode(found.tobytes()).decode("ascii")
+                answer.append({"name": str(detail["name"]), "dtype": found.dtype.name, "shape": list(found.shape)})
+                answer[-1]["base64"] = data
+        finally:
+            self.set_timing_input()
+        return {"outputs": answer}
+
+
+def main():
+    # The protocol keeps the real stdout to itself; what a runtime prints there goes to stderr.
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    # Our own folder is no place to look for modules that NumPy or a runtime asks for.
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [folder for folder in sys.path if os.path.abspath(folder) != here]
+    worker = Worker()
+    commands = {"hello": worker.hello, "load": worker.load, "run": worker.run, "outputs": worker.outputs}
+    for line in iter(sys.stdin.readline, ""):
+        try:
+            request = json.loads(line)
+            if request["command"] == "quit":
+                break
+            reply = commands[request["command"]](request)
+        except Failure as failure:
+            reply = {"error": failure.kind, "message": str(failure)}
+        except (KeyError, TypeError, ValueError) as error:
+            reply = {"error": "request", "message": f"{type(error).__name__}: {error}"}
+        replies.write(json.dumps(reply) + "\n")
+        replies.flush()
+
+
+if __name__ == "__main__":
+    main()
