@@ -1,0 +1,110 @@
+"""`tfeff bench` as a user calls it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tfeff.artifact import check_tflite, open_artifact, record_path, write_record
+from tfeff.cli import main
+
+pytest_plugins = ["bench_models"]
+
+QUICK = ("--max-seconds", "0.5")
+
+
+def call(*arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", *map(str, arguments)])
+    return stop.value.code
+
+
+def with_record(path):
+    write_record(record_path(path), {"schema_version": 1, "file": path.name, "sha256": check_tflite(path)})
+    return path
+
+
+def test_json_is_one_object_and_the_table_is_for_people(models, capsys):
+    assert call(models["float"], models["mixed"], *QUICK, "--json") == 0
+    out, err = capsys.readouterr()
+    outcome = json.loads(out)
+    assert outcome.keys() == {"schema_version", "results", "ratios", "warnings"}
+    assert [one["file"] for one in outcome["results"]] == [str(models["float"]), str(models["mixed"])]
+    assert "float.tflite" in err
+    assert "XNNPACK 3 of 4" in err
+    assert (
+        "warning: local: mixed.tflite: XNNPACK took only 3 of 4 operations; left to built-in kernels: 1 CUMSUM" in err
+    )
+
+
+def test_without_json_stdout_is_empty_and_quiet_is_quiet(models, capsys):
+    assert call(models["gather"], *QUICK) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "built-in" in err
+    assert call(models["gather"], *QUICK, "--quiet") == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_records_are_updated_unless_told_not_to(models, capsys):
+    path = with_record(models["int8"])
+    assert call(path, *QUICK, "--no-record") == 0
+    assert "latency" not in open_artifact(path).record
+    assert call(record_path(path), *QUICK, "--threads", 2) == 0
+    (entry,) = open_artifact(path).record["latency"]
+    assert (entry["device"], entry["threads"], entry["sha256"]) == ("local", 2, check_tflite(path))
+    assert call(path, models["gather"], *QUICK, "--no-xnnpack") == 0
+    assert not record_path(models["gather"]).exists()
+    assert [one["kernels"]["xnnpack"] for one in open_artifact(path).record["latency"]] == ["all", "none"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "Missing argument"),
+        (("none.tflite",), "none.tflite: no such file"),
+        (("INT8", "--on", "lokal"), "did you mean local?"),
+        (("INT8", "--threads", "0"), "--threads"),
+        (("INT8", "--max-seconds", "0"), "--max-seconds"),
+        (("TOO_NEW",), "version '99'"),
+    ],
+)
+def test_errors_are_exit_code_2_in_a_few_lines(models, capsys, arguments, says):
+    paths = {"INT8": models["int8"], "TOO_NEW": models["too_new"]}
+    assert call(*(paths.get(one, one) for one in arguments)) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert says in err
+    assert len(err.splitlines()) <= 4
+
+
+def test_benching_needs_no_tensorflow(models):
+    code = (
+        "import sys\nfrom tfeff.cli import main\n"
+        "try:\n    main(sys.argv[1:])\n"
+        "except SystemExit as stop:\n    print(stop.code, {'tensorflow', 'keras', 'jax', 'torch'} & set(sys.modules))\n"
+    )
+    command = [sys.executable, "-c", code, "bench", str(models["gather"]), *QUICK, "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "0 set()"
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(models, tmp_path, capsys):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "m.tflite").write_bytes(models["gather"].read_bytes())
+    assert call(tmp_path / "a/m.tflite", tmp_path / "b/m.tflite", *QUICK) == 0
+    words = "".join(capsys.readouterr().err.split())  # long cells are folded
+    assert "a/m.tflite" in words
+    assert "b/m.tflite" in words
+
+
+def test_two_devices_get_a_table_each(models, tflite_runtime_python, capsys):
+    spec = f"python:{tflite_runtime_python}"
+    assert call(models["float"], models["int8"], *QUICK, "--on", "local", "--on", spec, "--json") == 0
+    out, err = capsys.readouterr()
+    outcome = json.loads(out)
+    assert [one["device"] for one in outcome["results"]] == ["local", "local", spec, spec]
+    assert [one["device"] for one in outcome["ratios"]] == ["local", spec]
+    assert "tflite-runtime 2.14.0 ran int8.tflite without XNNPACK, the rest with it" in err
