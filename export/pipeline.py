@@ -112,6 +112,10 @@ def check_request(request: Request, path: Path) -> None:
             pass
     except OSError as error:
         raise TfeffError(f"{path.parent}: cannot be written ({error.strerror})", "choose another --out") from None
+    if request.dataset is not None:
+        from tfeff.data import open_dataset
+
+        open_dataset(request.dataset, "test")
     if request.devices:
         from tfeff.bench.devices import find_device
 
@@ -236,11 +240,11 @@ def _rewrite(subject, target, proof):
     """The model to convert, what was rewritten, and what could not be."""
     if not target.rewrites:
         return subject.model, [], []
-    if not subject.can_be_rewritten:
-        return subject.model, [], [f"not rewritten for {target.name}: the network is no functional Keras model"]
     from tfeff.export.rewrites import load_rewrite
-    from tfeff.export.rewrites.core import apply_rewrites
+    from tfeff.export.rewrites.core import apply_rewrites, as_functional
 
+    if as_functional(subject.model) is None:
+        return subject.model, [], [f"not rewritten for {target.name}: the network is no functional Keras model"]
     model, applied = apply_rewrites(subject.model, [load_rewrite(name) for name in target.rewrites], proof)
     return model, applied, []
 
@@ -299,6 +303,7 @@ def _compare(subject, request, file, twin, progress):
         open_dataset(request.dataset, "test"),
         subject.preprocessing,
         samples=request.evaluation_samples,
+        labels=subject.labels or None,
         seed=request.seed,
         progress=lambda done, total: progress("comparing", done, total),
     )

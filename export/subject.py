@@ -35,8 +35,3 @@ class Subject:
     @property
     def is_keras(self) -> bool:
         return hasattr(self.model, "layers")
-
-    @property
-    def can_be_rewritten(self) -> bool:
-        """Only a functional Keras graph can be walked."""
-        return hasattr(self.model, "_nodes_by_depth")

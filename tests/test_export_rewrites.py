@@ -162,3 +162,21 @@ def test_a_rewrite_that_yields_nan_is_refused():
 def test_unknown_rewrite_is_named():
     with pytest.raises(ModuleNotFoundError, match="no_such_rewrite"):
         load_rewrite("no_such_rewrite")
+
+
+def test_sequential_models_are_rewritten():
+    model = randomize(
+        keras.Sequential([keras.Input((16, 16, 8)), GroupConv2D(16, 3, 4), layers.BatchNormalization(), layers.ReLU()])
+    )
+    rewritten, (applied,) = apply_rewrites(model, [load_rewrite(SPLIT)], IMAGES)
+    assert applied.places == 1
+    np.testing.assert_allclose(rewritten(IMAGES), model(IMAGES), atol=2e-5)
+
+
+def test_a_model_without_a_graph_is_refused():
+    class Subclassed(keras.Model):
+        def call(self, x):
+            return x
+
+    with pytest.raises(TfeffError, match="no graph"):
+        rewrite_once(Subclassed(), load_rewrite(SPLIT))

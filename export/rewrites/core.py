@@ -127,7 +127,14 @@ def apply_rewrites(model, rewrites: Sequence[Rewrite], images: np.ndarray) -> tu
 
 
 def rewrite_once(model, rewrite: Rewrite) -> tuple[Any, int]:
-    """One pass of one rewrite: the new model and the number of places. Models inside the model are rewritten too."""
+    """One pass of one rewrite: the new model and the number of places. Models inside the model are rewritten too.
+
+    Raises:
+        TfeffError: the model has no graph that could be walked.
+    """
+    given, model = model, as_functional(model)
+    if model is None:
+        raise TfeffError(f"{given.name}: has no graph to rewrite", "build it functionally")
     graph = GraphView(model)
     matches: dict[int, Match] = {}
     swallowed: set[int] = set()
@@ -146,7 +153,7 @@ def rewrite_once(model, rewrite: Rewrite) -> tuple[Any, int]:
         if id(operation) in matches or id(operation) in swallowed or not isinstance(operation, keras.layers.Layer):
             return operation
         if id(operation) not in copies:
-            if isinstance(operation, keras.Model) and hasattr(operation, "_nodes_by_depth"):
+            if as_functional(operation) is not None:
                 copies[id(operation)], inner = rewrite_once(operation, rewrite)
                 places += inner
             else:
@@ -162,7 +169,14 @@ def rewrite_once(model, rewrite: Rewrite) -> tuple[Any, int]:
     for operation in model.operations:
         if id(operation) in copies and not isinstance(operation, keras.Model):
             copies[id(operation)].set_weights(operation.get_weights())
-    return (new, places) if places else (model, 0)
+    return (new, places) if places else (given, 0)
+
+
+def as_functional(model):
+    """The functional form of a model, itself if it is one already, or None for layers and models without a graph."""
+    if isinstance(model, keras.Sequential) and model.built and model.inputs:
+        return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+    return model if isinstance(model, keras.Model) and hasattr(model, "_nodes_by_depth") else None
 
 
 def _copy_layer(layer):

@@ -1,7 +1,9 @@
 """The command line. One file a command; a command's file is imported only when it is called, so `--help` is quick."""
 
 import os
+import signal
 import sys
+import threading
 from importlib import import_module
 
 import click
@@ -46,6 +48,7 @@ def main(arguments: list[str] | None = None):
     """Entry point of `tfeff`: runs a command and turns its errors into a line on stderr and an exit code."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter is not for users
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    _unwind_on_sigterm()
     try:
         code = cli.main(arguments, standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -63,3 +66,13 @@ def main(arguments: list[str] | None = None):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     sys.exit(code or 0)
+
+
+def _unwind_on_sigterm():
+    """Lets a polite kill run the `finally` clauses, so that scratch files go and child processes end."""
+
+    def stop(number, frame):
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, stop)

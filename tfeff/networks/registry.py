@@ -7,7 +7,7 @@ index is made by `python -m tfeff.networks.make_index` and a test fails when it 
 
 import difflib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -105,7 +105,7 @@ def get_network(name: str) -> Network:
     if name in index():
         import_module(index()[name]["module"])
     elif name not in _registered:
-        import_families()  # a network whose file is newer than the index
+        import_families(besides={entry["module"] for entry in index().values()})  # files newer than the index
     if name not in _registered:
         raise unknown_name("network", name, index(), "`tfeff list` shows all of them")
     return _registered[name]
@@ -117,12 +117,12 @@ def index() -> dict[str, dict[str, Any]]:
     return json.loads(INDEX_PATH.read_text(encoding="utf-8")) if INDEX_PATH.exists() else {}
 
 
-def import_families() -> dict[str, Network]:
-    """Imports every family's file and returns all registered networks."""
-    package = __package__
-    for module in iter_modules([str(Path(__file__).parent)]):
-        if module.name not in _NOT_FAMILIES:
-            import_module(f"{package}.{module.name}")
+def import_families(besides: Collection[str] = ()) -> dict[str, Network]:
+    """Imports every family's file, but for the modules in `besides`, and returns all networks registered so far."""
+    for found in iter_modules([str(Path(__file__).parent)]):
+        module = f"{__package__}.{found.name}"
+        if found.name not in _NOT_FAMILIES and module not in besides:
+            import_module(module)
     return dict(_registered)
 
 
