@@ -107,18 +107,16 @@ def train(
     steps = -(-len(fit) // recipe.batch_size)
     _compile(model, recipe, steps)
     state.restore(model)
+    batches = Batches(fit, preprocessing, recipe.batch_size, augment=recipe.augment, seed=recipe.seed)
+    validation = Batches(held_out, preprocessing, 256)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TfeffError(f"{out}: cannot be made a folder ({error.strerror})", "choose another --out") from None
-
-    batches = Batches(fit, preprocessing, recipe.batch_size, augment=recipe.augment, seed=recipe.seed)
-    validation = Batches(held_out, preprocessing, 256)
     name = f"{recipe.network}.{_short_name(recipe.dataset)}"
     weights = out / f"{name}.weights.npz"
     for epoch in range(state.epoch, recipe.epochs):
         batches.start_epoch(epoch)
-        keras.utils.set_random_seed(recipe.seed + 1 + epoch)  # dropout's, so that a resumed run repeats it
         done = keras.callbacks.LambdaCallback(
             on_train_batch_end=lambda batch, logs, epoch=epoch: progress(
                 epoch * steps + batch + 1, recipe.epochs * steps
@@ -323,6 +321,6 @@ class _State:
 
     @staticmethod
     def _variables(model):
-        # Optimizer variables have no paths that are unique, but a fixed order.
-        yield from ((f"model/{v.path}", v) for v in model.variables)
+        # By order: an optimizer's paths are not unique, and the generators behind dropout are numbered by the process.
+        yield from ((f"model/{n}", v) for n, v in enumerate(model.variables))
         yield from ((f"optimizer/{n}", v) for n, v in enumerate(model.optimizer.variables))
