@@ -1,6 +1,6 @@
 """Bundles a trained preset: kernels as float16, measured anew on the full test set, with an alias.
 
-    python benchmarks/bundle_preset.py runs/vargnet/vargnet_v1_025_g8.fashion_mnist.json --alias vargnet
+python benchmarks/bundle_preset.py runs/vargnet/vargnet_v1_025_g8.fashion_mnist.json --alias vargnet
 """
 
 import argparse

@@ -46,7 +46,11 @@ def difference(device: str, stock: Path, split: Path, count: int, folder: Path) 
             np.save(folder / "image.npy", pixels.astype(np.int8)[None])
             (one,), (other,) = (handle.outputs(folder / "image.npy").values() for handle in (a, b))
             steps = np.abs(one.astype(int) - other.astype(int))
-            largest, unequal, values = max(largest, int(steps.max())), unequal + int((steps > 0).sum()), values + steps.size
+            largest, unequal, values = (
+                max(largest, int(steps.max())),
+                unequal + int((steps > 0).sum()),
+                values + steps.size,
+            )
     return {"images": count, "max_lsb": largest, "share_unequal": unequal / values}
 
 

@@ -1,6 +1,6 @@
 """Makes the bundled Fashion-MNIST sample: 1,024 test and 512 calibration images, every class alike, seeded.
 
-    python benchmarks/make_sample.py
+python benchmarks/make_sample.py
 """
 
 import numpy as np
@@ -11,9 +11,7 @@ from tfeff.data.fashion_mnist import SAMPLE_PATH, load_fashion_mnist
 def draw(labels, count, rng):
     """Numbers of `count` images with the classes as even as `count` allows, sorted."""
     per_class, extra = divmod(count, 10)
-    chosen = [
-        rng.choice(np.flatnonzero(labels == c), per_class + (c < extra), replace=False) for c in range(10)
-    ]
+    chosen = [rng.choice(np.flatnonzero(labels == c), per_class + (c < extra), replace=False) for c in range(10)]
     return np.sort(np.concatenate(chosen))
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from tfeff.calibration.sources import open_source
+
 from tfeff.data import Preprocessing
 from tfeff.errors import TfeffError
 
@@ -106,7 +106,9 @@ def _check(spec, used, samples, distinct):
     if used == 0:
         raise TfeffError(f"calibration {spec}: no images", "give a folder with images, an .npz, or a dataset's name")
     if samples is not None and used < samples:
-        raise TfeffError(f"calibration {spec}: {used} images, {samples} were asked for", f"add images, or --samples {used}")
+        raise TfeffError(
+            f"calibration {spec}: {used} images, {samples} were asked for", f"add images, or --samples {used}"
+        )
     if used > 1 and distinct == 1:
         raise TfeffError(f"calibration {spec}: all {used} images are the same", "give different images")
 

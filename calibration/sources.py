@@ -35,7 +35,9 @@ def open_source(spec: str, samples: int | None, default: int, seed: int) -> tupl
     dataset = open_dataset(spec, "train", labelled=False)
     found = len(dataset)
     if samples is not None and found < samples:
-        raise TfeffError(f"calibration {spec}: {found} images, {samples} were asked for", f"add images, or --samples {found}")
+        raise TfeffError(
+            f"calibration {spec}: {found} images, {samples} were asked for", f"add images, or --samples {found}"
+        )
     numbers = np.arange(found)
     if found > (samples or default):
         numbers = np.sort(np.random.default_rng([seed, found]).choice(found, samples or default, replace=False))
@@ -48,7 +50,9 @@ def _from_function(spec):
     try:
         function = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise TfeffError(f"calibration {spec}: {error}", "give `module:function`, importable from this folder") from None
+        raise TfeffError(
+            f"calibration {spec}: {error}", "give `module:function`, importable from this folder"
+        ) from None
     finally:
         sys.path.remove("")
     try:
@@ -62,6 +66,8 @@ def _from_function(spec):
         except StopIteration:
             return
         except Exception as error:  # the user's own code
-            raise TfeffError(f"calibration {spec}: failed at image {number} ({type(error).__name__}: {error})") from error
+            raise TfeffError(
+                f"calibration {spec}: failed at image {number} ({type(error).__name__}: {error})"
+            ) from error
         yield f"image {number} of {spec}", image
         number += 1

@@ -1,7 +1,7 @@
 """The whole way from a network to a verified artifact, top to bottom.
 
-    check the request -> calibration images -> rewrites, each proven -> convert (own process) -> no float operation left?
-    -> float file equals Keras? -> accuracy, float against quantized -> latency -> record -> put in place
+check the request -> calibration images -> rewrites, each proven -> convert (own process) -> no float operation left?
+-> float file equals Keras? -> accuracy, float against quantized -> latency -> record -> put in place
 """
 
 import os
@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from tfeff.artifact import SCHEMA_VERSION, check_tflite, record_path, write_record
-from tfeff.errors import GateFailed, TfeffError
 from tfeff.export import quantize
 from tfeff.export.flatbuffer import describe_operations, describe_tensor, read_graph
 from tfeff.export.quantize.convert import environment_versions
 from tfeff.export.subject import Subject
 from tfeff.export.targets import get_target
+
+from tfeff.artifact import SCHEMA_VERSION, check_tflite, record_path, write_record
+from tfeff.errors import GateFailed, TfeffError
 
 _PROOF_IMAGES = 16  # real inputs on which rewrites and the float file are proven
 _FLOAT_TOLERANCE = 1e-4  # of the largest output: float kernels of another runtime sum in another order
@@ -282,7 +282,7 @@ def _prove_float(subject, twin, proof):
 def _counts(subject):
     if not subject.is_keras:
         return {"parameters": None, "macs": None}
-    from tfeff.networks.count import count
+    from tfeff.cost import count
 
     try:
         counts = count(subject.model)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from cli_runner import tfeff
 from keras import layers
+from tfeff.export.flatbuffer import read_graph
 
 from tfeff.artifact import open_artifact
 from tfeff.data import Preprocessing, open_dataset
 from tfeff.data.fashion_mnist import find_fashion_mnist
-from tfeff.export.flatbuffer import read_graph
 from tfeff.presets import load_preset
 from tfeff.weights import save_weights
 
@@ -48,7 +48,13 @@ def test_main_job_leaves_artifact_record_and_twin(exported):
     assert record["preset"] == NAME
     assert record["labels"] == list(load_preset("vargnet").labels)
     assert Preprocessing.from_dict(record["preprocessing"]) == load_preset("vargnet").preprocessing
-    assert record["input"] == {"name": "image", "shape": [1, 32, 32, 3], "dtype": "int8", "scale": 1 / 128, "zero_point": 0}
+    assert record["input"] == {
+        "name": "image",
+        "shape": [1, 32, 32, 3],
+        "dtype": "int8",
+        "scale": 1 / 128,
+        "zero_point": 0,
+    }
     assert record["output"]["shape"] == [1, 10]
     assert record["ops"]["float"] == []
     assert record["ops"]["int8"] == record["ops"]["total"]
@@ -143,7 +149,9 @@ def test_precisions(tmp_path, capfd, flags, doors, weights):
     record = ran.json
     assert (record["input"]["dtype"], record["output"]["dtype"]) == doors
     graph = read_graph(tmp_path / record["file"])
-    kernels = [t for op in graph.operations for t in op.inputs if t.constant and len(t.shape) == 4 and t.shape[1:3] == (1, 1)]
+    kernels = [
+        t for op in graph.operations for t in op.inputs if t.constant and len(t.shape) == 4 and t.shape[1:3] == (1, 1)
+    ]
     assert len(kernels) > 15
     dtypes = {kernel.dtype for kernel in kernels}
     if flags == ["--int8-dynamic"]:  # the converter leaves kernels of less than 1,024 values in float
@@ -153,7 +161,7 @@ def test_precisions(tmp_path, capfd, flags, doors, weights):
     if flags == ["--float32"]:
         assert record["accuracy"]["flips"] == 0
         assert record["calibration"] is None
-    if "int8" in record["precision"] and record["precision"] != "int8-dynamic" or record["precision"] == "int16x8":
+    if ("int8" in record["precision"] and record["precision"] != "int8-dynamic") or record["precision"] == "int16x8":
         assert record["ops"]["float"] == []
 
 
@@ -292,7 +300,9 @@ def test_full_dataset_folder_and_samples(tmp_path, capfd):
     (tmp_path / "c").mkdir()
     for number in range(40):
         image = Image.fromarray(sample.image(number))
-        (image if number % 2 else image.convert("RGB")).save(tmp_path / "c" / f"{number}.{'png' if number % 3 else 'jpg'}")
+        (image if number % 2 else image.convert("RGB")).save(
+            tmp_path / "c" / f"{number}.{'png' if number % 3 else 'jpg'}"
+        )
     ran = tfeff(capfd, "export", "vargnet", "--calibration", tmp_path / "c", "--samples", 40, "--no-bench",
                 "--evaluation-samples", 100, "--out", tmp_path, "--json")  # fmt: skip
     assert ran.code == 0, ran.err

@@ -75,7 +75,9 @@ def test_missing_weights(refuse, tmp_path):
 def test_empty_and_truncated_weights(refuse, tmp_path, weights, suffix, share):
     model = load_preset("vargnet").build()
     path = tmp_path / f"w{suffix}"
-    save_weights(model, path) if suffix == ".npz" else getattr(model, "save" if suffix == ".keras" else "save_weights")(path)
+    save_weights(model, path) if suffix == ".npz" else getattr(model, "save" if suffix == ".keras" else "save_weights")(
+        path
+    )
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     refuse("vargnet_v1_025_g8", "--weights", path, *SMALL, "--calibration", "fashion_mnist_sample",
            words=[path.name, "empty" if share == 0 else "damaged"])  # fmt: skip

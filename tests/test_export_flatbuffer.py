@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-
-from tfeff.errors import TfeffError
 from tfeff.export.flatbuffer import describe_operations, read_graph
 from tfeff.export.quantize import Job, convert, write_saved_model
+
+from tfeff.errors import TfeffError
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,11 @@
 """Targets: every file in `export/targets` is one, names rewrites that exist, and says why it refuses a file."""
 
 import pytest
-
-from tfeff.errors import TfeffError
 from tfeff.export.flatbuffer import Graph
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.targets import get_target, list_targets
+
+from tfeff.errors import TfeffError
 
 
 def graph(version):

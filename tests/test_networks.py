@@ -12,8 +12,8 @@ import pytest
 import tensorflow as tf
 
 import tfeff
-from tfeff import TfeffError, create, list_networks
-from tfeff.networks import count, get_network, index, registry
+from tfeff import TfeffError, cost, create, list_networks
+from tfeff.networks import get_network, index, registry
 from tfeff.networks.make_index import describe
 from tfeff.networks.vargnet import _Blocks
 
@@ -206,7 +206,7 @@ def test_vargnet_counts_by_block(name, blocks):
         if layer.weights:
             parameters[block] += sum(int(np.prod(v.shape)) for v in layer.trainable_variables)
             alone = keras.Model(layer.input, layer.output)
-            madds[block] += count.madds(alone)
+            madds[block] += cost.madds(alone)
     assert {block: (parameters[block], madds[block]) for block in blocks} == blocks
 
 
@@ -241,7 +241,7 @@ def test_small_image_strides(name, size, shape):
     full = create(name, input_shape=(2 * size, 2 * size, 3), classes=10)
     assert full.get_layer("stem").strides == (2, 2)
     assert tuple(full.get_layer("pool").input.shape[1:3]) == shape
-    assert count.count(model).parameters == count.count(full).parameters
+    assert cost.count(model).parameters == cost.count(full).parameters
 
 
 def test_stem_activation_option():
@@ -250,7 +250,7 @@ def test_stem_activation_option():
     layers, fewer = ([layer.name for layer in model.layers] for model in (with_relu, without))
     assert [layer for layer in layers if layer not in fewer] == ["stem_relu"]
     assert set(fewer) < set(layers)
-    assert count.count(without) == count.count(with_relu)
+    assert cost.count(without) == cost.count(with_relu)
 
 
 def test_symmetric_padding_option():
@@ -264,7 +264,7 @@ def test_symmetric_padding_option():
         if layer.name in strided:
             assert layer.padding == "valid"
             assert symmetric.get_layer(f"{layer.name}_pad").padding == ((1, 1), (1, 1))
-    assert count.count(symmetric) == count.count(same)
+    assert cost.count(symmetric) == cost.count(same)
     assert symmetric.output_shape == same.output_shape
 
 
@@ -390,7 +390,7 @@ def test_arguments_a_network_cannot_take(arguments, told):
 
 
 def counted(*layers, shape=(8, 8, 4)):
-    return count.count(keras.Sequential([keras.Input(shape), *layers]))
+    return cost.count(keras.Sequential([keras.Input(shape), *layers]))
 
 
 @pytest.mark.parametrize(
@@ -407,7 +407,7 @@ def counted(*layers, shape=(8, 8, 4)):
     ],
 )
 def test_count_of_a_layer(layer, parameters, values, madds):
-    assert counted(layer) == count.Counts(parameters, values, madds)
+    assert counted(layer) == cost.Counts(parameters, values, madds)
 
 
 def test_count_of_shared_and_nested_layers():
@@ -415,7 +415,7 @@ def test_count_of_shared_and_nested_layers():
     shared = keras.layers.Conv2D(4, 1, use_bias=False)
     inner = keras.Sequential([keras.Input((8, 8, 4)), keras.layers.Conv2D(2, 1, use_bias=False)])
     model = keras.Model(image, inner(shared(shared(image))))
-    assert count.count(model) == count.Counts(16 + 8, 16 + 8, (2 * 16 + 8) * 64)
+    assert cost.count(model) == cost.Counts(16 + 8, 16 + 8, (2 * 16 + 8) * 64)
 
 
 def test_count_refuses_a_model_without_a_graph():
@@ -424,7 +424,7 @@ def test_count_refuses_a_model_without_a_graph():
             return x
 
     with pytest.raises(ValueError, match="no graph to count"):
-        count.madds(Subclassed())
+        cost.madds(Subclassed())
 
 
 def test_count_refuses_what_it_does_not_know():

@@ -62,7 +62,11 @@ def convert(jobs: Sequence[Job], calibration: Path | None, folder: Path) -> None
         TfeffError: the converter refused the network, or died.
     """
     answer = folder / "answer.json"
-    request = {"jobs": [asdict(job) for job in jobs], "calibration": calibration and str(calibration), "answer": str(answer)}
+    request = {
+        "jobs": [asdict(job) for job in jobs],
+        "calibration": calibration and str(calibration),
+        "answer": str(answer),
+    }
     command = [sys.executable, "-m", "tfeff.export.quantize.converter_child", json.dumps(request)]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
     try:
@@ -77,7 +81,9 @@ def convert(jobs: Sequence[Job], calibration: Path | None, folder: Path) -> None
         raise TfeffError(f"the converter refused the network: {json.loads(answer.read_text())['error']}")
     why = f"signal {signal.Signals(-child.returncode).name}" if child.returncode < 0 else f"exit {child.returncode}"
     last = [line for line in stderr.splitlines() if line.strip()][-3:]
-    raise TfeffError(f"the converter died ({why}): {' | '.join(last)[:500]}", "see that there is memory left, then retry")
+    raise TfeffError(
+        f"the converter died ({why}): {' | '.join(last)[:500]}", "see that there is memory left, then retry"
+    )
 
 
 def environment_versions() -> dict[str, str]:

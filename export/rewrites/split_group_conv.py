@@ -7,8 +7,8 @@ ReLU behind the convolution go into each part: behind the CONCATENATION they cou
 import keras
 import numpy as np
 from keras import layers, ops
-
 from tfeff.export.rewrites.core import Match, Rewrite
+
 from tfeff.layers import GroupConv2D
 
 

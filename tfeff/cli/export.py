@@ -29,7 +29,9 @@ def _precision_options(function):
 @click.argument("network")
 @_precision_options
 @click.option("--target", default="litert", show_default=True, help="What the file must run on.")
-@click.option("--out", "destination", default=".", type=click.Path(path_type=Path), help="Folder, or a path that ends in .tflite.")
+@click.option(
+    "--out", "destination", default=".", type=click.Path(path_type=Path), help="Folder, or a path that ends in .tflite."
+)
 @click.option("--force", is_flag=True, help="Replace an artifact that is there.")
 @click.option("--weights", metavar="FILE", help="Weights of a named network (.npz or .weights.h5).")
 @click.option("--random-weights", is_flag=True, help="Untrained, for studies of size and latency only.")
@@ -38,12 +40,19 @@ def _precision_options(function):
 @click.option("--std", help="Of the preprocessing, pixel values.")
 @click.option("--colour", type=click.Choice(["rgb", "bgr", "gray"]), help="Colour order of the input.")
 @click.option("--io", type=click.Choice(["int8", "uint8", "int16", "float32"]), help="Dtype of input and output.")
-@click.option("--calibration", metavar="SOURCE", help="Representative images: folder, .npz, dataset, or module:function.")
+@click.option(
+    "--calibration", metavar="SOURCE", help="Representative images: folder, .npz, dataset, or module:function."
+)
 @click.option("--samples", type=int, help="How many of them; fewer is an error. [default: up to 512]")
 @click.option("--dataset", metavar="SOURCE", help="Labelled images for the comparison. [default: the preset's own]")
 @click.option("--evaluation-samples", type=int, help="How many of those. [default: all]")
-@click.option("--on", "devices", multiple=True, metavar="DEVICE", help="Where it is timed: local, python:PATH; repeat it. "
-              "[default: local]")
+@click.option(
+    "--on",
+    "devices",
+    multiple=True,
+    metavar="DEVICE",
+    help="Where it is timed: local, python:PATH; repeat it. [default: local]",
+)
 @click.option("--no-bench", is_flag=True, help="Do not time.")
 @click.option("--threads", type=int, default=1, show_default=True, help="Of the runtime, when timed.")
 @click.option("--max-drop", type=float, metavar="POINTS", help="Gate: exit 1 if top-1 falls by more.")
@@ -145,7 +154,10 @@ def _show(export, out):
         ("float file", f"equals Keras within {twin['relative_error']:.1e} of the largest output"),
     ]
     rows += [
-        ("rewrite", f"{rewrite['name']} in {rewrite['places']} places, largest difference {rewrite['max_abs_error']:.1e}")
+        (
+            "rewrite",
+            f"{rewrite['name']} in {rewrite['places']} places, largest difference {rewrite['max_abs_error']:.1e}",
+        )
         for rewrite in record["rewrites"]
     ]
     if record["calibration"]:
@@ -155,7 +167,13 @@ def _show(export, out):
     rows += _accuracy_rows(record)
     out.facts(f"{record['preset'] or record['network']} -> {export.path.name}", rows)
     if export.latency:
-        columns = ["latency, median [95 %]", "float twin, ms", f"{record['precision']}, ms", "of the float time", "XNNPACK"]
+        columns = [
+            "latency, median [95 %]",
+            "float twin, ms",
+            f"{record['precision']}, ms",
+            "of the float time",
+            "XNNPACK",
+        ]
         out.table("", columns, _latency_rows(export))
     for note in (*record["notes"], *_timing_notes(export)):
         out.say(f"note: {note}")
@@ -173,7 +191,10 @@ def _accuracy_rows(record):
         ("accuracy", f"on {accuracy['samples']:,} images of {accuracy['dataset']}"),
         ("  float top-1", f"{accuracy['float_top1']:.2f} %"),
         ("  quantized top-1", f"{accuracy['quantized_top1']:.2f} %"),
-        ("  difference", f"{accuracy['delta']:+.2f} points, 95 % [{low:+.2f}, {high:+.2f}], McNemar p {accuracy['mcnemar_p']:.2g}"),
+        (
+            "  difference",
+            f"{accuracy['delta']:+.2f} points, 95 % [{low:+.2f}, {high:+.2f}], McNemar p {accuracy['mcnemar_p']:.2g}",
+        ),
         ("  flipped", f"{accuracy['flips']:.2f} % of the predictions"),
     ]
 

@@ -41,7 +41,9 @@ def parse_values(text: str | None, option: str) -> tuple[float, ...] | None:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise TfeffError(f"{option} {text!r} is not a list of numbers", "give one number, or one a channel, with commas") from None
+        raise TfeffError(
+            f"{option} {text!r} is not a list of numbers", "give one number, or one a channel, with commas"
+        ) from None
 
 
 def is_user_file(name: str) -> bool:
@@ -60,7 +62,9 @@ def check_known(name: str) -> None:
     if path.suffix == ".json" and path.is_file():
         return
     if path.exists():
-        raise TfeffError(f"{name}: neither a .keras file, a SavedModel folder nor a preset's .json", "give one of these")
+        raise TfeffError(
+            f"{name}: neither a .keras file, a SavedModel folder nor a preset's .json", "give one of these"
+        )
     try:
         registry.get_network(name)  # newer than the index?
     except TfeffError:
@@ -159,7 +163,9 @@ def _load_keras(path, input_size, imports):
         try:
             import_module(module)
         except ImportError as error:
-            raise TfeffError(f"--import {module}: {error}", "give a module that can be imported from this folder") from None
+            raise TfeffError(
+                f"--import {module}: {error}", "give a module that can be imported from this folder"
+            ) from None
     try:
         model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # Keras has no type of its own for unreadable files
@@ -169,7 +175,9 @@ def _load_keras(path, input_size, imports):
             "save it with model.save('x.keras'); --import MODULE registers custom layers",
         ) from None
     if len(model.inputs) != 1 or len(model.outputs) != 1 or len(model.inputs[0].shape) != 4:
-        raise TfeffError(f"{path}: needs one image input and one output, it has {len(model.inputs)} and {len(model.outputs)}")
+        raise TfeffError(
+            f"{path}: needs one image input and one output, it has {len(model.inputs)} and {len(model.outputs)}"
+        )
     return model, _static_shape(path, tuple(model.inputs[0].shape[1:]), input_size)
 
 
@@ -221,7 +229,7 @@ def describe_network(name, input_size, classes, imports):
 
     check_known(name)
     import_tensorflow()
-    from tfeff.networks.count import count
+    from tfeff.cost import count
 
     facts = {"network": name, "paper": "", "published": {}, "training": {}, "dataset": None}
     if is_user_file(name):

@@ -14,9 +14,13 @@ from tfeff.cli.output import output_options
 @click.argument("network")
 @click.option("--dataset", required=True, help="fashion_mnist, a folder (one folder a class), or an .npz.")
 @click.option("--epochs", type=int, required=True, help="Times through the training images.")
-@click.option("--out", "folder", type=click.Path(path_type=Path), required=True, help="Folder for the preset and the state.")
+@click.option(
+    "--out", "folder", type=click.Path(path_type=Path), required=True, help="Folder for the preset and the state."
+)
 @click.option("--batch-size", type=int, default=128, show_default=True)
-@click.option("--learning-rate", type=float, default=2e-3, show_default=True, help="AdamW's peak; warm-up, then cosine.")
+@click.option(
+    "--learning-rate", type=float, default=2e-3, show_default=True, help="AdamW's peak; warm-up, then cosine."
+)
 @click.option("--weight-decay", type=float, default=0.02, show_default=True)
 @click.option("--label-smoothing", type=float, default=0.05, show_default=True)
 @click.option("--augment/--no-augment", default=True, show_default=True, help="Mirror and move images at random.")
@@ -30,8 +34,8 @@ def command(network, dataset, epochs, folder, input_size, out, **options):
     that is best on a twentieth of the training images held out; the test images are used once, at the end.
     """
     from tfeff.cli.subject import parse_size
-    from tfeff.networks import get_network, index
     from tfeff.errors import TfeffError
+    from tfeff.networks import get_network, index
 
     if network not in index():
         get_network(network)  # says which names are near
@@ -42,6 +46,9 @@ def command(network, dataset, epochs, folder, input_size, out, **options):
     from tfeff.cli.quiet import import_tensorflow
 
     import_tensorflow()
+    import tensorflow as tf
+
+    tf.config.experimental.enable_op_determinism()  # the same command gives the same weights; it costs some 2 % of time
     from tfeff.train import Recipe, train
 
     started = time.monotonic()

@@ -7,7 +7,7 @@ from tfeff.networks.registry import INDEX_PATH, Network, import_families
 
 def describe(network: Network) -> dict:
     """The index entry of a network: built at its default input shape and counted."""
-    from tfeff.networks.count import count
+    from tfeff.cost import count
 
     model = network()
     return {

@@ -20,7 +20,7 @@ from typing import Any
 from tfeff.errors import TfeffError
 
 INDEX_PATH = Path(__file__).with_name("index.json")
-_NOT_FAMILIES = {"registry", "make_index", "count"}
+_NOT_FAMILIES = {"registry", "make_index"}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,144 @@
+"""Who may import whom, and what stays unloaded: the plan of the house, checked on the source and on running commands."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HEAVY = {"tensorflow", "keras", "tf_keras"}
+# room -> rooms it may import (itself and `tfeff.errors` always); None is everything
+MAY_IMPORT = {
+    "tfeff.errors": set(),
+    "tfeff.artifact": set(),
+    "tfeff.layers": set(),
+    "tfeff.data": set(),
+    "tfeff.weights": {"tfeff.layers"},
+    "tfeff.cost": {"tfeff.layers"},
+    "tfeff.networks": {"tfeff.layers", "tfeff.weights", "tfeff.cost"},
+    "tfeff.presets": {"tfeff.data", "tfeff.networks", "tfeff.weights"},
+    "tfeff.train": {"tfeff.data", "tfeff.networks", "tfeff.presets", "tfeff.weights"},
+    "tfeff.compare": {"tfeff.artifact", "tfeff.data"},
+    "tfeff.bench": {"tfeff.artifact"},
+    "tfeff.calibration": {"tfeff.data"},
+    "tfeff.export": {
+        "tfeff.artifact", "tfeff.bench", "tfeff.calibration", "tfeff.compare", "tfeff.cost", "tfeff.data", "tfeff.layers",
+    },
+    "tfeff.cli": None,
+}  # fmt: skip
+LIGHT = (
+    "tfeff.errors",
+    "tfeff.artifact",
+    "tfeff.data",
+    "tfeff.compare",
+    "tfeff.bench",
+    "tfeff.presets",
+    "tfeff.calibration",
+)
+
+
+def modules():
+    """(module name, path) of all our source."""
+    for folder, package in (("tfeff", "tfeff"), ("export", "tfeff.export"), ("calibration", "tfeff.calibration")):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(ROOT / folder).with_suffix("").parts
+            parts = parts[:-1] if parts[-1] == "__init__" else parts
+            yield ".".join((package, *parts)), path
+
+
+def room(module):
+    return ".".join(module.split(".")[:2])
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+SOURCES = list(modules())
+
+
+@pytest.mark.parametrize(("module", "path"), SOURCES, ids=[name for name, _ in SOURCES])
+def test_rooms_import_only_what_they_may(module, path):
+    own = room(module)
+    if own in ("tfeff", "tfeff.__main__"):
+        return
+    allowed = MAY_IMPORT[own]
+    for name in imports(path):
+        other = room(name)
+        if not name.startswith("tfeff.") or other in (own, "tfeff.errors", "tfeff.__version__"):
+            continue
+        assert allowed is None or other in allowed, f"{module} imports {name}"
+
+
+def test_rooms_have_no_circle():
+    seen = {}
+
+    def depth(name, path=()):
+        assert name not in path, f"a circle: {' -> '.join((*path, name))}"
+        if name not in seen:
+            seen[name] = 1 + max((depth(other, (*path, name)) for other in MAY_IMPORT[name] or ()), default=0)
+        return seen[name]
+
+    for name in MAY_IMPORT:
+        depth(name)
+
+
+@pytest.mark.parametrize(("module", "path"), SOURCES, ids=[name for name, _ in SOURCES])
+def test_light_rooms_never_name_tensorflow(module, path):
+    if not module.startswith(LIGHT):
+        return
+    found = {name.split(".")[0] for name in imports(path)} & HEAVY
+    if module == "tfeff.data.fashion_mnist":
+        found -= {"keras"}  # its own download, on explicit demand
+    assert not found, f"{module} imports {found}"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["list"], ["list", "--json"], ["export", "--help"], ["bench", "--help"],
+     ["compare", "--help"], ["export", "vargnet_v1_10_g8"], ["bench", "no.tflite"], ["compare", "no.tflite"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_commands_that_load_no_tensorflow(arguments):
+    code = (
+        "import sys\n"
+        "from tfeff.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        f"loaded = {HEAVY!r} & set(sys.modules)\n"
+        "assert not loaded, loaded\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_help_imports_nothing_but_click_and_ours():
+    code = (
+        "import sys\n"
+        "from tfeff.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "assert not {'numpy', 'rich', 'scipy', 'PIL'} & set(sys.modules)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert "export" in ran.stdout
+
+
+def test_source_files_stay_short():
+    long = {str(path.relative_to(ROOT)): n for _, path in SOURCES if (n := len(path.read_text().splitlines())) > 400}
+    assert long == {}
+
+
+def test_network_families_fit_on_a_screen():
+    families = [p for m, p in SOURCES if room(m) == "tfeff.networks" and "register_networks(" in p.read_text()]
+    families = [path for path in families if path.stem not in ("registry", "__init__")]
+    assert families
+    for path in families:
+        assert len(path.read_text().splitlines()) < 200, path.name
