@@ -31,7 +31,8 @@ def main():
     measured = {"float_top1": top1(model, Batches(test, trained.preprocessing, 256)), "samples": len(test)}
     preset = replace(trained, weights=weights, training={**trained.training, **measured})
     preset.write(BUNDLED / f"{trained.name}.json", aliases=arguments.alias)
-    print(f"{preset.name}: {weights.stat().st_size:,} bytes, top-1 {measured['float_top1']:.2f} % on {len(test):,} images "
+    size, accuracy = weights.stat().st_size, measured["float_top1"]
+    print(f"{preset.name}: {size:,} bytes, top-1 {accuracy:.2f} % on {len(test):,} images "
           f"(trained: {trained.training['float_top1']:.2f} %)")  # fmt: skip
 
 

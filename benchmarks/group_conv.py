@@ -1,9 +1,10 @@
-"""Does the split rewrite pay in tflite-runtime? VarGNet v1 1.0 (G = 8), int8, 224x224: `--target tflite-runtime` against the
-stock conversion of the same network, in one interleaved run, and their outputs on real images compared.
+"""Does the split rewrite pay in tflite-runtime? VarGNet v1 1.0 (G = 8), int8, 224x224: `--target tflite-runtime`
+against the stock conversion of the same network, in one interleaved run, and their outputs on real images compared.
 
     python benchmarks/group_conv.py --on python:.venv-tflite/bin/python [--images 100] [--json]
 
-The weights are random (nobody publishes trained ones): time does not depend on them, the outputs are compared bit by bit.
+The weights are random (nobody publishes trained ones): time does not depend on them, the outputs are compared bit by
+bit.
 """
 
 import argparse
@@ -79,8 +80,9 @@ def main():
         return
     for result in results:
         low, high = result["ci95_ms"]
-        print(f"{result['file']:25s} {result['median_ms']:8.2f} ms [{low:.2f}, {high:.2f}]  sha256 {result['sha256'][:12]}  "
-              f"{result['runtime']} {result['version']}, {result['threads']} thread, {result['environment']['cpu']}")  # fmt: skip
+        print(f"{result['file']:25s} {result['median_ms']:8.2f} ms [{low:.2f}, {high:.2f}]  "
+              f"sha256 {result['sha256'][:12]}  {result['runtime']} {result['version']}, {result['threads']} thread, "
+              f"{result['environment']['cpu']}")  # fmt: skip
     print(f"speed-up {speedup[0]:.2f} [{speedup[1]:.2f}, {speedup[2]:.2f}]")
     print(f"outputs on {outputs['images']} images: at most {outputs['max_lsb']} LSB apart, "
           f"{100 * outputs['share_unequal']:.1f} % of the values differ")  # fmt: skip

@@ -1,5 +1,5 @@
-"""Does GroupConv2D pay in training? A step of VarGNet v1 0.25 (G = 8, 32x32, batch 64) built with it, against one of the
-same network with `keras.layers.Conv2D(groups=...)`, the same weights, interleaved in one process.
+"""Does GroupConv2D pay in training? A step of VarGNet v1 0.25 (G = 8, 32x32, batch 64) built with it, against one of
+the same network with `keras.layers.Conv2D(groups=...)`, the same weights, interleaved in one process.
 
     python benchmarks/train_step.py [--rounds 20] [--json]
 

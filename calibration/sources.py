@@ -18,7 +18,8 @@ def open_source(spec: str, samples: int | None, default: int, seed: int) -> tupl
     """Opens a calibration source.
 
     Args:
-        spec: a dataset's name (its training images are used), a folder, an `.npz`, or `module:function`; the function takes
+        spec: a dataset's name (its training images are used), a folder, an `.npz`, or `module:function`; the function
+        takes
             no argument and returns an iterable of images.
         samples: how many images are wanted; None takes up to `default`.
         seed: chooses the images when there are more.

@@ -93,7 +93,8 @@ def check_request(request: Request, path: Path) -> None:
     """Everything that can be known to be wrong before seconds are spent.
 
     Raises:
-        TfeffError: an unknown word, an output that is there or cannot be written, a device or a dataset that is not there.
+        TfeffError: an unknown word, an output that is there or cannot be written, a device or a dataset that is not
+        there.
     """
     get_target(request.target)
     if request.precision not in quantize.PRECISIONS:
@@ -141,7 +142,8 @@ def export_model(
 
     Raises:
         TfeffError: bad input, or a proof that failed.
-        GateFailed: an integer precision left float operations, or the target would not run the file; nothing is written.
+        GateFailed: an integer precision left float operations, or the target would not run the file; nothing is
+        written.
     """
     check_request(request, path)
     target, precision = get_target(request.target), quantize.PRECISIONS[request.precision]

@@ -1,4 +1,5 @@
-"""Who may import whom, and what stays unloaded: the plan of the house, checked on the source and on running commands."""
+"""Who may import whom, and what stays unloaded: the plan of the house, checked on the source and on running
+commands."""
 
 import ast
 import subprocess
@@ -24,7 +25,8 @@ MAY_IMPORT = {
     "tfeff.bench": {"tfeff.artifact"},
     "tfeff.calibration": {"tfeff.data"},
     "tfeff.export": {
-        "tfeff.artifact", "tfeff.bench", "tfeff.calibration", "tfeff.compare", "tfeff.cost", "tfeff.data", "tfeff.layers",
+        "tfeff.artifact", "tfeff.bench", "tfeff.calibration", "tfeff.compare", "tfeff.cost", "tfeff.data",
+        "tfeff.layers",
     },
     "tfeff.cli": None,
 }  # fmt: skip

@@ -1,6 +1,7 @@
 """The command line as a whole, and its small commands: list, info, train."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,8 +106,7 @@ def test_train_leaves_a_preset_and_goes_on_when_called_again(capfd, tmp_path, da
     )
     assert ran.code == 0, ran.err
     assert "epoch   2/2" in ran.err
-    path = ran.json["preset"]
-    preset = json.loads(open(path).read())
+    preset = json.loads(Path(ran.json["preset"]).read_text())
     assert preset["labels"] == ["dark", "bright"]
     again = tfeff(capfd, "train", "vargnet_v1_025_g8", "--dataset", dataset, "--epochs", 2, "--out", out, *TRAIN)
     assert again.code == 0

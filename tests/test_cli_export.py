@@ -78,7 +78,7 @@ def test_main_job_prints_json_on_stdout_and_the_table_on_stderr(exported):
 
 
 def test_main_job_accuracy(exported):
-    folder, ran = exported
+    _, ran = exported
     accuracy = ran.json["accuracy"]
     full = find_fashion_mnist() is not None
     assert accuracy["samples"] == (10_000 if full else 1_024)
@@ -90,7 +90,7 @@ def test_main_job_accuracy(exported):
 
 
 def test_main_job_latency(exported):
-    folder, ran = exported
+    _, ran = exported
     (entry,) = ran.json["latency"]
     assert entry["sha256"] == ran.json["sha256"]
     assert entry["runtime"] == "ai-edge-litert"
@@ -186,8 +186,8 @@ def user_images(tmp_path_factory):
 @pytest.mark.parametrize("target", ["litert", "tflite-runtime"])
 def test_a_users_keras_file(tmp_path, capfd, user_model, user_images, target):
     user_model.save(tmp_path / "mine.keras")
-    ran = tfeff(capfd, "export", tmp_path / "mine.keras", "--mean", 0, "--std", 1, "--dataset", user_images, "--no-bench",
-                "--target", target, "--out", tmp_path / "out", "--json")  # fmt: skip
+    ran = tfeff(capfd, "export", tmp_path / "mine.keras", "--mean", 0, "--std", 1, "--dataset", user_images,
+                "--no-bench", "--target", target, "--out", tmp_path / "out", "--json")  # fmt: skip
     assert ran.code == 0, ran.err
     record = ran.json
     assert record["network"] == "mine.keras"
@@ -201,8 +201,8 @@ def test_a_users_keras_file(tmp_path, capfd, user_model, user_images, target):
 
 def test_a_users_saved_model(tmp_path, capfd, user_model, user_images):
     user_model.export(str(tmp_path / "saved"), verbose=False)
-    ran = tfeff(capfd, "export", tmp_path / "saved", "--mean", 0, "--std", 1, "--calibration", user_images, "--no-bench",
-                "--target", "tflite-runtime", "--out", tmp_path / "out", "--json")  # fmt: skip
+    ran = tfeff(capfd, "export", tmp_path / "saved", "--mean", 0, "--std", 1, "--calibration", user_images,
+                "--no-bench", "--target", "tflite-runtime", "--out", tmp_path / "out", "--json")  # fmt: skip
     assert ran.code == 0, ran.err
     assert ran.json["accuracy"] is None
     assert ran.json["float_twin"]["relative_error"] < 1e-4
@@ -257,8 +257,8 @@ def test_a_trained_folder_is_exported_by_its_preset(tmp_path, capfd):
 
 
 def test_random_weights_claim_no_accuracy(tmp_path, capfd):
-    ran = tfeff(capfd, "export", "vargnet_v2_025_g4", "--random-weights", "--input-size", 32, "--classes", 7, "--no-bench",
-                "--out", tmp_path, "--json")  # fmt: skip
+    ran = tfeff(capfd, "export", "vargnet_v2_025_g4", "--random-weights", "--input-size", 32, "--classes", 7,
+                "--no-bench", "--out", tmp_path, "--json")  # fmt: skip
     assert ran.code == 0, ran.err
     assert ran.json["accuracy"] is None
     assert ran.json["weights"] == "random"

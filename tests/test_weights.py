@@ -67,7 +67,8 @@ def test_round_trip(tmp_path):
     load_weights(other, tmp_path / "a.npz")
     assert_same(values(other), values(model))
     assert {*values(model)} == {
-        "conv1/kernel", "bn1/gamma", "bn1/beta", "bn1/moving_mean", "bn1/moving_variance", "logits/kernel", "logits/bias",
+        "conv1/kernel", "bn1/gamma", "bn1/beta", "bn1/moving_mean", "bn1/moving_variance", "logits/kernel",
+        "logits/bias",
     }  # fmt: skip
 
 

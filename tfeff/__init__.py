@@ -1,7 +1,7 @@
 """tfeff: efficient vision networks, exported to int8 TFLite and proven equal to the network that was trained.
 
-`create`, `list_networks` and `load_preset` are the front door; `tfeff.export.export_model` and `tfeff.calibration` go on
-from there. Importing this package costs nothing: TensorFlow is loaded when a network is built.
+`create`, `list_networks` and `load_preset` are the front door; `tfeff.export.export_model` and `tfeff.calibration` go
+on from there. Importing this package costs nothing: TensorFlow is loaded when a network is built.
 """
 
 from importlib import import_module

@@ -1,4 +1,5 @@
-"""The parent's side of conversion: freeze the network into a SavedModel, hand it to a child process, read the answer."""
+"""The parent's side of conversion: freeze the network into a SavedModel, hand it to a child process, read the
+answer."""
 
 import json
 import os
@@ -32,8 +33,8 @@ class Job:
 def write_saved_model(network, folder: Path, shape: Sequence[int]) -> None:
     """Freezes a network with a static batch of 1: signature `serving_default`, `image` (1, h, w, c) -> `logits`.
 
-    The weights become constants: no variable is left for the converter to mishandle, and the same network gives the same
-    bytes.
+    The weights become constants: no variable is left for the converter to mishandle, and the same network gives the
+    same bytes.
 
     Args:
         network: anything that maps a float32 (1, h, w, c) tensor to one tensor.

@@ -1,4 +1,5 @@
-"""The converter's process: `python -m tfeff.export.quantize.converter_child REQUEST`. Nothing of ours but the recipes."""
+"""The converter's process: `python -m tfeff.export.quantize.converter_child REQUEST`. Nothing of ours but the
+recipes."""
 
 import json
 import sys
@@ -37,8 +38,8 @@ def _convert(job, calibration):
     if precision in _INTEGER_KERNELS:
         images = np.load(calibration, mmap_mode="r")
         converter.representative_dataset = lambda: ([np.asarray(image)[None]] for image in images)
-        # The plain builtins stand behind the integer ones so that an operation without an integer kernel stays in float,
-        # where the float check finds and names it, instead of the converter giving up on the first.
+        # The plain builtins stand behind the integer ones so that an operation without an integer kernel stays in
+        # float, where the float check finds and names it, instead of the converter giving up on the first.
         ops = tf.lite.OpsSet
         converter.target_spec.supported_ops = [getattr(ops, _INTEGER_KERNELS[precision]), ops.TFLITE_BUILTINS]
         converter.inference_input_type = converter.inference_output_type = getattr(tf, job["io"])

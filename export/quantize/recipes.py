@@ -31,7 +31,7 @@ PRECISIONS = {
                   ("int8", "uint8", "float32"), True),
         Precision("float16", "weights float16, computed in float", False, ("float32",), False),
         Precision("float32", "nothing quantized", False, ("float32",), False),
-        Precision("int8-dynamic", "weights int8, activations float, ranges found at run time", False, ("float32",), False),
+        Precision("int8-dynamic", "weights int8, activations float, ranges from each run", False, ("float32",), False),
         Precision("int16x8", "activations int16, weights int8", True, ("int16", "float32"), True),
     )
 }  # fmt: skip

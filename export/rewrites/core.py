@@ -1,7 +1,8 @@
 """Rewriting a functional Keras graph, and proving that nothing changed.
 
-A rewrite is one file with one subclass of `Rewrite`. It looks at a layer and, where it applies, says which chain of layers
-it takes and builds what stands in their place. `rewrite` copies the graph around it; the model given is not touched.
+A rewrite is one file with one subclass of `Rewrite`. It looks at a layer and, where it applies, says which chain of
+layers it takes and builds what stands in their place. `rewrite` copies the graph around it; the model given is not
+touched.
 """
 
 from abc import ABC, abstractmethod

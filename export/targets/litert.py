@@ -1,5 +1,5 @@
-"""LiteRT on a CPU: ai-edge-litert here, and the runtime inside current Android apps. XNNPACK takes int8 group convolution
-natively, so nothing is rewritten."""
+"""LiteRT on a CPU: ai-edge-litert here, and the runtime inside current Android apps. XNNPACK takes int8 group
+convolution natively, so nothing is rewritten."""
 
 from tfeff.export.targets import Target
 

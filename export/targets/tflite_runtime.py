@@ -1,5 +1,5 @@
-"""tflite-runtime 2.14, the last release of the old package. Its int8 kernel for grouped CONV_2D is the reference one, so
-group convolutions are split."""
+"""tflite-runtime 2.14, the last release of the old package. Its int8 kernel for grouped CONV_2D is the reference one,
+so group convolutions are split."""
 
 from tfeff.export.targets import Target, older_runtime
 

@@ -62,8 +62,8 @@ def _precision_options(function):
 def command(network, precision, destination, out, **options):
     """Turn NETWORK into a .tflite file with a record, proven against its float twin and timed.
 
-    NETWORK is a preset or its alias (`vargnet`), a network's name with --weights or --random-weights, a .keras file, or a
-    SavedModel folder. --int8 is always static full integer; an operation left in float is an error.
+    NETWORK is a preset or its alias (`vargnet`), a network's name with --weights or --random-weights, a .keras file,
+    or a SavedModel folder. --int8 is always static full integer; an operation left in float is an error.
     """
     from tfeff.cli.subject import build_subject, check_known, parse_size, parse_values
     from tfeff.export import artifact_path, check_request, export_model

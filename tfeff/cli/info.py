@@ -13,8 +13,8 @@ from tfeff.cli.subject import parse_size, source_options
 def command(network, out, **source):
     """NETWORK in detail: parameters, MAdds and size, published against counted.
 
-    NETWORK is a network's name, a preset or its alias, or a .keras file. With --input-size or --classes it is counted in that
-    form, where no published figure applies.
+    NETWORK is a network's name, a preset or its alias, or a .keras file. With --input-size or --classes it is counted
+    in that form, where no published figure applies.
     """
     from tfeff.cli.subject import describe_network
 

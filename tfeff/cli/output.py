@@ -67,7 +67,8 @@ class Output:
 
     @contextmanager
     def progress(self, text: str):
-        """A progress bar on a terminal, nothing elsewhere; yields `advance(done, total)` and `advance.step(text, done, total)`."""
+        """A progress bar on a terminal, nothing elsewhere; yields `advance(done, total)` and `advance.step(text, done,
+        total)`."""
         if self.quiet or not sys.stderr.isatty():
             yield _Advance(None, None)
             return

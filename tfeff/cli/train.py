@@ -30,8 +30,8 @@ from tfeff.cli.output import output_options
 def command(network, dataset, epochs, folder, input_size, out, **options):
     """Train NETWORK and leave a preset in --out, which `tfeff export OUT/NAME.json` takes.
 
-    Run the same command again after a kill: it goes on from the last whole epoch. The weights kept are those of the epoch
-    that is best on a twentieth of the training images held out; the test images are used once, at the end.
+    Run the same command again after a kill: it goes on from the last whole epoch. The weights kept are those of the
+    epoch that is best on a twentieth of the training images held out; the test images are used once, at the end.
     """
     from tfeff.cli.subject import parse_size
     from tfeff.errors import TfeffError
