@@ -168,8 +168,9 @@ def _show(export, out):
     out.facts(f"{record['preset'] or record['network']} -> {export.path.name}", rows)
     if export.latency:
         columns = [
-            "latency, median [95 %]",
-            "float twin, ms",
+            "device",
+            "runtime",
+            "float twin, ms [95 %]",
             f"{record['precision']}, ms",
             "of the float time",
             "XNNPACK",
@@ -209,7 +210,8 @@ def _latency_rows(export):
         low, high = ratio["ci95"]
         rows.append(
             [
-                f"{own['runtime']} {own['version']}, {own['threads']} thread{'s' * (own['threads'] > 1)}, {own['device']}",
+                own["device"],
+                f"{own['runtime']} {own['version']}, {own['threads']} thread{'s' * (own['threads'] > 1)}",
                 time(twin),
                 time(own),
                 f"{ratio['ratio']:.2f} [{low:.2f}, {high:.2f}], {ratio['verdict']}",

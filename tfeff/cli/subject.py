@@ -16,8 +16,8 @@ def source_options(function):
     options = [
         click.option("--input-size", metavar="N|HxW", help="Input size in pixels; the network's own without it."),
         click.option("--classes", type=int, help="Number of classes; the network's own without it."),
-        click.option("--import", "imports", multiple=True, metavar="MODULE", help="Import a module first that registers "
-                     "custom layers of a .keras file."),
+        click.option("--import", "imports", multiple=True, metavar="MODULE",
+                     help="Import a module first that registers custom layers of a .keras file."),
     ]  # fmt: skip
     for option in reversed(options):
         function = option(function)
@@ -96,7 +96,7 @@ def build_subject(name, *, weights, random_weights, input_size, classes, mean, s
     if bool(weights) == bool(random_weights):
         raise TfeffError(
             f"network {name}: {'both --weights and --random-weights' if weights else 'has no weights'}",
-            "give --weights FILE, or --random-weights for a study of size and latency, or export a preset (`tfeff list`)",
+            "give --weights FILE, or --random-weights to study size and latency, or export a preset (`tfeff list`)",
         )
     return _named_subject(name, weights, input_size, classes, mean, std, colour)
 
@@ -144,7 +144,7 @@ def _user_subject(path, input_size, mean, std, colour, imports):
     if mean is None or std is None:
         raise TfeffError(
             f"{path}: how its images were preprocessed is not known",
-            "give --mean and --std in pixel values (0 and 1 for a network that takes 0..255; 127.5 and 127.5 for -1..1)",
+            "give --mean and --std in pixel values (0 and 1 for a network that takes 0..255, 127.5 twice for -1..1)",
         )
     model, shape = (_load_keras if path.suffix == ".keras" else _load_saved_model)(path, input_size, imports)
     stem = path.stem if path.suffix == ".keras" else path.resolve().name
