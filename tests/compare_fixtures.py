@@ -10,10 +10,10 @@ from tfeff.data import open_dataset
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory):
+def compared_files(tmp_path_factory):
     """Files `float` and `int8`, twins that classify Fashion-MNIST (14x14 grey), and `wrong`, an int8 file of the same
     form whose classes are rolled by one; arrays `kernel` and `bias`."""
-    folder = tmp_path_factory.mktemp("models")
+    folder = tmp_path_factory.mktemp("compared_files")
     kernel, bias = fit_classifier()
     calibration = open_dataset("fashion_mnist_sample", "train")
     images = [PREPROCESSING(calibration.image(n)) for n in range(100)]

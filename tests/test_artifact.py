@@ -26,11 +26,11 @@ pytest_plugins = ["compare_fixtures"]
 
 
 @pytest.fixture
-def artifact(models, tmp_path):
+def artifact(compared_files, tmp_path):
     """An int8 file, its float twin and its record in a folder of their own."""
-    shutil.copy(models.float, tmp_path)
+    shutil.copy(compared_files.float, tmp_path)
     path = tmp_path / "int8.tflite"
-    shutil.copy(models.int8, path)
+    shutil.copy(compared_files.int8, path)
     write_test_record(path)
     return path
 
@@ -69,16 +69,16 @@ def test_what_is_no_tflite_file(tmp_path):
 
 
 @pytest.mark.parametrize("which", ["int8", "float"])
-def test_a_file_cut_anywhere_is_refused(models, tmp_path, which):
-    data, part = getattr(models, which).read_bytes(), tmp_path / "part.tflite"
-    assert check_tflite(getattr(models, which)) == hashlib.sha256(data).hexdigest()
+def test_a_file_cut_anywhere_is_refused(compared_files, tmp_path, which):
+    data, part = getattr(compared_files, which).read_bytes(), tmp_path / "part.tflite"
+    assert check_tflite(getattr(compared_files, which)) == hashlib.sha256(data).hexdigest()
     for size in [*range(8, len(data), 7), *range(len(data) - 64, len(data))]:
         part.write_bytes(data[:size])
         assert "cut short or damaged" in refused(check_tflite, part)
 
 
-def test_a_damaged_file_is_refused_or_whole_but_never_an_error_of_ours(models, tmp_path):
-    data, part, generator = models.int8.read_bytes(), tmp_path / "part.tflite", random.Random(0)
+def test_a_damaged_file_is_refused_or_whole_but_never_an_error_of_ours(compared_files, tmp_path):
+    data, part, generator = compared_files.int8.read_bytes(), tmp_path / "part.tflite", random.Random(0)
     found = 0
     for _ in range(1500):
         damaged = bytearray(data)
@@ -120,12 +120,12 @@ def test_shared_tables_are_walked_once(tmp_path, monkeypatch):
     assert walked == ["Model", "SubGraph", "Tensor"]
 
 
-def test_data_behind_the_flatbuffer_is_checked(models, tmp_path):
+def test_data_behind_the_flatbuffer_is_checked(compared_files, tmp_path):
     """Files above 2 GB keep their buffers behind the flatbuffer, by absolute place and size."""
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(models.int8.read_bytes()))
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(compared_files.int8.read_bytes()))
     path = tmp_path / "large.tflite"
     for size, whole in ((16, True), (10**6, False)):
         model.buffers[-1].data, model.buffers[-1].offset, model.buffers[-1].size = None, 64, size
@@ -138,8 +138,8 @@ def test_data_behind_the_flatbuffer_is_checked(models, tmp_path):
             assert "cut short or damaged" in refused(check_tflite, path)
 
 
-def test_a_file_that_is_not_the_records(artifact, models):
-    shutil.copy(models.wrong, artifact)
+def test_a_file_that_is_not_the_records(artifact, compared_files):
+    shutil.copy(compared_files.wrong, artifact)
     message = refused(open_artifact, artifact)
     assert "is not the file that int8.json describes" in message
     assert "mend: export it anew" in message
@@ -160,9 +160,9 @@ def test_records_that_cannot_be_read(artifact):
     assert "not a readable record" in refused(open_artifact, artifact)
 
 
-def test_a_twin_that_is_missing_changed_or_not_understood(artifact, models):
+def test_a_twin_that_is_missing_changed_or_not_understood(artifact, compared_files):
     twin = artifact.with_name("float.tflite")
-    shutil.copy(models.wrong, twin)
+    shutil.copy(compared_files.wrong, twin)
     assert "is not the float twin of int8.tflite" in refused(verify_twin, open_artifact(artifact))
     twin.unlink()
     message = refused(verify_twin, open_artifact(artifact))

@@ -25,8 +25,8 @@ def no_full_dataset(tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture
-def artifact(models, tmp_path):
-    return make_artifact(models.int8, models.float, tmp_path)
+def artifact(compared_files, tmp_path):
+    return make_artifact(compared_files.int8, compared_files.float, tmp_path)
 
 
 def make_artifact(int8, float_file, folder, **record):
@@ -62,8 +62,8 @@ def test_table(artifact, capfd):
     assert tfeff(capfd, "compare", artifact, "--quiet").err == ""
 
 
-def test_the_gate(models, tmp_path, capfd):
-    wrong = make_artifact(models.wrong, models.float, tmp_path)
+def test_the_gate(compared_files, tmp_path, capfd):
+    wrong = make_artifact(compared_files.wrong, compared_files.float, tmp_path)
     ran = tfeff(capfd, "compare", wrong, "--max-drop", "1.5", "--json")
     assert ran.code == 1
     assert "top-1 falls by" in ran.err
@@ -80,10 +80,10 @@ def test_the_gate_lets_a_small_drop_pass(artifact, capfd):
     assert tfeff(capfd, "compare", artifact, "--max-drop", "2").code == 0
 
 
-def test_without_a_record(models, tmp_path, capfd):
-    bare = shutil.copy(models.int8, tmp_path / "bare.tflite")
+def test_without_a_record(compared_files, tmp_path, capfd):
+    bare = shutil.copy(compared_files.int8, tmp_path / "bare.tflite")
     assert_refused(tfeff(capfd, "compare", bare), "no record names its float twin", "--against")
-    call = ["compare", bare, "--against", models.float]
+    call = ["compare", bare, "--against", compared_files.float]
     assert_refused(tfeff(capfd, *call, "--dataset", "fashion_mnist_sample"), "preprocessing", "--mean", "--std")
     assert_refused(tfeff(capfd, *call, "--mean", "72", "--std", "90"), "--dataset")
     ran = tfeff(capfd, *call, "--mean", "72", "--std", "90", "--dataset", "fashion_mnist_sample", "--json")
@@ -143,7 +143,7 @@ def test_a_subset(artifact, capfd):
     assert_refused(tfeff(capfd, "compare", artifact, "--samples", "0"), "--samples")
 
 
-def test_files_that_cannot_be_read(models, artifact, tmp_path, capfd):
+def test_files_that_cannot_be_read(compared_files, artifact, tmp_path, capfd):
     assert_refused(tfeff(capfd, "compare", tmp_path / "none.tflite"), "no such file", "tfeff export")
     assert_refused(tfeff(capfd, "compare", tmp_path), "cannot be read")
     (tmp_path / "text.tflite").write_text("not a network")
@@ -152,12 +152,14 @@ def test_files_that_cannot_be_read(models, artifact, tmp_path, capfd):
     assert_refused(tfeff(capfd, "compare", tmp_path / "half.tflite"), "cut short", "again")
     assert_refused(tfeff(capfd, "compare", artifact, "--against", tmp_path / "half.tflite"), "half.tflite", "cut short")
     assert_refused(tfeff(capfd, "compare", artifact, "--against", tmp_path / "none.tflite"), "no such file")
-    three = convert(dense_network(models.kernel[:, :3], models.bias[:3], (14, 14, 1)), tmp_path / "three.tflite")
+    three = convert(
+        dense_network(compared_files.kernel[:, :3], compared_files.bias[:3], (14, 14, 1)), tmp_path / "three.tflite"
+    )
     assert_refused(tfeff(capfd, "compare", artifact, "--against", three), "10 outputs", "gives 3")
-    assert_refused(tfeff(capfd, "compare", artifact, "--against", models.wrong), "takes int8 images")
+    assert_refused(tfeff(capfd, "compare", artifact, "--against", compared_files.wrong), "takes int8 images")
 
 
-def test_records_that_do_not_fit(models, artifact, capfd):
+def test_records_that_do_not_fit(compared_files, artifact, capfd):
     path = artifact.with_suffix(".json")
     record = read_record(path)
 

@@ -24,8 +24,8 @@ def sample():
 
 
 @pytest.fixture(scope="module")
-def result(models, sample):
-    return compare(models.int8, models.float, sample, PREPROCESSING)
+def result(compared_files, sample):
+    return compare(compared_files.int8, compared_files.float, sample, PREPROCESSING)
 
 
 def array_dataset(images, labels, classes=()):
@@ -33,17 +33,17 @@ def array_dataset(images, labels, classes=()):
     return ArrayDataset("mine", "mine", tuple(classes), labels, [f"image {n}" for n in range(len(images))], images)
 
 
-def test_float_top1_is_numpys(models, sample, result):
+def test_float_top1_is_numpys(compared_files, sample, result):
     images = np.stack([PREPROCESSING(sample.image(n)).reshape(-1) for n in range(len(sample))])
-    predicted = (images @ models.kernel + models.bias).argmax(axis=1)
+    predicted = (images @ compared_files.kernel + compared_files.bias).argmax(axis=1)
     assert result["float_top1"] == 100 * np.mean(predicted == sample.labels)
     assert result["float_top1"] > 70
     assert (result["dataset"], result["samples"]) == ("fashion_mnist_sample", 1024)
 
 
-def test_every_figure_from_the_logits(models, sample, result):
+def test_every_figure_from_the_logits(compared_files, sample, result):
     """The same from a plain loop that keeps everything."""
-    runners = Runner(models.float), Runner(models.int8)
+    runners = Runner(compared_files.float), Runner(compared_files.int8)
     logits = np.array([[runner(PREPROCESSING(sample.image(n))) for runner in runners] for n in range(len(sample))])
     before, after = logits[:, 0].astype(np.float64), logits[:, 1].astype(np.float64)
     right = before.argmax(1) == sample.labels, after.argmax(1) == sample.labels
@@ -62,8 +62,8 @@ def test_every_figure_from_the_logits(models, sample, result):
         assert row["delta"] == pytest.approx(100 * (right[1][here].mean() - right[0][here].mean()))
 
 
-def test_a_wrong_file_is_found_out(models, sample):
-    result = compare(models.wrong, models.float, sample, PREPROCESSING)
+def test_a_wrong_file_is_found_out(compared_files, sample):
+    result = compare(compared_files.wrong, compared_files.float, sample, PREPROCESSING)
     assert result["delta"] < -50
     assert result["mcnemar_p"] < 1e-50
     assert result["flips"] > 90
@@ -71,19 +71,19 @@ def test_a_wrong_file_is_found_out(models, sample):
     assert len(result["worst_classes"]) == 3
 
 
-def test_threads_and_repetition_change_nothing(models, sample, result):
-    assert compare(models.int8, models.float, sample, PREPROCESSING) == result
-    assert compare(models.int8, models.float, sample, PREPROCESSING, threads=1) == result
+def test_threads_and_repetition_change_nothing(compared_files, sample, result):
+    assert compare(compared_files.int8, compared_files.float, sample, PREPROCESSING) == result
+    assert compare(compared_files.int8, compared_files.float, sample, PREPROCESSING, threads=1) == result
 
 
-def test_a_file_against_a_copy_of_itself(models, sample):
-    result = compare(models.float, models.float, sample, PREPROCESSING, samples=50)
+def test_a_file_against_a_copy_of_itself(compared_files, sample):
+    result = compare(compared_files.float, compared_files.float, sample, PREPROCESSING, samples=50)
     assert (result["delta"], result["ci95"], result["mcnemar_p"], result["flips"]) == (0.0, [0.0, 0.0], 1.0, 0.0)
     assert result["output_snr_db"] is None
     assert result["worst_classes"] == []
 
 
-def test_a_subset_is_random_seeded_and_read_in_order(models, sample):
+def test_a_subset_is_random_seeded_and_read_in_order(compared_files, sample):
     read = []
 
     class Watched(ArrayDataset):
@@ -94,29 +94,31 @@ def test_a_subset_is_random_seeded_and_read_in_order(models, sample):
     fields = {name: getattr(sample, name) for name in ("name", "source", "classes", "labels", "names", "images")}
     steps = []
     tell = lambda done, total: steps.append((done, total))  # noqa: E731
-    first = compare(models.int8, models.float, Watched(**fields), PREPROCESSING, samples=150, seed=3, progress=tell)
+    first = compare(
+        compared_files.int8, compared_files.float, Watched(**fields), PREPROCESSING, samples=150, seed=3, progress=tell
+    )
     assert first["samples"] == 150
     assert read == sorted(set(read))  # each once
     assert len(read) == 150
     assert max(read) > 900
     images = np.stack([PREPROCESSING(sample.image(n)).reshape(-1) for n in read])
-    predicted = (images @ models.kernel + models.bias).argmax(axis=1)
+    predicted = (images @ compared_files.kernel + compared_files.bias).argmax(axis=1)
     assert first["float_top1"] == 100 * np.mean(predicted == sample.labels[read])
     assert steps[-1] == (150, 150)
     assert [done for done, _ in steps] == sorted({done for done, _ in steps})
     once, read[:] = list(read), []
-    compare(models.int8, models.float, Watched(**fields), PREPROCESSING, samples=150, seed=4)
+    compare(compared_files.int8, compared_files.float, Watched(**fields), PREPROCESSING, samples=150, seed=4)
     assert read != once
-    assert compare(models.int8, models.float, sample, PREPROCESSING, samples=5000)["samples"] == 1024
+    assert compare(compared_files.int8, compared_files.float, sample, PREPROCESSING, samples=5000)["samples"] == 1024
 
 
-def test_labels_are_matched_by_name(models, sample, result):
+def test_labels_are_matched_by_name(compared_files, sample, result):
     """Folders are sorted by name; the network's classes are not."""
     order = np.argsort(sample.classes)
     by_name = replace(sample, classes=tuple(sample.classes[n] for n in order), labels=np.argsort(order)[sample.labels])
-    matched = compare(models.int8, models.float, by_name, PREPROCESSING, labels=sample.classes)
+    matched = compare(compared_files.int8, compared_files.float, by_name, PREPROCESSING, labels=sample.classes)
     assert matched == result
-    assert compare(models.int8, models.float, by_name, PREPROCESSING)["float_top1"] < 50  # by number
+    assert compare(compared_files.int8, compared_files.float, by_name, PREPROCESSING)["float_top1"] < 50  # by number
 
 
 def test_labels_that_do_not_fit(sample):
@@ -138,36 +140,38 @@ def test_labels_that_do_not_fit(sample):
     assert match_labels(digits, sample.classes, 10)[0].tolist() == [0, 1, 2, 9]
 
 
-def test_files_that_do_not_fit(models, sample, tmp_path):
+def test_files_that_do_not_fit(compared_files, sample, tmp_path):
     def refused(message, quantized, float_file, preprocessing=PREPROCESSING):
         with pytest.raises(TfeffError, match=message) as error:
             compare(quantized, float_file, sample, preprocessing)
         assert error.value.mend
 
-    three = convert(dense_network(models.kernel[:, :3], models.bias[:3], (14, 14, 1)), tmp_path / "three.tflite")
+    three = convert(
+        dense_network(compared_files.kernel[:, :3], compared_files.bias[:3], (14, 14, 1)), tmp_path / "three.tflite"
+    )
     mask = convert_function(lambda image: {"mask": image * 2.0}, (1, 14, 14, 1), tmp_path / "mask.tflite")
-    refused("takes int8 images, so it is no float twin", models.float, models.int8)
-    refused(r"shape \(14, 14, 1\), the preprocessing gives \(28, 28, 1\)", models.int8, models.float,
+    refused("takes int8 images, so it is no float twin", compared_files.float, compared_files.int8)
+    refused(r"shape \(14, 14, 1\), the preprocessing gives \(28, 28, 1\)", compared_files.int8, compared_files.float,
             replace(PREPROCESSING, size=(28, 28), resize_size=None))  # fmt: skip
-    refused("gives 10 outputs, .*three.tflite gives 3", models.int8, three)
-    refused(r"mask.tflite: its output has shape \(1, 14, 14, 1\)", mask, models.float)
+    refused("gives 10 outputs, .*three.tflite gives 3", compared_files.int8, three)
+    refused(r"mask.tflite: its output has shape \(1, 14, 14, 1\)", mask, compared_files.float)
 
 
-def test_outputs_that_are_not_finite(models, sample, tmp_path):
-    kernel = models.kernel.copy()
+def test_outputs_that_are_not_finite(compared_files, sample, tmp_path):
+    kernel = compared_files.kernel.copy()
     kernel[90, 4] = np.nan
-    broken = convert(dense_network(kernel, models.bias, (14, 14, 1)), tmp_path / "nan.tflite")
+    broken = convert(dense_network(kernel, compared_files.bias, (14, 14, 1)), tmp_path / "nan.tflite")
     with pytest.raises(TfeffError, match=r"nan.tflite: gives NaN or infinity for test image \d+"):
-        compare(models.int8, broken, sample, PREPROCESSING)
+        compare(compared_files.int8, broken, sample, PREPROCESSING)
 
 
-def test_an_image_that_cannot_be_read_is_named(models):
+def test_an_image_that_cannot_be_read_is_named(compared_files):
     images = np.zeros((100, 8, 8, 4), np.uint8)
     with pytest.raises(TfeffError, match=r"image of shape \(8, 8, 4\)"):
-        compare(models.int8, models.float, array_dataset(images, np.arange(100) % 10), PREPROCESSING)
+        compare(compared_files.int8, compared_files.float, array_dataset(images, np.arange(100) % 10), PREPROCESSING)
 
 
-def test_memory_does_not_grow_with_the_images(models):
+def test_memory_does_not_grow_with_the_images(compared_files):
     """4,000 images of 200 kB from a dataset that keeps none: 800 MB if they were kept."""
     import resource
 
@@ -177,16 +181,16 @@ def test_memory_does_not_grow_with_the_images(models):
 
     labels = np.arange(4000) % 10
     dataset = Endless("endless", "", (), labels, [str(n) for n in range(4000)], np.zeros((0, 1, 1), np.uint8))
-    compare(models.int8, models.float, dataset, PREPROCESSING, samples=100)
+    compare(compared_files.int8, compared_files.float, dataset, PREPROCESSING, samples=100)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    compare(models.int8, models.float, dataset, PREPROCESSING)
+    compare(compared_files.int8, compared_files.float, dataset, PREPROCESSING)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB
 
 
-def test_record_accuracy(models, sample, tmp_path, result):
+def test_record_accuracy(compared_files, sample, tmp_path, result):
     path = tmp_path / "a.tflite"
-    os.link(models.int8, path)
-    os.link(models.float, tmp_path / "float.tflite")
+    os.link(compared_files.int8, path)
+    os.link(compared_files.float, tmp_path / "float.tflite")
     record = write_test_record(path)
     assert record_accuracy(open_artifact(path), result) is True
     assert read_record(record)["accuracy"] == result

@@ -130,9 +130,9 @@ def test_refuses_two_inputs(tmp_path):
         Runner(path)
 
 
-def test_refuses_an_image_of_another_shape(models):
+def test_refuses_an_image_of_another_shape(compared_files):
     with pytest.raises(TfeffError, match=r"shape \(14, 14, 1\), not \(14, 14, 3\)"):
-        Runner(models.int8)(np.zeros((14, 14, 3), np.float32))
+        Runner(compared_files.int8)(np.zeros((14, 14, 3), np.float32))
 
 
 def test_refuses_operators_that_litert_lacks(tmp_path):
@@ -173,9 +173,9 @@ print(refused, len(range(0, len(data), 7)))
 
 @pytest.mark.parametrize("who", ["ours", "litert"])
 @pytest.mark.parametrize("which", ["int8", "float"])
-def test_a_file_cut_anywhere_is_refused_and_crashes_nothing(models, tmp_path, which, who):
+def test_a_file_cut_anywhere_is_refused_and_crashes_nothing(compared_files, tmp_path, which, who):
     """In a process of its own: a runtime that reads past the end takes its process with it."""
-    arguments = [sys.executable, "-c", CUTS, str(getattr(models, which)), str(tmp_path / "cut.tflite"), who]
+    arguments = [sys.executable, "-c", CUTS, str(getattr(compared_files, which)), str(tmp_path / "cut.tflite"), who]
     done = subprocess.run(arguments, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     refused, tried = done.stdout.split()

@@ -170,12 +170,12 @@ def _show(export, out):
         columns = [
             "device",
             "runtime",
-            "float twin, ms [95 %]",
+            "float twin, ms",
             f"{record['precision']}, ms",
             "of the float time",
             "XNNPACK",
         ]
-        out.table("", columns, _latency_rows(export))
+        out.table("latency, median and 95 % interval", columns, _latency_rows(export))
     for note in (*record["notes"], *_timing_notes(export)):
         out.say(f"note: {note}")
     if (record["accuracy"] or {}).get("dataset") == "fashion_mnist_sample":

@@ -1,5 +1,6 @@
 """`tfeff train NETWORK --dataset D --epochs N --out DIR`."""
 
+import os
 import shlex
 import sys
 import time
@@ -8,6 +9,13 @@ from pathlib import Path
 import click
 
 from tfeff.cli.output import output_options
+
+# A small network's operations are too short to be worth splitting, but its parallel paths are worth running side by side.
+SMALL_IMAGE_THREADS = {
+    "TF_NUM_INTEROP_THREADS": "2",
+    "TF_NUM_INTRAOP_THREADS": str(max(1, (os.cpu_count() or 2) // 2)),
+}
+_SMALL_IMAGE = 64  # pixels
 
 
 @click.command("train")
@@ -45,6 +53,9 @@ def command(network, dataset, epochs, folder, input_size, out, **options):
 
     from tfeff.cli.quiet import import_tensorflow
 
+    if max(size) <= _SMALL_IMAGE:
+        for variable, threads in SMALL_IMAGE_THREADS.items():
+            os.environ.setdefault(variable, threads)
     import_tensorflow()
     import tensorflow as tf
 

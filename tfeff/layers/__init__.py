@@ -1,5 +1,6 @@
 """Keras 3 layers that the papers need and Keras lacks. Importing registers them for `keras.saving`."""
 
+from tfeff.layers.batch_norm import BatchNorm
 from tfeff.layers.group_conv import GroupConv2D
 
-__all__ = ["GroupConv2D"]
+__all__ = ["BatchNorm", "GroupConv2D"]

@@ -10,7 +10,7 @@ only 1 meets the published multiply-adds of all eight rows of Table 3.
 
 from keras import Input, Model, layers
 
-from tfeff.layers import GroupConv2D
+from tfeff.layers import BatchNorm, GroupConv2D
 from tfeff.networks.registry import register_networks
 
 PAPER = "VarGNet, arXiv 1907.05653"
@@ -108,7 +108,7 @@ class _Blocks:
             x = GroupConv2D(channels, kernel, group, **options)(x)
         else:
             x = layers.Conv2D(channels, kernel, **options)(x)
-        x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
+        x = BatchNorm(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
         return layers.ReLU(name=f"{name}_relu")(x) if relu else x
 
     def pair(self, x, middle, channels, *, stride=1, relu=False, name):
