@@ -3,10 +3,11 @@ the same network with `keras.layers.Conv2D(groups=...)` and the same weights.
 
     python benchmarks/train_step.py [--rounds 20] [--json]
 
-A step is `train_on_batch` with AdamW. Every contestant runs in a process of its own, because TensorFlow's threads are set
-once a process; the steps are interleaved, the order turns. Each network is tried with TensorFlow's default threads and with
-those that `tfeff train` sets for small images, the rival with and without XLA for the whole step too, and the best of
-each is quoted. "stock" is the rival with Keras' own BatchNormalization as well: what one would write without tfeff.
+A step is `train_on_batch` with AdamW. Every contestant runs in a process of its own, because TensorFlow's threads are
+set once a process; the steps are interleaved, the order turns. Each network is tried with TensorFlow's default threads
+and with those that `tfeff train` sets for small images, the rival with and without XLA for the whole step too, and the
+best of each is quoted. "stock" is the rival with Keras' own BatchNormalization as well: what one would write without
+tfeff.
 """
 
 import argparse
@@ -60,9 +61,9 @@ def build(layers):
 
 
 def contestant(layers, jit):
-    """A process that answers every number on stdin with the median seconds of so many steps in a row; its first answer is
-    its logits. The first step of a block finds the caches full of another's data, as no step of a training does, and is left
-    out."""
+    """A process that answers every number on stdin with the median seconds of so many steps in a row; its first answer
+    is its logits. The first step of a block finds the caches full of another's data, as no step of a training does, and
+    is left out."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     import_tensorflow()

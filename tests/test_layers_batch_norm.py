@@ -59,7 +59,7 @@ def test_training_equals_keras_and_is_fused(options):
 
 @pytest.mark.parametrize("options", [{"scale": False}, {"center": False}, {"axis": 1}, {"axis": 2}], ids=str)
 def test_what_the_kernel_does_not_do_is_left_to_keras(options):
-    ours, theirs = twins(**options)
+    ours, _ = twins(**options)
     assert fused_calls(lambda: ours(IMAGES, training=True)) == 0
     assert_equal_steps(*twins(**options))
 
@@ -93,7 +93,7 @@ def test_a_frozen_layer_keeps_its_statistics():
 
 
 def test_mixed_precision():
-    ours, theirs = twins(dtype="mixed_float16")
+    ours, _ = twins(dtype="mixed_float16")
     half = IMAGES.astype(np.float16)
     assert ours(half, training=True).dtype == tf.float16
     assert_equal_steps(*twins(dtype="mixed_float16"), half, UPSTREAM, tolerance=5e-3)

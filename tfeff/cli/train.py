@@ -10,7 +10,8 @@ import click
 
 from tfeff.cli.output import output_options
 
-# A small network's operations are too short to be worth splitting, but its parallel paths are worth running side by side.
+# A small network's operations are too short to be worth splitting, but its parallel paths are worth running side by
+# side.
 SMALL_IMAGE_THREADS = {
     "TF_NUM_INTEROP_THREADS": "2",
     "TF_NUM_INTRAOP_THREADS": str(max(1, (os.cpu_count() or 2) // 2)),

@@ -7,10 +7,10 @@ import keras
 class BatchNorm(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization`, computed by TensorFlow's fused kernel while it trains.
 
-    Keras 3 makes a training step of some 15 element-wise operations, forward and backward each; in a small network on a CPU
-    that is a quarter of the step. The arguments, the weights, the outputs, the gradients and the moving statistics are
-    Keras' own. Whatever the kernel does not do (another axis or rank, masks, renormalization, synchronized replicas,
-    no gamma or beta, another backend) and inference are left to Keras.
+    Keras 3 makes a training step of some 15 element-wise operations, forward and backward each; in a small network on
+    a CPU that is a quarter of the step. The arguments, the weights, the outputs, the gradients and the moving
+    statistics are Keras' own. Whatever the kernel does not do (another axis or rank, masks, renormalization,
+    synchronized replicas, no gamma or beta, another backend) and inference are left to Keras.
 
     Shapes: (n, h, w, c) -> (n, h, w, c).
     """
