@@ -1,0 +1,92 @@
+"""The few pieces that nearly every family is made of, so that a family's file shows only what is its own."""
+
+import keras
+from keras import layers
+
+from tfeff.layers.batch_norm import BatchNorm
+from tfeff.layers.group_conv import GroupConv2D
+
+
+def make_divisible(channels: float, divisor: int = 8) -> int:
+    """The multiple of `divisor` nearest to `channels`, at least `divisor`, never more than 10 % below (MobileNet's rule)."""
+    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * channels else rounded
+
+
+def conv(x, filters, kernel, *, stride=1, dilation=1, group=None, symmetric=False, bias=False, name):
+    """A convolution that keeps h and w at stride 1: (n, h, w, c) -> (n, ceil(h/stride), ceil(w/stride), filters).
+
+    Args:
+        group: channels per group; None is dense, 1 is depthwise (`filters` a multiple of c).
+        symmetric: pad by (kernel - 1) / 2 on every side, as PyTorch, Caffe and Paddle do, instead of TensorFlow's "same". At
+            stride 1 they are equal, and "same" is used, which needs no PAD operation.
+    """
+    padding = "same"
+    if symmetric and stride > 1 and kernel > 1:
+        x, padding = layers.ZeroPadding2D(dilation * (kernel - 1) // 2, name=f"{name}_pad")(x), "valid"
+    options = {"strides": stride, "padding": padding, "dilation_rate": dilation, "use_bias": bias, "name": name}
+    if group == 1:
+        multiplier = filters // x.shape[-1]
+        return layers.DepthwiseConv2D(
+            kernel, depth_multiplier=multiplier, depthwise_initializer="he_normal", **options
+        )(x)
+    if group is not None and group < x.shape[-1]:
+        return GroupConv2D(filters, kernel, group, kernel_initializer="he_normal", **options)(x)
+    return layers.Conv2D(filters, kernel, kernel_initializer="he_normal", **options)(x)
+
+
+def batch_norm(x, name, *, momentum=0.9, epsilon=1e-5):
+    """BN with the references' usual epsilon; (n, h, w, c) -> the same."""
+    return BatchNorm(momentum=momentum, epsilon=epsilon, name=name)(x)
+
+
+def activate(x, kind, name):
+    """`kind`: None, "relu", "relu6", "hard_swish", "hard_sigmoid" (relu6(x + 3) / 6) or "prelu" (a slope a channel)."""
+    if kind is None:
+        return x
+    if kind in ("relu", "relu6"):
+        return layers.ReLU(6.0 if kind == "relu6" else None, name=name)(x)
+    if kind == "prelu":
+        slope = keras.initializers.Constant(0.25)
+        return layers.PReLU(alpha_initializer=slope, shared_axes=[1, 2], name=name)(x)
+    return layers.Activation({"hard_swish": "hard_silu"}.get(kind, kind), name=name)(x)
+
+
+def conv_bn(x, filters, kernel, *, activation=None, name, epsilon=1e-5, momentum=0.9, **options):
+    """`conv`, BN (`<name>_bn`), activation (`<name>_<activation>`)."""
+    x = batch_norm(conv(x, filters, kernel, name=name, **options), f"{name}_bn", epsilon=epsilon, momentum=momentum)
+    return activate(x, activation, f"{name}_{activation}")
+
+
+def squeeze_excite(x, hidden, *, gate="hard_sigmoid", activation="relu", name):
+    """Squeeze and excitation: global mean, 1x1 to `hidden`, activation, 1x1 back, gate, multiply; biases, no BN."""
+    channels = x.shape[-1]
+    y = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_pool")(x)  # (n, h, w, c) -> (n, 1, 1, c)
+    y = activate(layers.Conv2D(hidden, 1, name=f"{name}_reduce")(y), activation, f"{name}_{activation}")
+    y = activate(layers.Conv2D(channels, 1, name=f"{name}_expand")(y), gate, f"{name}_gate")
+    return layers.Multiply(name=f"{name}_scale")([x, y])
+
+
+def classifier(x, classes, *, dropout=0.0):
+    """Global mean, dropout, fully connected: (n, h, w, c) -> (n, classes) logits."""
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    if dropout:
+        x = layers.Dropout(dropout, name="dropout")(x)
+    return layers.Dense(classes, name="logits")(x)
+
+
+def finish(image, features, x, *, include_top, features_only, name, top):
+    """The model that was asked for.
+
+    Args:
+        features: {stride: tensor}, the last feature map at each of the strides 4, 8, 16, 32.
+        x: what the classifier sees.
+        include_top: without it, the output is `x`.
+        features_only: the outputs are the feature maps, {"stride4": ..., ...}.
+        top: from `x` to the logits.
+    """
+    if features_only:
+        outputs = {f"stride{stride}": tensor for stride, tensor in features.items()}
+    else:
+        outputs = top(x) if include_top else x
+    return keras.Model(image, outputs, name=name)
