@@ -8,7 +8,7 @@ from tfeff.layers.group_conv import GroupConv2D
 
 
 def make_divisible(channels: float, divisor: int = 8) -> int:
-    """The multiple of `divisor` nearest to `channels`, at least `divisor`, never more than 10 % below (MobileNet's rule)."""
+    """The multiple of `divisor` nearest to `channels`, at least `divisor`, never over 10 % below (MobileNet's rule)."""
     rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * channels else rounded
 
@@ -18,8 +18,8 @@ def conv(x, filters, kernel, *, stride=1, dilation=1, group=None, symmetric=Fals
 
     Args:
         group: channels per group; None is dense, 1 is depthwise (`filters` a multiple of c).
-        symmetric: pad by (kernel - 1) / 2 on every side, as PyTorch, Caffe and Paddle do, instead of TensorFlow's "same". At
-            stride 1 they are equal, and "same" is used, which needs no PAD operation.
+        symmetric: pad by (kernel - 1) / 2 on each side, as PyTorch, Caffe and Paddle do, not by TensorFlow's "same".
+            At stride 1 they are equal, and "same" is used, which needs no PAD operation.
     """
     padding = "same"
     if symmetric and stride > 1 and kernel > 1:
@@ -79,14 +79,14 @@ def finish(image, features, x, *, include_top, features_only, name, top):
     """The model that was asked for.
 
     Args:
-        features: {stride: tensor}, the last feature map at each of the strides 4, 8, 16, 32.
+        features: {stride: tensor}, the last feature map at each of the strides 4, 8, 16, 32; finer ones are left out.
         x: what the classifier sees.
         include_top: without it, the output is `x`.
         features_only: the outputs are the feature maps, {"stride4": ..., ...}.
         top: from `x` to the logits.
     """
     if features_only:
-        outputs = {f"stride{stride}": tensor for stride, tensor in features.items()}
+        outputs = {f"stride{stride}": tensor for stride, tensor in features.items() if stride >= 4}
     else:
         outputs = top(x) if include_top else x
     return keras.Model(image, outputs, name=name)

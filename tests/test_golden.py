@@ -1,0 +1,72 @@
+"""Networks here against the reference implementations: logits under weights that both sides build from a recipe.
+
+`golden/<stem>.json` has the state dict's entries and shapes, `golden/<stem>.npz` the logits of the reference for the
+seed. The recipe, for an entry `name` of shape `shape`: a generator of its own, seeded with crc32(name) and the seed;
+then, first rule that fits,
+
+    ends with running_mean      standard normal * 0.1
+    ends with running_var       uniform in [0.5, 1.5)
+    two or more dimensions      standard normal * sqrt(2 / fan_in), fan_in = prod(shape[1:])
+    ends with weight            uniform in [0.5, 1.5)
+    anything else               standard normal * 0.1
+
+all as float32. The images are standard normal, NCHW, from a generator seeded with [seed, 7].
+"""
+
+import json
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfeff import create
+from tfeff.networks import get_network
+from tfeff.weights.layouts import get_layout
+from tfeff.weights.torch_layout import import_state_dict
+
+GOLDEN = Path(__file__).parent / "golden"
+TORCH = {"symmetric_padding": True}
+# file's stem -> network, options that make it the reference's, source of the layout
+REFERENCES = {
+    "timm_mobilenetv1_100": ("mobilenet_v1_100", {**TORCH, "bn_epsilon": 1e-5}, "timm"),
+}
+
+
+def recipe(shapes, seed):
+    state = {}
+    for name, shape in shapes.items():
+        rng = np.random.default_rng([zlib.crc32(name.encode()), seed])
+        if name.endswith("running_mean"):
+            value = rng.standard_normal(shape) * 0.1
+        elif name.endswith("running_var"):
+            value = rng.uniform(0.5, 1.5, shape)
+        elif len(shape) >= 2:
+            value = rng.standard_normal(shape) * math.sqrt(2 / math.prod(shape[1:]))
+        elif name.endswith("weight"):
+            value = rng.uniform(0.5, 1.5, shape)
+        else:
+            value = rng.standard_normal(shape) * 0.1
+        state[name] = value.astype(np.float32)
+    return state
+
+
+def test_every_golden_file_is_used():
+    assert {path.stem for path in GOLDEN.glob("*.npz")} == {*REFERENCES} == {p.stem for p in GOLDEN.glob("*.json")}
+
+
+@pytest.mark.parametrize("stem", REFERENCES)
+def test_logits_are_the_references(stem):
+    network, options, source = REFERENCES[stem]
+    told = json.loads((GOLDEN / f"{stem}.json").read_text(encoding="utf-8"))
+    model = create(network, **options)
+    assert sum(math.prod(v.shape) for v in model.trainable_variables) == told["parameters"]
+    layout = get_layout(model, get_network(network).family, source)
+    import_state_dict(model, recipe(told["state"], told["seed"]), layout)
+    images = np.random.default_rng([told["seed"], 7]).standard_normal(told["input"]).astype(np.float32)
+    logits = model(images.transpose(0, 2, 3, 1), training=False).numpy()
+    expected = np.load(GOLDEN / f"{stem}.npz")["logits"]
+    error = np.abs(logits - expected).max() / np.abs(expected).max()
+    print(f"{stem}: {error:.2e} of the largest logit")
+    assert error < 1e-4
