@@ -2,5 +2,6 @@
 
 from tfeff.layers.batch_norm import BatchNorm
 from tfeff.layers.group_conv import GroupConv2D
+from tfeff.layers.strided_dilated import StridedDilatedDepthwiseConv2D
 
-__all__ = ["BatchNorm", "GroupConv2D"]
+__all__ = ["BatchNorm", "GroupConv2D", "StridedDilatedDepthwiseConv2D"]
