@@ -43,7 +43,11 @@ REFERENCES = {
     "shufflenet_v2_x1_0": ("shufflenet_v2_x100", TORCH, "torchvision"),
     "shufflenet_v2_x1_5": ("shufflenet_v2_x150", TORCH, "torchvision"),
     "shufflenet_v2_x2_0": ("shufflenet_v2_x200", TORCH, "torchvision"),
+    "timm_ghostnet_100": ("ghostnet_100", TORCH, "timm"),
     "timm_mobilenetv1_100": ("mobilenet_v1_100", {**TORCH, "bn_epsilon": 1e-5}, "timm"),
+    "tv_mobilenet_v2": ("mobilenet_v2_100", {**TORCH, "bn_epsilon": 1e-5}, "torchvision"),
+    "tv_mobilenet_v3_large": ("mobilenet_v3_large_100", TORCH, "torchvision"),
+    "tv_mobilenet_v3_small": ("mobilenet_v3_small_100", TORCH, "torchvision"),
 }
 # network -> prefixes of weights that the reference has and never uses
 UNUSED = {f"espnet_v2_{width}": espnet_v2.UNUSED for width in ("050", "100", "200")}

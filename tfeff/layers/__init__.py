@@ -1,7 +1,8 @@
 """Keras 3 layers that the papers need and Keras lacks. Importing registers them for `keras.saving`."""
 
 from tfeff.layers.batch_norm import BatchNorm
+from tfeff.layers.channel_shuffle import ChannelShuffle, ChannelSplit
 from tfeff.layers.group_conv import GroupConv2D
 from tfeff.layers.strided_dilated import StridedDilatedDepthwiseConv2D
 
-__all__ = ["BatchNorm", "GroupConv2D", "StridedDilatedDepthwiseConv2D"]
+__all__ = ["BatchNorm", "ChannelShuffle", "ChannelSplit", "GroupConv2D", "StridedDilatedDepthwiseConv2D"]

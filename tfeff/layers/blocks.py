@@ -67,9 +67,15 @@ def squeeze_excite(x, hidden, *, gate="hard_sigmoid", activation="relu", name):
     return layers.Multiply(name=f"{name}_scale")([x, y])
 
 
-def classifier(x, classes, *, dropout=0.0):
-    """Global mean, dropout, fully connected: (n, h, w, c) -> (n, classes) logits."""
+def classifier(x, classes, *, hidden=None, activation="relu", dropout=0.0):
+    """Global mean, dropout, fully connected: (n, h, w, c) -> (n, classes) logits.
+
+    Args:
+        hidden: channels of a fully connected layer, with `activation`, before the dropout.
+    """
     x = layers.GlobalAveragePooling2D(name="pool")(x)
+    if hidden:
+        x = activate(layers.Dense(hidden, name="head")(x), activation, f"head_{activation}")
     if dropout:
         x = layers.Dropout(dropout, name="dropout")(x)
     return layers.Dense(classes, name="logits")(x)
