@@ -15,7 +15,7 @@ import tfeff
 from tfeff import TfeffError, cost, create, list_networks
 from tfeff.networks import get_network, index, registry
 from tfeff.networks.make_index import describe
-from tfeff.networks.vargnet import _Blocks
+from tfeff.networks.vargnet import Blocks
 
 NAMES = sorted(registry.import_families())
 SMALL = []  # the smallest network of each builder; the others are only built and counted
@@ -273,7 +273,7 @@ def test_symmetric_padding_option():
 def test_symmetric_padding_is_pytorchs(size, group):
     """Against the definition that PyTorch's `Conv2d(padding=1, stride=2)` has, written out in numpy."""
     image = keras.Input((size, size, 8))
-    block = _Blocks(4, symmetric_padding=True)
+    block = Blocks(4, symmetric_padding=True)
     model = keras.Model(image, block.conv_bn(image, 8, 3, stride=2, group=group, relu=False, name="c"))
     rng = np.random.default_rng(0)
     x = rng.normal(size=(1, size, size, 8)).astype("float32")

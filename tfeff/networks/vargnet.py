@@ -8,12 +8,16 @@ follows each BN but the last of a path, and a merge is followed by ReLU. The fir
 only 1 meets the published multiply-adds of all eight rows of Table 3.
 """
 
-from keras import Input, Model, layers
+from keras import Input, layers
 
 from tfeff.layers import BatchNorm, GroupConv2D
+from tfeff.layers.blocks import activate, classifier, finish
 from tfeff.networks.registry import register_networks
 
 PAPER = "VarGNet, arXiv 1907.05653"
+# Kind of the stride-2 block, its channels at width 1, normal blocks after it, one a stage.
+V1_ROWS = [("down", 64, 0), ("down", 128, 0), ("down", 256, 2), ("down", 512, 1)]  # Table 1
+V2_ROWS = [("head", 32, 0), ("down", 64, 2), ("down", 128, 6), ("down", 256, 3)]  # Table 2
 # Tables 3 and 4: (G, width) -> model size (x 2^20), MAdds (x 2^20), top-1 float, top-1 int8, percent
 _TABLE_3 = {
     (4, 0.25): (1.44, 55, 64.57, 65.02), (4, 0.5): (2.23, 157, 69.67, 70.33),
@@ -50,55 +54,72 @@ def _variants(version, widths, table, number):
 @register_networks("vargnet", PAPER, _variants("v1", (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75), _TABLE_3, 3))
 def vargnet_v1(input_shape=(224, 224, 3), classes=1000, *, width, **options):
     """VarGNet v1 (Table 1): (n, h, w, 3) -> (n, classes) logits. `options` as for `_vargnet`."""
-    rows = [("down", 64, 0), ("down", 128, 0), ("down", 256, 2), ("down", 512, 1)]
-    return _vargnet(input_shape, classes, width, rows, **options)
+    return _vargnet(input_shape, classes, width, V1_ROWS, **options)
 
 
 @register_networks("vargnet", PAPER, _variants("v2", (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0), _TABLE_4, 4))
 def vargnet_v2(input_shape=(224, 224, 3), classes=1000, *, width, **options):
     """VarGNet v2 (Table 2), as ShuffleNetV2: (n, h, w, 3) -> (n, classes) logits. `options` as for `_vargnet`."""
-    rows = [("head", 32, 0), ("down", 64, 2), ("down", 128, 6), ("down", 256, 3)]
-    return _vargnet(input_shape, classes, width, rows, **options)
+    return _vargnet(input_shape, classes, width, V2_ROWS, **options)
 
 
 def _vargnet(
-    input_shape, classes, width, rows, *, channels_per_group, small_image=False, stem_activation=True,
-    symmetric_padding=False, name=None,
+    input_shape, classes, width, rows, *, channels_per_group, include_top=True, features_only=False, small_image=False,
+    stem_activation=True, symmetric_padding=False, name=None,
 ):  # fmt: skip
     """Builds either version.
 
     Args:
-        rows: (kind of the stride-2 block, its channels at width 1, normal blocks after it), one a stage.
+        rows: V1_ROWS or V2_ROWS.
         channels_per_group: G.
+        include_top: without it, the last feature map (n, h/32, w/32, 1024 max(1, width)).
+        features_only: {"stride4": ..., "stride8": ..., "stride16": ..., "stride32": ...}, the outputs of the stages.
         small_image: stride 1 in the stem, for inputs of 32x32 and the like.
         stem_activation: ReLU after the first convolution (the references disagree; no count depends on it).
         symmetric_padding: pad stride-2 convolutions by 1 on every side, as PyTorch and MXNet do, instead of
             TensorFlow's "same", which needs no PAD operation in the file.
     """
-    block = _Blocks(channels_per_group, symmetric_padding)
+    block = Blocks(channels_per_group, symmetric_padding)
     image = Input(input_shape, name="image")
-    x = block.conv_bn(
-        image, round(32 * width), 3, stride=1 if small_image else 2, group=None, relu=stem_activation, name="stem"
-    )  # (n, h, w, 3) -> (n, h/2, w/2, 32a), full size when small_image
-    for number, (kind, channels, repeats) in enumerate(rows, start=1):
-        channels = round(channels * width)
-        x = getattr(block, kind)(x, channels, name=f"stage{number}_{kind}")  # -> (n, h/2, w/2, channels)
-        for repeat in range(1, repeats + 1):
-            x = block.normal(x, name=f"stage{number}_normal{repeat}")
-    x = block.conv_bn(x, round(1024 * max(1.0, width)), 1, name="conv5")  # -> (n, h/32, w/32, 1024 max(1, a))
-    x = layers.GlobalAveragePooling2D(name="pool")(x)  # -> (n, 1024 max(1, a))
-    return Model(image, layers.Dense(classes, name="logits")(x), name=name)
+    maps = block.stages(image, width, rows, stem_stride=1 if small_image else 2, stem_activation=stem_activation)
+    x = block.conv_bn(maps[-1], conv5_channels(width), 1, name="conv5")  # -> (n, h/32, w/32, 1024 max(1, a))
+    return finish(
+        image, dict(zip((4, 8, 16, 32), maps, strict=True)), x, include_top=include_top, features_only=features_only,
+        name=name, top=lambda x: classifier(x, classes),
+    )  # fmt: skip
 
 
-class _Blocks:
+def conv5_channels(width):
+    """Channels of the last convolution, which narrow networks keep."""
+    return round(1024 * max(1.0, width))
+
+
+class Blocks:
     """The blocks of Figure 1. A pair is VG 3x3 (widens by `factor`), then a pointwise convolution."""
+
+    activation = "relu"
+    epsilon = 1e-5
 
     def __init__(self, group, symmetric_padding):
         self.group = group
         self.symmetric_padding = symmetric_padding
 
-    def conv_bn(self, x, channels, kernel, *, stride=1, group=None, relu=True, name):
-        padding = "same"
+    def stages(self, image, width, rows, *, stem_stride, stem_activation=True):
+        """The stem and the stages: (n, h, w, 3) -> the last map of each stage, each half as large as the one before."""
+        x = self.conv_bn(
+            image, round(32 * width), 3, stride=stem_stride, relu=stem_activation, name="stem"
+        )  # (n, h, w, 3) -> (n, h/2, w/2, 32a), full size at stride 1
+        maps = []
+        for number, (kind, channels, repeats) in enumerate(rows, start=1):
+            channels = round(channels * width)
+            x = getattr(self, kind)(x, channels, name=f"stage{number}_{kind}")  # -> (n, h/2, w/2, channels)
+            for repeat in range(1, repeats + 1):
+                x = self.normal(x, name=f"stage{number}_normal{repeat}")
+            maps.append(x)
+        return maps
+
+    def conv_bn(self, x, channels, kernel, *, stride=1, group=None, padding="same", relu=True, name):
+        """Convolution, BN and, with `relu`, the activation of the family; `group` channels a group, None is dense."""
         if stride > 1 and self.symmetric_padding:
             x, padding = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x), "valid"
         options = {
@@ -108,22 +129,26 @@ class _Blocks:
             x = GroupConv2D(channels, kernel, group, **options)(x)
         else:
             x = layers.Conv2D(channels, kernel, **options)(x)
-        x = BatchNorm(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
-        return layers.ReLU(name=f"{name}_relu")(x) if relu else x
+        x = BatchNorm(momentum=0.9, epsilon=self.epsilon, name=f"{name}_bn")(x)
+        return activate(x, self.activation, f"{name}_{self.activation}") if relu else x
+
+    def excite(self, x, name):
+        """What the end of a residual path is passed through before the merge; nothing here."""
+        return x
 
     def pair(self, x, middle, channels, *, stride=1, relu=False, name):
         x = self.conv_bn(x, middle, 3, stride=stride, group=self.group, name=f"{name}_vg")
         return self.conv_bn(x, channels, 1, relu=relu, name=f"{name}_pw")
 
     def merge(self, paths, name):
-        return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")(paths))
+        return activate(layers.Add(name=f"{name}_add")(paths), self.activation, f"{name}_{self.activation}")
 
     def normal(self, x, name):
         """(n, h, w, c) -> (n, h, w, c), two pairs of factor 2 around an identity."""
         channels = x.shape[-1]
         y = self.pair(x, 2 * channels, channels, relu=True, name=f"{name}_1")
         y = self.pair(y, 2 * channels, channels, name=f"{name}_2")
-        return self.merge([y, x], name)
+        return self.merge([self.excite(y, name), x], name)
 
     def down(self, x, channels, name):
         """(n, h, w, channels/2) -> (n, h/2, w/2, channels): two parallel pairs, a third pair behind them, and a fourth
@@ -140,4 +165,4 @@ class _Blocks:
         y = self.pair(x, channels, channels, stride=2, relu=True, name=f"{name}_1")
         y = self.pair(y, channels, channels, name=f"{name}_2")
         shortcut = self.pair(x, channels, channels, stride=2, name=f"{name}_shortcut")
-        return self.merge([y, shortcut], name)
+        return self.merge([self.excite(y, name), shortcut], name)
