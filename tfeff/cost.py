@@ -5,10 +5,11 @@ from dataclasses import asdict, dataclass
 
 import keras
 
-from tfeff.layers import GroupConv2D
+from tfeff.layers import ActiveShift2D, GroupConv2D, SparseShift2D
 
 # Layers that hold weights but multiply nothing that the papers count (a BN folds into its convolution).
-_FREE = (keras.layers.Normalization, keras.layers.BatchNormalization, keras.layers.PReLU)
+# A shift multiplies nothing: ShiftNet and FE-Net count none; AS-ResNet's table counts 4 per shifted value (1 for w68).
+_FREE = (keras.layers.Normalization, keras.layers.BatchNormalization, keras.layers.PReLU, ActiveShift2D, SparseShift2D)
 
 
 @dataclass(frozen=True)

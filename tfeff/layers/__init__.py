@@ -3,6 +3,16 @@
 from tfeff.layers.batch_norm import BatchNorm
 from tfeff.layers.channel_shuffle import ChannelShuffle, ChannelSplit
 from tfeff.layers.group_conv import GroupConv2D
+from tfeff.layers.shift import ActiveShift2D, GroupShift2D, SparseShift2D
 from tfeff.layers.strided_dilated import StridedDilatedDepthwiseConv2D
 
-__all__ = ["BatchNorm", "ChannelShuffle", "ChannelSplit", "GroupConv2D", "StridedDilatedDepthwiseConv2D"]
+__all__ = [
+    "ActiveShift2D",
+    "BatchNorm",
+    "ChannelShuffle",
+    "ChannelSplit",
+    "GroupConv2D",
+    "GroupShift2D",
+    "SparseShift2D",
+    "StridedDilatedDepthwiseConv2D",
+]
