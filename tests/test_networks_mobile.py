@@ -35,7 +35,7 @@ COUNTS = {
     "ghostnet_100": (5_182_508, 5_204_476, 141_150_512),
     "ghostnet_130": (7_358_820, 7_387_356, 227_003_256),
 }
-# As printed, in millions of multiply-adds. Left out, for no count explains them: MobileNetV3-Small 66, its width 0.75 (44)
+# As printed, in millions. Left out, for no count explains them: MobileNetV3-Small 66, its width 0.75 (44)
 # and minimalistic (65), of a table older than the final architecture; 219 for Large, which the authors' code has as
 # 217; ShuffleNetV2 x0.5, printed 41 for 40.48.
 PRINTED_MADDS = {

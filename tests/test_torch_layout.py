@@ -1,0 +1,224 @@
+"""Weights from PyTorch: the formats, the conversions, the errors."""
+
+import json
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from tfeff import GroupConv2D, TfeffError, create
+from tfeff.weights.layouts import get_layout
+from tfeff.weights.torch_layout import import_state_dict, import_weights, read_state_dict
+
+RNG = np.random.default_rng(0)
+
+
+def save_safetensors(path, state, types=None, **header):
+    """The format as its specification has it, written independently of the reader."""
+    data, begin = b"", 0
+    for entry, value in state.items():
+        data += value.tobytes()
+        header[entry] = {
+            "dtype": (types or {}).get(entry, "F32"), "shape": list(value.shape), "data_offsets": [begin, len(data)],
+        }  # fmt: skip
+        begin = len(data)
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+    return path
+
+
+def network(**options):
+    """One layer of each kind, and PyTorch's state dict for it."""
+    image = keras.Input((6, 6, 4))
+    x = keras.layers.Conv2D(6, (3, 2), name="dense", **options)(image)
+    x = keras.layers.BatchNormalization(name="bn")(x)
+    x = keras.layers.DepthwiseConv2D(3, depth_multiplier=2, use_bias=False, name="depthwise")(x)
+    x = keras.layers.PReLU(shared_axes=[1, 2], name="prelu")(x)
+    x = GroupConv2D(9, 1, 4, name="grouped")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(image, keras.layers.Dense(5, name="fc")(x), name="mine")
+    shapes = {
+        "c.weight": (6, 4, 3, 2), "c.bias": (6,), "b.weight": (6,), "b.bias": (6,), "b.running_mean": (6,),
+        "d.weight": (12, 1, 3, 3), "p.weight": (12,), "g.weight": (9, 4, 1, 1), "g.bias": (9,),
+        "f.weight": (5, 9), "f.bias": (5,),
+    }  # fmt: skip
+    state = {entry: RNG.normal(size=shape).astype("float32") for entry, shape in shapes.items()}
+    state["b.running_var"] = RNG.uniform(0.5, 1.5, 6).astype("float32")
+    return model, state
+
+
+LAYOUT = {"dense": "c", "bn": "b", "depthwise": "d", "prelu": "p", "grouped": "g", "fc": "f", "absent": "z"}
+
+
+def torch_conv(x, weight, groups):
+    """PyTorch's convolution without padding, NCHW, by its definition."""
+    n, _, height, width = x.shape
+    out, channels, kh, kw = weight.shape
+    y = np.zeros((n, out, height - kh + 1, width - kw + 1))
+    for f in range(out):
+        first = f // (out // groups) * channels
+        for i in range(y.shape[2]):
+            for j in range(y.shape[3]):
+                window = x[:, first : first + channels, i : i + kh, j : j + kw]
+                y[:, f, i, j] = (window * weight[f]).sum((1, 2, 3))
+    return y
+
+
+def test_every_kind_of_layer_computes_what_pytorch_does():
+    model, state = network()
+    import_state_dict(model, {**state, "b.num_batches_tracked": np.array(7)}, LAYOUT)
+    x = RNG.normal(size=(2, 6, 6, 4)).astype("float32")
+
+    def channel(entry):
+        return state[entry][:, None, None]
+
+    y = torch_conv(x.transpose(0, 3, 1, 2), state["c.weight"], 1) + channel("c.bias")
+    y = (y - channel("b.running_mean")) / np.sqrt(channel("b.running_var") + model.get_layer("bn").epsilon)
+    y = y * channel("b.weight") + channel("b.bias")
+    y = torch_conv(y, state["d.weight"], 6)
+    y = np.maximum(y, 0) + channel("p.weight") * np.minimum(y, 0)
+    y = torch_conv(y, state["g.weight"], 3) + channel("g.bias")
+    expected = y.mean((2, 3)) @ state["f.weight"].T + state["f.bias"]
+    np.testing.assert_allclose(model(x, training=False), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_pointwise_convolution_and_linear_stand_for_each_other():
+    model, state = network()
+    other = {**state, "f.weight": state["f.weight"][..., None, None], "g.weight": state["g.weight"][..., 0, 0]}
+    import_state_dict(model, state, LAYOUT)
+    before = model.get_weights()
+    import_state_dict(model, other, LAYOUT)
+    for mine, theirs in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_all_faults_in_one_error_and_nothing_is_changed():
+    model, state = network()
+    before = model.get_weights()
+    del state["c.bias"]
+    state["d.weight"] = state["d.weight"].reshape(1, 12, 3, 3)
+    state["f.bias"][2] = np.nan
+    state["p.weight"] = np.array(["a"] * 12)
+    state["extra.weight"] = np.zeros(3)
+    with pytest.raises(TfeffError) as raised:
+        import_state_dict(model, state, {k: v for k, v in LAYOUT.items() if k != "bn"}, source="a.pth")
+    what = raised.value.what
+    assert what.startswith("weights a.pth do not fit network mine: ")
+    for told in (
+        "lacks c.bias", "d.weight is [1, 12, 3, 3], the network has [12, 1, 3, 3]", "f.bias holds NaN",
+        "p.weight is of type <U1", "has extra.weight, unknown", "no place for layer bn", "has b.weight",
+    ):  # fmt: skip
+        assert told in what
+    assert "\n" not in what
+    for mine, old in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(mine, old)
+
+
+def test_many_faults_are_counted():
+    model, _ = network()
+    with pytest.raises(TfeffError, match="and 2 more"):
+        import_state_dict(model, {}, LAYOUT)
+
+
+def test_ignored_entries():
+    model, state = network()
+    state["head.weight"] = np.zeros(3)
+    with pytest.raises(TfeffError, match=r"has head\.weight"):
+        import_state_dict(model, state, LAYOUT)
+    import_state_dict(model, state, LAYOUT, ignore=["head."])
+
+
+def test_layer_that_is_not_known():
+    image = keras.Input((3,))
+    model = keras.Model(image, keras.layers.LayerNormalization(name="norm")(image))
+    with pytest.raises(TfeffError, match=r"norm \(LayerNormalization\)"):
+        import_state_dict(model, {}, {"norm": "n"})
+
+
+def test_safetensors_types(tmp_path):
+    values = {
+        "F64": RNG.normal(size=(2, 3)), "F32": RNG.normal(size=3).astype("float32"),
+        "F16": RNG.normal(size=(1, 2)).astype("float16"), "I64": np.array(-5), "U8": np.array([0, 255], "uint8"),
+        "BOOL": np.array([True, False]), "I32": np.zeros((0, 4), "int32"),
+    }  # fmt: skip
+    path = save_safetensors(tmp_path / "a.safetensors", values, {k: k for k in values}, __metadata__={"format": "pt"})
+    state = read_state_dict(path)
+    assert state.keys() == values.keys()
+    for entry, value in values.items():
+        np.testing.assert_array_equal(state[entry], value)
+        assert state[entry].dtype == value.dtype
+    half = np.array([0x3F80, 0xC049], "uint16")  # 1.0 and -3.140625 in bfloat16
+    path = save_safetensors(tmp_path / "b.safetensors", {"x": half}, {"x": "BF16"})
+    np.testing.assert_array_equal(read_state_dict(path)["x"], np.array([1.0, -3.140625], "float32"))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "cut short"),
+        (b"\0" * 4, "cut short"),
+        ((10**9).to_bytes(8, "little") + b"{}", "longer than the file"),
+        ((2).to_bytes(8, "little") + b"{]", "damaged"),
+        ((2).to_bytes(8, "little") + b"[]", "damaged"),
+    ],
+)
+def test_damaged_safetensors(tmp_path, content, told):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(TfeffError, match=told) as raised:
+        read_state_dict(path)
+    assert "a.safetensors" in raised.value.what
+
+
+def test_safetensors_whose_values_are_cut_off(tmp_path):
+    path = save_safetensors(tmp_path / "a.safetensors", {"x": np.zeros(4, "float32")})
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(TfeffError, match="x reaches beyond the file"):
+        read_state_dict(path)
+    path = save_safetensors(tmp_path / "b.safetensors", {"x": np.zeros(4, "uint8")}, {"x": "F8_E4M3"})
+    with pytest.raises(TfeffError, match="x is of type F8_E4M3"):
+        read_state_dict(path)
+
+
+def test_npz_and_module_prefixes(tmp_path):
+    model, state = network()
+    np.savez(tmp_path / "a.npz", **{f"module.{entry}": value for entry, value in state.items()})
+    import_weights(model, tmp_path / "a.npz", LAYOUT)
+    np.testing.assert_array_equal(model.get_layer("fc").bias, state["f.bias"])
+    (tmp_path / "b.npz").write_bytes(b"nothing")
+    with pytest.raises(TfeffError, match=r"b\.npz: damaged"):
+        read_state_dict(tmp_path / "b.npz")
+
+
+def test_pth_without_pytorch(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    (tmp_path / "a.pth").write_bytes(b"PK")
+    with pytest.raises(TfeffError, match="needs PyTorch") as raised:
+        read_state_dict(tmp_path / "a.pth")
+    assert "safetensors" in raised.value.mend
+
+
+def test_pth_with_pytorch(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save({"state_dict": {"module.x": torch.arange(3)}, "epoch": 1}, tmp_path / "a.pth")
+    np.testing.assert_array_equal(read_state_dict(tmp_path / "a.pth")["x"], [0, 1, 2])
+    (tmp_path / "b.pth").write_bytes(b"nothing")
+    with pytest.raises(TfeffError, match="damaged"):
+        read_state_dict(tmp_path / "b.pth")
+
+
+def test_files_that_are_not_there_or_of_another_format(tmp_path):
+    with pytest.raises(TfeffError, match="no such file"):
+        read_state_dict(tmp_path / "a.npz")
+    with pytest.raises(TfeffError, match=r"unknown format '\.onnx'"):
+        read_state_dict(tmp_path / "a.onnx")
+
+
+def test_layouts_that_do_not_exist():
+    model = create("mobilenet_v1_025", input_shape=(32, 32, 3))
+    with pytest.raises(TfeffError, match="no weight layout 'torchvision'") as raised:
+        get_layout(model, "mobilenet_v1", "torchvision")
+    assert "timm" in raised.value.mend
+    with pytest.raises(TfeffError, match="family nothing"):
+        get_layout(model, "nothing", "timm")
