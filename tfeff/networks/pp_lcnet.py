@@ -6,7 +6,7 @@ squeeze-and-excitation in the last two blocks only, and a 1280 wide layer after 
 
 from keras import Input, layers
 
-from tfeff.layers.blocks import activate, conv, conv_bn, finish, make_divisible, squeeze_excite
+from tfeff.layers.blocks import activate, conv_bn, finish, make_divisible, squeeze_excite
 from tfeff.networks.registry import register_networks
 
 PAPER = "PP-LCNet, arXiv 2109.15099"
@@ -63,13 +63,12 @@ def pp_lcnet(
                 x, make_divisible(channels * width), kernel, stride=stride, excite=excite,
                 symmetric=symmetric_padding, name=f"stage{number}_block{repeat}",
             )  # fmt: skip
-        if feature_stride > 2:
-            features[feature_stride] = x
+        features[feature_stride] = x
 
     def top(x):
-        x = layers.GlobalAveragePooling2D(keepdims=True, name="pool")(x)  # (n, h, w, c) -> (n, 1, 1, c)
-        x = activate(conv(x, 1280, 1, bias=head_bias, name="head"), "hard_swish", "head_hard_swish")
-        x = layers.Flatten(name="flatten")(x)  # (n, 1, 1, 1280) -> (n, 1280)
+        x = layers.GlobalAveragePooling2D(name="pool")(x)  # (n, h, w, c) -> (n, c)
+        x = layers.Dense(1280, use_bias=head_bias, name="head")(x)  # -> (n, 1280)
+        x = activate(x, "hard_swish", "head_hard_swish")
         return layers.Dense(classes, name="logits")(layers.Dropout(0.2, name="dropout")(x))
 
     return finish(image, features, x, include_top=include_top, features_only=features_only, name=name, top=top)

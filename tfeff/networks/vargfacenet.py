@@ -45,8 +45,8 @@ def vargfacenet(
         channels_per_group: G.
         symmetric_padding: pad stride-2 convolutions by 1 on every side, as MXNet does.
         include_top: without it, the last feature map (n, h/16, w/16, 1024).
-        features_only: {"stride2": ..., "stride4": ..., "stride8": ..., "stride16": ...}, the outputs of the stages.
-        small_image: nothing to change, the stem has stride 1 anyway.
+        features_only: {"stride4": ..., "stride8": ..., "stride16": ...}, the outputs of the stages; none is at 32.
+        small_image: changes nothing, the stem has stride 1 anyway.
     """
     block = _FaceBlocks(channels_per_group, symmetric_padding)
     image = Input(input_shape, name="image")
