@@ -173,7 +173,8 @@ class ActiveShift2D(_LearnedShift2D):
         initial_radius: shifts begin uniform in +-initial_radius pixels.
         learning_rate_multiplier: the authors' nets have 0.01.
         normalize_gradient: divide the gradient (y, x) of every channel by its length, so that only its direction
-            counts (zero stays zero). Loss scaling (mixed_float16) would be undone before the optimizer divides by it.
+            counts (zero stays zero). Not with loss scaling (mixed_float16): the optimizer would divide a length of 1
+            by the scale.
 
     Raises:
         ValueError: strides that are not positive, a negative radius, or a multiplier that is not positive.
