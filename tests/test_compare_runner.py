@@ -171,7 +171,7 @@ print(refused, len(range(0, len(data), 7)))
 
 @pytest.mark.parametrize("which", ["int8", "float"])
 def test_a_file_cut_anywhere_is_refused_and_crashes_nothing(compared_files, tmp_path, which):
-    """In a process of its own: LiteRT 2.1, given such a file unchecked, reads past its end and dies with its process."""
+    """In a process of its own: LiteRT 2.1, given such a file unchecked, reads past its end and dies."""
     arguments = [sys.executable, "-c", CUTS, str(getattr(compared_files, which)), str(tmp_path / "cut.tflite")]
     done = subprocess.run(arguments, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
