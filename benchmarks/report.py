@@ -28,13 +28,13 @@ def train_step():
     yield f"`benchmarks/train_step.py`: {report['network']}, {report['input_size']}x{report['input_size']}, batch "
     yield f"{report['batch']}, `train_on_batch` with AdamW; {machine['cpu']}, {machine['cores']} cores; TensorFlow "
     yield f"{versions['tensorflow']}, Keras {versions['keras']}, Python {versions['python']}; {report['rounds']} "
-    yield f"rounds.\n"
+    yield "rounds.\n"
     yield "\n| layers | threads | jit_compile | a step, ms | 95 % |\n|---|---|---|---|---|\n"
     for step in report["steps"]:
         yield f"| {step['layers']} | {step['threads']} | {step['jit_compile']} | {step['median_ms']:.1f} | "
         yield f"{interval(step['ci95_ms'], 1)} |\n"
-    yield "\n*small-image* threads are those that `tfeff train` sets for small images (two operations side by side, half the "
-    yield "cores each); *stock* has Keras' own BatchNormalization too.\n\n"
+    yield "\n*small-image* threads are those that `tfeff train` sets for small images (two operations side by side, half "
+    yield "the cores each); *stock* has Keras' own BatchNormalization too.\n\n"
     for threads, ratio in report["same_threads"].items():
         yield f"- `Conv2D(groups)` with {threads} threads takes {ratio['ratio']:.1f} "
         yield f"{interval(ratio['ci95'], 1)} times as "
@@ -55,7 +55,7 @@ def group_conv():
         yield f"thread | {result['median_ms']:.1f} | {interval(result['ci95_ms'], 1)} |\n"
     outputs = report["outputs"]
     yield f"\nSplit is {report['speedup']:.1f} {interval(report['ci95'], 1)} times as fast as the stock "
-    yield f"conversion; on "
+    yield "conversion; on "
     yield f"{outputs['images']} real images the outputs are at most {outputs['max_lsb']} LSB apart.\n"
 
 
@@ -67,7 +67,7 @@ def export(name):
     yield f"{versions['tensorflow']}, Keras "
     yield f"{versions['keras']}. {report['size_bytes']:,} bytes, sha256 `{report['sha256'][:12]}` (float twin "
     yield f"`{report['float_twin']['sha256'][:12]}`); {report['ops']['int8']} of {report['ops']['total']} "
-    yield f"operations int8, "
+    yield "operations int8, "
     yield f"{len(report['ops']['float'])} float. On {accuracy['samples']:,} images: float "
     yield f"{accuracy['float_top1']:.2f} %, int8 "
     yield f"{accuracy['quantized_top1']:.2f} %, difference {accuracy['delta']:+.2f} points "
@@ -76,7 +76,7 @@ def export(name):
     yield "| device | runtime | int8, ms | 95 % | of the float twin's time | XNNPACK |\n|---|---|---|---|---|---|\n"
     for entry, ratio in zip(report["latency"], report["ratios"], strict=True):
         yield f"| {entry['device']}, {entry['cpu']} | {entry['runtime']} {entry['version']}, {entry['threads']} "
-        yield f"thread | "
+        yield "thread | "
         yield f"{entry['median_ms']:.3f} | {interval(entry['ci95_ms'], 3)} | {ratio['ratio']:.2f} "
         yield f"{interval(ratio['ci95'])} | "
         yield f"{entry['kernels']['xnnpack']} |\n"
@@ -84,7 +84,7 @@ def export(name):
 
 def main():
     parts = [
-        "# Benchmarks\n\nWritten by `benchmarks/report.py` from `docs/results/`; that script's head says how each was run. ",
+        "# Benchmarks\n\nWritten by `benchmarks/report.py` from `docs/results/`; that script says how each was run. ",
         "Every ratio is of one interleaved run.\n\n## A training step\n\n", *train_step(),
         "\n## Group convolution in tflite-runtime\n\n", *group_conv(),
         "\n## The main job\n\n", *export("export_litert"), "\n", *export("export_tflite_runtime"),
