@@ -33,8 +33,8 @@ def train_step():
     for step in report["steps"]:
         yield f"| {step['layers']} | {step['threads']} | {step['jit_compile']} | {step['median_ms']:.1f} | "
         yield f"{interval(step['ci95_ms'], 1)} |\n"
-    yield "\n*small-image* threads are those that `tfeff train` sets for small images (two operations side by side, half "
-    yield "the cores each); *stock* has Keras' own BatchNormalization too.\n\n"
+    yield "\n*small-image* threads are those that `tfeff train` sets for small images (two operations side by "
+    yield "side, half the cores each); *stock* has Keras' own BatchNormalization too.\n\n"
     for threads, ratio in report["same_threads"].items():
         yield f"- `Conv2D(groups)` with {threads} threads takes {ratio['ratio']:.1f} "
         yield f"{interval(ratio['ci95'], 1)} times as "
