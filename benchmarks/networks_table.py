@@ -4,7 +4,8 @@ from tfeff.networks import index
 
 
 def main():
-    print("| network | parameters | published MAdds | counted MAdds | difference | published size | counted values against it |")
+    columns = ["network", "parameters", "published MAdds", "counted MAdds", "difference", "published size"]
+    print(f"| {' | '.join(columns)} | counted values against it |")
     print("|---|---|---|---|---|---|---|")
     for name, entry in index().items():
         published, counted = entry["published"], entry["counted"]

@@ -126,7 +126,13 @@ def test_closing_twice_is_harmless(left_behind):
 
 def test_ctrl_c_ends_the_workers(models, left_behind):
     command = [sys.executable, "-m", "tfeff", "bench", str(models["float"]), str(models["int8"]), "--max-seconds", "60"]
-    started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    started = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs of a shell ignore it
+    )
     deadline = time.monotonic() + 30
     while left_behind() < 2 and time.monotonic() < deadline:
         time.sleep(0.02)

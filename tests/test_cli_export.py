@@ -307,3 +307,11 @@ def test_full_dataset_folder_and_samples(tmp_path, capfd):
                 "--evaluation-samples", 100, "--out", tmp_path, "--json")  # fmt: skip
     assert ran.code == 0, ran.err
     assert ran.json["calibration"]["used"] == 40
+
+
+def test_a_folder_named_tfeff_where_the_user_stands_is_not_taken_for_the_package(tmp_path, capfd, monkeypatch):
+    (tmp_path / "tfeff").mkdir()
+    (tmp_path / "tfeff" / "__init__.py").write_text("raise ImportError('the wrong tfeff')")
+    monkeypatch.chdir(tmp_path)
+    ran = tfeff(capfd, "export", "vargnet", "--float32", "--no-bench", "--evaluation-samples", 20, "--json")
+    assert ran.code == 0, ran.err

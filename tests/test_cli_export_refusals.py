@@ -226,7 +226,11 @@ def test_unknown_option_is_a_usage_error(capfd, tmp_path):
 def test_a_kill_leaves_no_partial_artifact(tmp_path, capfd, how):
     out = tmp_path / "out"
     command = [sys.executable, "-m", "tfeff", "export", "vargnet", "--out", str(out)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs of a shell ignore it
+    )
     deadline = time.monotonic() + 60
     while not list(out.glob(".tfeff-export-*/*.tflite")) and process.poll() is None:  # in the middle of its work
         assert time.monotonic() < deadline

@@ -68,7 +68,8 @@ def convert(jobs: Sequence[Job], calibration: Path | None, folder: Path) -> None
         "calibration": calibration and str(calibration),
         "answer": str(answer),
     }
-    command = [sys.executable, "-m", "tfeff.export.quantize.converter_child", json.dumps(request)]
+    # By its path: with -m, a folder named tfeff where the user happens to stand would be taken for the package.
+    command = [sys.executable, str(Path(__file__).with_name("converter_child.py")), json.dumps(request)]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
     try:
         _, stderr = child.communicate()

@@ -1,5 +1,4 @@
-"""The converter's process: `python -m tfeff.export.quantize.converter_child REQUEST`. Nothing of ours but the
-recipes."""
+"""The converter's process: `python converter_child.py REQUEST`. It imports nothing of ours."""
 
 import json
 import sys

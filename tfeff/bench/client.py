@@ -60,7 +60,7 @@ class WorkerHandle(Handle):
             self._kill()
             raise
 
-    def load(self, path: Path, *, threads: int, xnnpack: bool, seed: int, core: int | None) -> dict:
+    def load(self, path: Path, *, threads: int, xnnpack: bool, seed: int, core: int | None = None) -> dict:
         return self._ask("load", path=str(path.resolve()), threads=threads, xnnpack=xnnpack, seed=seed, core=core)
 
     def run(self, count: int) -> list[int]:

@@ -34,7 +34,7 @@ class Output:
             from rich.console import Console
 
             terminal = sys.stderr.isatty()
-            self._console = Console(stderr=True, quiet=self.quiet, highlight=False, width=None if terminal else 110)
+            self._console = Console(stderr=True, quiet=self.quiet, highlight=False, width=None if terminal else 150)
         return self._console
 
     def say(self, text: str) -> None:

@@ -51,17 +51,22 @@ def is_user_file(name: str) -> bool:
     return name.endswith(".keras") or (Path(name).is_dir() and (Path(name) / "saved_model.pb").is_file())
 
 
+def is_preset(name: str) -> bool:
+    """Whether NETWORK is a bundled preset, its alias, or the path of a preset's JSON file."""
+    from tfeff import presets
+
+    bundled = name in presets.aliases() or name in presets.list_presets()
+    return bundled or (name.endswith(".json") and Path(name).is_file())
+
+
 def check_known(name: str) -> None:
     """Raises for a NETWORK that is nothing, with the nearest names; before anything slow is imported."""
     from tfeff import presets
     from tfeff.networks import index, registry
 
-    if is_user_file(name) or name in index() or name in presets.aliases() or name in presets.list_presets():
+    if is_user_file(name) or name in index() or is_preset(name):
         return
-    path = Path(name)
-    if path.suffix == ".json" and path.is_file():
-        return
-    if path.exists():
+    if Path(name).exists():
         raise TfeffError(
             f"{name}: neither a .keras file, a SavedModel folder nor a preset's .json", "give one of these"
         )
@@ -86,7 +91,7 @@ def build_subject(name, *, weights, random_weights, input_size, classes, mean, s
         if weights or random_weights or classes:
             raise TfeffError(f"{name}: holds its own weights", "leave --weights, --random-weights and --classes out")
         return _user_subject(Path(name), input_size, mean, std, colour, imports)
-    if name not in _index() and (name in presets.aliases() or name in presets.list_presets() or name.endswith(".json")):
+    if is_preset(name):
         if weights or random_weights or input_size or classes or mean or std or colour:
             raise TfeffError(
                 f"preset {name}: brings its own weights, input size, classes and preprocessing",
@@ -225,7 +230,7 @@ def describe_network(name, input_size, classes, imports):
     """What `tfeff info` says: counts and published figures (the latter only in the published form)."""
     from tfeff import presets
     from tfeff.cli.quiet import import_tensorflow
-    from tfeff.networks import get_network, index
+    from tfeff.networks import get_network
 
     check_known(name)
     import_tensorflow()
@@ -234,7 +239,7 @@ def describe_network(name, input_size, classes, imports):
     facts = {"network": name, "paper": "", "published": {}, "training": {}, "dataset": None}
     if is_user_file(name):
         model, _ = _load_keras(Path(name), input_size, imports)
-    elif name in index() or not (name in presets.aliases() or name in presets.list_presets() or name.endswith(".json")):
+    elif not is_preset(name):
         network = get_network(name)
         arguments = {"input_shape": (*input_size, 3)} if input_size else {}
         arguments |= {"classes": classes} if classes else {}
@@ -251,9 +256,3 @@ def describe_network(name, input_size, classes, imports):
     except (ValueError, AttributeError) as error:
         raise TfeffError(f"{name}: {error}") from None
     return facts | {"input_shape": list(model.input_shape[1:]), "classes": model.output_shape[-1], "counted": counted}
-
-
-def _index():
-    from tfeff.networks import index
-
-    return index()

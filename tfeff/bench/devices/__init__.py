@@ -26,7 +26,7 @@ class Handle(ABC):
     environment: dict[str, Any]
 
     @abstractmethod
-    def load(self, path: Path, *, threads: int, xnnpack: bool, seed: int, core: int | None) -> dict[str, Any]:
+    def load(self, path: Path, *, threads: int, xnnpack: bool, seed: int, core: int | None = None) -> dict[str, Any]:
         """Loads a .tflite file, fills its inputs from `seed` and keeps the process on one core, if one is given.
 
         Returns:

@@ -1,0 +1,96 @@
+"""Writes docs/benchmarks.md from what the benchmarks printed with --json into docs/results/.
+
+    python benchmarks/train_step.py --json > docs/results/train_step.json
+    python benchmarks/group_conv.py --json > docs/results/group_conv.json
+    python benchmarks/export.py --on python:.venv-tflite/bin/python --json > docs/results/export_litert.json
+    python benchmarks/export.py --on python:.venv-tflite/bin/python --target tflite-runtime --json \\
+        > docs/results/export_tflite_runtime.json
+    python benchmarks/report.py
+"""
+
+import json
+from pathlib import Path
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def read(name):
+    return json.loads((DOCS / "results" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def interval(values, digits=2):
+    return f"[{values[0]:.{digits}f}, {values[1]:.{digits}f}]"
+
+
+def train_step():
+    report = read("train_step")
+    machine, versions = report["machine"], report["versions"]
+    yield f"`benchmarks/train_step.py`: {report['network']}, {report['input_size']}x{report['input_size']}, batch "
+    yield f"{report['batch']}, `train_on_batch` with AdamW; {machine['cpu']}, {machine['cores']} cores; TensorFlow "
+    yield f"{versions['tensorflow']}, Keras {versions['keras']}, Python {versions['python']}; {report['rounds']} "
+    yield "rounds.\n"
+    yield "\n| layers | threads | jit_compile | a step, ms | 95 % |\n|---|---|---|---|---|\n"
+    for step in report["steps"]:
+        yield f"| {step['layers']} | {step['threads']} | {step['jit_compile']} | {step['median_ms']:.1f} | "
+        yield f"{interval(step['ci95_ms'], 1)} |\n"
+    yield "\n*small-image* threads are those that `tfeff train` sets for small images (two operations side by "
+    yield "side, half the cores each); *stock* has Keras' own BatchNormalization too.\n\n"
+    for threads, ratio in report["same_threads"].items():
+        yield f"- `Conv2D(groups)` with {threads} threads takes {ratio['ratio']:.1f} "
+        yield f"{interval(ratio['ci95'], 1)} times as "
+        yield "long as `GroupConv2D` with the same.\n"
+    for rival, ratio in report["ratios"].items():
+        yield f"- The best {rival} takes {ratio['ratio']:.1f} {interval(ratio['ci95'], 1)} times as long as the best "
+        yield "`GroupConv2D`.\n"
+
+
+def group_conv():
+    report = read("group_conv")
+    machine = report["machine"]
+    yield f"`benchmarks/group_conv.py`: int8 {report['network']}, 224x224, random weights; {machine['cpu']}, "
+    yield f"{machine['cores']} cores.\n\n| file | sha256 | runtime | median, ms | 95 % |\n|---|---|---|---|---|\n"
+    for result in report["results"]:
+        yield f"| {result['file']} | {result['sha256'][:12]} | {result['runtime']} {result['version']}, "
+        yield f"{result['threads']} "
+        yield f"thread | {result['median_ms']:.1f} | {interval(result['ci95_ms'], 1)} |\n"
+    outputs = report["outputs"]
+    yield f"\nSplit is {report['speedup']:.1f} {interval(report['ci95'], 1)} times as fast as the stock "
+    yield "conversion; on "
+    yield f"{outputs['images']} real images the outputs are at most {outputs['max_lsb']} LSB apart.\n"
+
+
+def export(name):
+    report = read(name)
+    accuracy, versions = report["accuracy"], report["versions"]
+    yield f"`tfeff export vargnet --int8 --target {report['target']}`: {report['seconds']:.0f} s, at most "
+    yield f"{report['peak_bytes'] / 2**30:.2f} GiB, on {report['cores']} cores; TensorFlow "
+    yield f"{versions['tensorflow']}, Keras "
+    yield f"{versions['keras']}. {report['size_bytes']:,} bytes, sha256 `{report['sha256'][:12]}` (float twin "
+    yield f"`{report['float_twin']['sha256'][:12]}`); {report['ops']['int8']} of {report['ops']['total']} "
+    yield "operations int8, "
+    yield f"{len(report['ops']['float'])} float. On {accuracy['samples']:,} images: float "
+    yield f"{accuracy['float_top1']:.2f} %, int8 "
+    yield f"{accuracy['quantized_top1']:.2f} %, difference {accuracy['delta']:+.2f} points "
+    yield f"{interval(accuracy['ci95'])}, McNemar "
+    yield f"p {accuracy['mcnemar_p']:.2g}, {accuracy['flips']:.2f} % of the predictions changed.\n\n"
+    yield "| device | runtime | int8, ms | 95 % | of the float twin's time | XNNPACK |\n|---|---|---|---|---|---|\n"
+    for entry, ratio in zip(report["latency"], report["ratios"], strict=True):
+        yield f"| {entry['device']}, {entry['cpu']} | {entry['runtime']} {entry['version']}, {entry['threads']} "
+        yield "thread | "
+        yield f"{entry['median_ms']:.3f} | {interval(entry['ci95_ms'], 3)} | {ratio['ratio']:.2f} "
+        yield f"{interval(ratio['ci95'])} | "
+        yield f"{entry['kernels']['xnnpack']} |\n"
+
+
+def main():
+    parts = [
+        "# Benchmarks\n\nWritten by `benchmarks/report.py` from `docs/results/`; that script says how each was run. ",
+        "Every ratio is of one interleaved run.\n\n## A training step\n\n", *train_step(),
+        "\n## Group convolution in tflite-runtime\n\n", *group_conv(),
+        "\n## The main job\n\n", *export("export_litert"), "\n", *export("export_tflite_runtime"),
+    ]  # fmt: skip
+    (DOCS / "benchmarks.md").write_text("".join(parts), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
