@@ -236,7 +236,7 @@ def _compile(model, recipe, steps):
         1e-6, total - warmup, warmup_target=recipe.learning_rate, warmup_steps=warmup
     )
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay)
-    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias", "shift"])
     optimizer.build(model.trainable_variables)
     # Smoothing needs one-hot labels, and those would have to be made a batch at a time: this is the same loss.
     model.compile(optimizer, loss=_SmoothCrossEntropy(recipe.label_smoothing), jit_compile=False)
