@@ -139,7 +139,7 @@ def test_ctrl_c_ends_the_workers(models, left_behind):
     os.kill(started.pid, signal.SIGINT)
     _, errors = started.communicate(timeout=30)
     assert (started.returncode, errors.strip()) == (130, "tfeff: interrupted")
-    assert left_behind() == 0
+    assert left_behind(10) == 0  # a worker caught while it was being started ends by itself: its stdin is closed
 
 
 def test_a_worker_does_not_outlive_a_killed_parent(left_behind):
