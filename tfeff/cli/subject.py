@@ -8,8 +8,6 @@ import click
 
 from tfeff.errors import TfeffError
 
-_NO_PREPROCESSING = (0.0, 1.0)
-
 
 def source_options(function):
     """The options that say which network is meant."""
