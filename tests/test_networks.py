@@ -23,6 +23,12 @@ for _name in sorted(NAMES, key=lambda name: index().get(name, {}).get("counted",
     if get_network(_name).builder not in {get_network(name).builder for name in SMALL}:
         SMALL.append(_name)
 
+# Strides of the feature maps, at full size and in the small form, where they are not those of the ImageNet networks:
+# the face networks do not halve in the stem, nor does ShiftResNet, which has three stages. It is made for small images.
+STRIDES = {"vargfacenet": {False: [4, 8, 16], True: [4, 8, 16]}, "shiftresnet": {False: [4, 8], True: [4]}}
+
+IMAGENET = {False: [4, 8, 16, 32], True: [4, 8, 16]}
+
 # VarGNet, Tables 3 and 4: G, width -> multiply-adds as printed (x 2^20); trainable parameters and multiply-adds as they
 # follow from Tables 1 and 2 by hand.
 VARGNET = {
@@ -100,6 +106,11 @@ def small(name, **options):
     return create(name, input_shape=(32, 32, 3), classes=7, small_image=True, **options)
 
 
+def strides_of(name):
+    """Strides of the feature maps: {small_image: [...]}."""
+    return STRIDES.get(name.split("_")[0] if name.startswith("shiftresnet") else get_network(name).family, IMAGENET)
+
+
 def images(count=2, size=32):
     return np.random.default_rng(0).normal(size=(count, size, size, 3)).astype("float32")
 
@@ -125,7 +136,7 @@ def test_published_multiply_adds_are_met(name):
         assert entry(name)["counted"]["madds"] == pytest.approx(published["madds"], rel=0.01)
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", NAMES)
 def test_forward_backward_and_save(name, tmp_path):
     model = small(name)
     assert model.name == name
@@ -149,6 +160,33 @@ def test_forward_backward_and_save(name, tmp_path):
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(again(x, training=False).numpy(), expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_features_lie_at_their_strides(name):
+    size = 32 if name.startswith("shiftresnet") else 64
+    for small_image in (False, True):
+        model = create(name, input_shape=(size, 2 * size, 3), features_only=True, small_image=small_image)
+        strides = [stride for stride in (4, 8, 16, 32) if f"stride{stride}" in model.output]
+        assert list(model.output) == [f"stride{stride}" for stride in strides]
+        assert strides == strides_of(name)[small_image]
+        for stride in strides:
+            assert tuple(model.output[f"stride{stride}"].shape[1:3]) == (size // stride, 2 * size // stride)
+        maps = model(np.zeros((1, size, 2 * size, 3), "float32"))
+        assert {key: tuple(tensor.shape[1:]) for key, tensor in maps.items()} == {
+            key: tuple(tensor.shape[1:]) for key, tensor in model.output.items()
+        }
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_image_that_breaks_the_strides(name):
+    last = max(strides_of(name)[False])
+    with pytest.raises(TfeffError, match=rf"smaller than the stride of its last map, {last}") as raised:
+        create(name, input_shape=(last - 1, 2 * last, 3), small_image=False)
+    assert f"image of {last - 1}x{2 * last}" in raised.value.what
+    assert create(name, input_shape=(last + 1, 2 * last, 3), classes=3, small_image=False).output_shape == (None, 3)
+    with pytest.raises(TfeffError, match=rf"multiples of {last}, as {2 * last}x{2 * last}"):
+        create(name, input_shape=(last + 1, 2 * last, 3), features_only=True, small_image=False)
 
 
 def test_same_seed_same_weights():

@@ -85,12 +85,25 @@ def finish(image, features, x, *, include_top, features_only, name, top):
     """The model that was asked for.
 
     Args:
-        features: {stride: tensor}, the last feature map at each of the strides 4, 8, 16, 32; finer ones are left out.
+        features: {stride: tensor}, the last feature map at each stride; those finer than 4 are left out.
         x: what the classifier sees.
         include_top: without it, the output is `x`.
         features_only: the outputs are the feature maps, {"stride4": ..., ...}.
         top: from `x` to the logits.
+
+    Raises:
+        ValueError: an image smaller than one pixel of the last map, or feature maps wanted of an image that they do not
+            divide (they would not lie at their strides, and maps of two strides would not fit on each other).
     """
+    height, width = image.shape[1:3]
+    last = max(features)
+    if min(height, width) < last:
+        raise ValueError(f"an image of {height}x{width} is smaller than the stride of its last map, {last}")
+    if features_only and (height % last or width % last):
+        raise ValueError(
+            f"feature maps at stride {last} of an image of {height}x{width}: its sides must be multiples of {last}, "
+            f"as {-(-height // last) * last}x{-(-width // last) * last}"
+        )
     if features_only:
         outputs = {f"stride{stride}": tensor for stride, tensor in features.items() if stride >= 4}
     else:

@@ -59,8 +59,9 @@ def espnet_v2(
     """
     base = -(-int(32 * width) // 4) * 4
     image = Input(input_shape, name="image")
+    reduction = 1 if small_image else 2
     x = conv_bn(
-        image, min(base, 32), 3, stride=1 if small_image else 2, symmetric=True, activation="prelu", name="level1"
+        image, min(base, 32), 3, stride=reduction, symmetric=True, activation="prelu", name="level1"
     )  # (n, h, w, 3) -> (n, h/2, w/2, min(b, 32)), full size when small_image
     # (n, h, w, 3) -> (n, h/2, w/2, 3): the image at the size of x
     pooled = image if small_image else _average_pool(image, "level1_image")
@@ -72,7 +73,7 @@ def espnet_v2(
         x = _down(x, factor * base, limit, pooled if reinforced else None, f"{level}_down")
         for unit in range(1, units + 1):
             x = _unit(x, unit_limit, f"{level}_unit{unit}")
-        features[2**number] = x
+        features[reduction * 2 ** (number - 1)] = x
     channels = x.shape[-1]
     x = conv_bn(x, channels, 3, group=1, activation="prelu", name="level5_dw")
     x = conv_bn(

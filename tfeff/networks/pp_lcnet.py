@@ -10,7 +10,7 @@ from tfeff.layers.blocks import activate, conv_bn, finish, make_divisible, squee
 from tfeff.networks.registry import register_networks
 
 PAPER = "PP-LCNet, arXiv 2109.15099"
-# One row a stage: stride of its maps, then (depthwise kernel, channels at width 1, stride, SE) of each block.
+# One row a stage: stride of its maps at full size, then (depthwise kernel, channels at width 1, stride, SE) of each block.
 _STAGES = {
     2: [(3, 32, 1, False)],
     4: [(3, 64, 2, False), (3, 64, 1, False)],
@@ -63,7 +63,7 @@ def pp_lcnet(
                 x, make_divisible(channels * width), kernel, stride=stride, excite=excite,
                 symmetric=symmetric_padding, name=f"stage{number}_block{repeat}",
             )  # fmt: skip
-        features[feature_stride] = x
+        features[feature_stride // (2 if small_image else 1)] = x
 
     def top(x):
         x = layers.GlobalAveragePooling2D(name="pool")(x)  # (n, h, w, c) -> (n, c)

@@ -1,11 +1,11 @@
 """ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture Design (arXiv 1807.11164).
 
-A unit of stride 1 works on half of the channels, hands the other half on, and shuffles. Of the unit of stride 2 there
-are two forms: torchvision's, for which trained weights exist, gives both branches half of the outputs; in the authors'
-code the projection keeps its input's channels and the other branch makes up the rest. They differ in stage 2 only, and
-the paper's MFLOPs (41, 146, 299, 591) are those of the authors' form.
-
-The authors shuffle at the start of a unit instead of its end, which is the same network up to the order of channels.
+A unit of stride 1 works on half of the channels, hands the other half on, and shuffles. There are two forms. In
+torchvision's both branches of the unit of stride 2 give half of the outputs, and every unit ends in a shuffle that
+interleaves its halves. In the authors' code the projection keeps its input's channels and the other branch makes up the
+rest, and the units of stride 1 begin with a shuffle: even channels are handed on, odd ones worked on. The paper's MFLOPs
+(41, 146, 299, 591) are those of the authors' form. Where both branches give half, the forms are one network up to the
+order of channels; in stage 2 they are two.
 """
 
 from keras import Input, layers
@@ -97,6 +97,8 @@ class _Units:
     def keep(self, x, name):
         """(n, h, w, c) -> (n, h, w, c)"""
         half = x.shape[-1] // 2
+        if self.original:
+            x = ChannelShuffle(half, name=f"{name}_shuffle")(x)  # even channels first
         passed, y = ChannelSplit(2, name=f"{name}_split")(x)  # -> 2 of (n, h, w, c/2)
         y = self.conv(y, half, 1, name=f"{name}_branch2_pw1")
         y = self.depthwise(y, name=f"{name}_branch2_dw")
@@ -116,4 +118,4 @@ class _Units:
 
     def merge(self, a, b, name):
         x = layers.Concatenate(name=f"{name}_concat")([a, b])
-        return ChannelShuffle(2, name=f"{name}_shuffle")(x)
+        return x if self.original else ChannelShuffle(2, name=f"{name}_shuffle")(x)

@@ -83,8 +83,9 @@ def _vargnet(
     image = Input(input_shape, name="image")
     maps = block.stages(image, width, rows, stem_stride=1 if small_image else 2, stem_activation=stem_activation)
     x = block.conv_bn(maps[-1], conv5_channels(width), 1, name="conv5")  # -> (n, h/32, w/32, 1024 max(1, a))
+    strides = (2, 4, 8, 16) if small_image else (4, 8, 16, 32)
     return finish(
-        image, dict(zip((4, 8, 16, 32), maps, strict=True)), x, include_top=include_top, features_only=features_only,
+        image, dict(zip(strides, maps, strict=True)), x, include_top=include_top, features_only=features_only,
         name=name, top=lambda x: classifier(x, classes),
     )  # fmt: skip
 

@@ -42,8 +42,9 @@ def vovnet(
     """
     options = {"symmetric": symmetric_padding, "activation": "relu"}
     image = Input(input_shape, name="image")
+    reduction = 1 if small_image else 2
     # (n, h, w, 3) -> (n, h/2, w/2, 64), full size when small_image
-    x = conv_bn(image, 64, 3, stride=1 if small_image else 2, name="stem1", **options)
+    x = conv_bn(image, 64, 3, stride=reduction, name="stem1", **options)
     x = conv_bn(x, 64, 3, name="stem2", **options)
     # -> (n, h/2, w/2, 128), or (n, h/4, w/4, 128) without stem_pool
     x = conv_bn(x, 128, 3, stride=1 if stem_pool else 2, name="stem3", **options)
@@ -53,7 +54,7 @@ def vovnet(
             x = _max_pool(x, symmetric_padding, f"stage{number}_pool")  # -> (n, h/2, w/2, c)
         for module in range(1, modules + 1):
             x = _osa(x, middle, channels, identity and module > 1, f"stage{number}_osa{module}")
-        features[2**number] = x
+        features[reduction * 2 ** (number - 1)] = x
     return finish(
         image, features, x, include_top=include_top, features_only=features_only, name=name,
         top=lambda x: classifier(x, classes),
