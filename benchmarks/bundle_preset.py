@@ -1,6 +1,7 @@
-"""Bundles a trained preset: kernels as float16, measured anew on the full test set, with an alias.
+"""Bundles a trained preset: kernels as float16 or in fewer bits, measured anew on the full test set, with an alias.
 
 python benchmarks/bundle_preset.py runs/vargnet/vargnet_v1_025_g8.fashion_mnist.json --alias vargnet
+python benchmarks/bundle_preset.py runs/vovnet/vovnet_27_slim.fashion_mnist.json --alias vovnet --mantissa-bits 6
 """
 
 import argparse
@@ -15,6 +16,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("preset", type=Path)
     parser.add_argument("--alias", action="append", default=[])
+    parser.add_argument("--mantissa-bits", type=int, help="of float16's 10, those that kernels keep")
     arguments = parser.parse_args()
     import_tensorflow()
     from tfeff.data import open_dataset
@@ -25,7 +27,7 @@ def main():
     model = trained.build()
     BUNDLED.mkdir(exist_ok=True)
     weights = BUNDLED / f"{trained.name}.weights.npz"
-    save_weights(model, weights, half=True)
+    save_weights(model, weights, half=True, mantissa_bits=arguments.mantissa_bits)
     load_weights(model, weights)  # what users get, not what was trained
     test = open_dataset(trained.dataset, "test")
     measured = {"float_top1": top1(model, Batches(test, trained.preprocessing, 256)), "samples": len(test)}

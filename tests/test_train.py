@@ -369,6 +369,8 @@ def test_loss_that_is_no_number_stops_the_run(recipe, tmp_path):
         ({"learning_rate": float("nan")}, "learning_rate"),
         ({"validation": 0.0}, "validation"),
         ({"validation": 1.0}, "validation"),
+        ({"move": 1.0}, "move"),
+        ({"move": -0.1}, "move"),
         ({"label_smoothing": 1.0}, "label_smoothing"),
         ({"label_smoothing": -0.1}, "label_smoothing"),
         ({"weight_decay": -0.1}, "weight_decay"),
@@ -400,7 +402,7 @@ def test_batches_hold_every_image_once_with_its_label(dataset):
 
 
 def test_batches_follow_seed_and_epoch_alone(dataset):
-    a, b, c = batches(dataset, augment=True, seed=0), batches(dataset, augment=True, seed=0), batches(dataset, seed=1)
+    a, b, c = batches(dataset, move=0.125, seed=0), batches(dataset, move=0.125, seed=0), batches(dataset, seed=1)
     a.start_epoch(2)
     b.start_epoch(1)
     assert not np.array_equal(a[3][0], b[3][0])
@@ -416,20 +418,21 @@ def test_batches_without_a_seed_keep_the_order(dataset):
 
 
 def test_large_sets_are_read_batch_by_batch(dataset, monkeypatch):
-    in_memory = batches(dataset, augment=True, seed=0)
+    in_memory = batches(dataset, move=0.125, seed=0)
     monkeypatch.setattr("tfeff.train._PRELOAD_BYTES", 0)
-    streamed = batches(dataset, augment=True, seed=0)
+    streamed = batches(dataset, move=0.125, seed=0)
     assert streamed._pixels is None
     for a, b in zip(in_memory[2], streamed[2], strict=True):
         np.testing.assert_array_equal(a, b)
 
 
-def test_augmentation_mirrors_and_moves_and_invents_nothing():
+@pytest.mark.parametrize(("move", "reach_y", "reach_x"), [(0.125, 2, 3), (0.0625, 1, 1), (0, 0, 0)])
+def test_augmentation_mirrors_and_moves_and_invents_nothing(move, reach_y, reach_x):
     from tfeff.train import _augment
 
     image = np.arange(1, 16 * 24 + 1, dtype=np.float32).reshape(1, 16, 24, 1)
     images = np.repeat(image, 200, axis=0)
-    results = _augment(images, np.random.default_rng(0))
+    results = _augment(images, move, np.random.default_rng(0))
     assert results.shape == images.shape
     seen = set()
     for result in results[..., 0]:
@@ -437,15 +440,15 @@ def test_augmentation_mirrors_and_moves_and_invents_nothing():
         upright = result[:, ::-1] if mirrored else result
         row, column = divmod(int(upright[8, 12]) - 1, 24)
         dy, dx = row - 8, column - 12
-        assert abs(dy) <= 2
-        assert abs(dx) <= 3
+        assert abs(dy) <= reach_y
+        assert abs(dx) <= reach_x
         seen.add((bool(mirrored), dy, dx))
-        expected = np.full((16 + 4, 24 + 6), 1, np.float32)  # the darkest pixel around
-        expected[2:18, 3:27] = image[0, ..., 0]
-        np.testing.assert_array_equal(upright, expected[2 + dy : 18 + dy, 3 + dx : 27 + dx])
+        expected = np.pad(image[0, ..., 0], ((reach_y, reach_y), (reach_x, reach_x)), constant_values=1)  # the darkest
+        rows, columns = slice(reach_y + dy, reach_y + dy + 16), slice(reach_x + dx, reach_x + dx + 24)
+        np.testing.assert_array_equal(upright, expected[rows, columns])
     assert {mirrored for mirrored, *_ in seen} == {False, True}
-    assert {dy for _, dy, _ in seen} == {*range(-2, 3)}
-    assert {dx for *_, dx in seen} == {*range(-3, 4)}
+    assert {dy for _, dy, _ in seen} == {*range(-reach_y, reach_y + 1)}
+    assert {dx for *_, dx in seen} == {*range(-reach_x, reach_x + 1)}
     np.testing.assert_array_equal(images, np.repeat(image, 200, axis=0))
 
 

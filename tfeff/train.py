@@ -32,7 +32,8 @@ class Recipe:
         learning_rate: AdamW's peak, after one epoch of warm-up; then a cosine down to 0.
         weight_decay: AdamW's, kernels only.
         label_smoothing: 0 is none.
-        augment: mirror at random, and move by up to an eighth of the size (edges padded with the darkest pixel).
+        augment: mirror at random, and move at random (edges padded with the darkest pixel).
+        move: the largest move, as a share of the size.
         input_size: (h, w), pixels.
         validation: share of the training images held out to choose the best epoch; the test images choose nothing.
         seed: of weights, order and augmentation.
@@ -46,6 +47,7 @@ class Recipe:
     weight_decay: float = 0.02
     label_smoothing: float = 0.05
     augment: bool = True
+    move: float = 0.125
     input_size: tuple[int, int] = (32, 32)
     validation: float = 0.05
     seed: int = 0
@@ -59,6 +61,8 @@ class Recipe:
                 f"training: label_smoothing must be in 0..1 and weight_decay not below 0, not {self.label_smoothing} "
                 f"and {self.weight_decay}"
             )
+        if not 0 <= self.move < 1:
+            raise TfeffError(f"training: move must be a share of the size in 0..1, not {self.move}")
         if not 0 < self.validation < 1:
             raise TfeffError(f"training: validation must be a share between 0 and 1, not {self.validation}")
 
@@ -107,7 +111,8 @@ def train(
     steps = -(-len(fit) // recipe.batch_size)
     _compile(model, recipe, steps)
     state.restore(model)
-    batches = Batches(fit, preprocessing, recipe.batch_size, augment=recipe.augment, seed=recipe.seed)
+    move = recipe.move if recipe.augment else None
+    batches = Batches(fit, preprocessing, recipe.batch_size, move=move, seed=recipe.seed)
     validation = Batches(held_out, preprocessing, 256)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -167,12 +172,15 @@ class Batches(keras.utils.PyDataset):
     """Preprocessed, shuffled and augmented batches: float32 (n, h, w, c), int64 (n,).
 
     Order and noise come from the seed, the epoch and the batch's number; without a seed the order is the dataset's.
+
+    Args:
+        move: images are mirrored and moved by up to this share of their size; None leaves them as they are.
     """
 
-    def __init__(self, dataset: Dataset, preprocessing: Preprocessing, batch_size: int, *, augment=False, seed=None):
+    def __init__(self, dataset: Dataset, preprocessing: Preprocessing, batch_size: int, *, move=None, seed=None):
         super().__init__()
         self.dataset, self.preprocessing, self.batch_size = dataset, preprocessing, batch_size
-        self.augment, self.seed, self.count = augment, seed, len(dataset)
+        self.move, self.seed, self.count = move, seed, len(dataset)
         fits = self.count * int(np.prod(preprocessing.shape)) <= _PRELOAD_BYTES
         self._pixels = self._read_all(range(self.count)) if fits else None
         self.start_epoch(0)
@@ -191,8 +199,8 @@ class Batches(keras.utils.PyDataset):
         numbers = self._order[batch * self.batch_size : (batch + 1) * self.batch_size]
         pixels = self._read_all(numbers) if self._pixels is None else self._pixels[numbers]
         images = self.preprocessing.normalize(pixels)  # (n, h, w, c)
-        if self.augment:
-            images = _augment(images, np.random.default_rng([self.seed, self._epoch, batch]))
+        if self.move is not None:
+            images = _augment(images, self.move, np.random.default_rng([self.seed, self._epoch, batch]))
         return images, self.dataset.labels[numbers]
 
     def _read_all(self, numbers):
@@ -203,10 +211,10 @@ class Batches(keras.utils.PyDataset):
         return self.preprocessing.pixels(self.dataset.image(int(number)))
 
 
-def _augment(images, rng):
+def _augment(images, move, rng):
     n, height, width, _ = images.shape
     images = np.where(rng.random((n, 1, 1, 1)) < 0.5, images[:, :, ::-1], images)
-    reach_y, reach_x = height // 8, width // 8
+    reach_y, reach_x = int(height * move), int(width * move)
     # Padded with the darkest value of each image: the background of Fashion-MNIST, and no new value elsewhere.
     padded = np.empty((n, height + 2 * reach_y, width + 2 * reach_x, images.shape[3]), images.dtype)
     padded[:] = images.min((1, 2, 3), keepdims=True)

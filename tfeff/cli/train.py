@@ -33,6 +33,7 @@ _SMALL_IMAGE = 64  # pixels
 @click.option("--weight-decay", type=float, default=0.02, show_default=True)
 @click.option("--label-smoothing", type=float, default=0.05, show_default=True)
 @click.option("--augment/--no-augment", default=True, show_default=True, help="Mirror and move images at random.")
+@click.option("--move", type=float, default=0.125, show_default=True, help="The largest move, a share of the size.")
 @click.option("--input-size", default="32", show_default=True, metavar="N|HxW", help="Pixels.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @output_options
