@@ -19,7 +19,7 @@ from pathlib import Path
 PRESETS = {
     "vargnet": ("vargnet_v1_025_g8", 24, ()),
     "shufflenet_v2": ("shufflenet_v2_x050", 16, ("--move", "0.0625")),
-    "espnet_v2": ("espnet_v2_050", 6, ("--no-augment",)),
+    "espnet_v2": ("espnet_v2_050", 16, ("--move", "0.0625")),
     "vovnet": ("vovnet_27_slim", 3, ("--no-augment",)),
     "pp_lcnet": ("pp_lcnet_025", 16, ("--move", "0.0625")),
     "mobilenet_v3": ("mobilenet_v3_small_075", 10, ("--move", "0.0625")),

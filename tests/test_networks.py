@@ -27,6 +27,14 @@ for _name in sorted(NAMES, key=lambda name: index().get(name, {}).get("counted",
 # the face networks do not halve in the stem, nor does ShiftResNet, which has three stages. It is made for small images.
 STRIDES = {"vargfacenet": {False: [4, 8, 16], True: [4, 8, 16]}, "shiftresnet": {False: [4, 8], True: [4]}}
 
+# Published figures that no count meets; docs/networks.md has both numbers.
+UNEXPLAINED = {
+    ("shiftnet_a", "parameters"), ("shiftnet_b", "parameters"), ("fe_net_100", "parameters"),
+    ("fe_net_137", "parameters"), ("mobilenet_v3_large_100", "parameters"),
+    *((name, "values") for name in (
+        "vargnet_v1_025", "vargnet_v1_050_g4", "vargnet_v2_025", "vargnet_v2_050", "vargnet_v2_075_g4",
+    )),
+}  # fmt: skip
 IMAGENET = {False: [4, 8, 16, 32], True: [4, 8, 16]}
 
 # VarGNet, Tables 3 and 4: G, width -> multiply-adds as printed (x 2^20); trainable parameters and multiply-adds as they
@@ -128,12 +136,15 @@ def test_index_names_no_network_that_is_gone():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_published_multiply_adds_are_met(name):
-    published = entry(name)["published"]
+def test_published_figures_are_met(name):
+    """Within a percent in the convention they are printed in, or, with one or two digits, rounded as printed."""
+    published, counted = entry(name)["published"], entry(name)["counted_as_published"]
+    assert counted.keys() == published.keys() & cost.CONVENTIONS.keys()
     if published:
         assert published["source"]
-    if "madds" in published:
-        assert entry(name)["counted"]["madds"] == pytest.approx(published["madds"], rel=0.01)
+        assert counted or name.startswith("vovnet")  # whose paper prints whole detectors
+    missed = {key for key, value in counted.items() if not cost.meets(value, published[key])}
+    assert missed == {key for who, key in UNEXPLAINED if name.startswith(who)}
 
 
 @pytest.mark.parametrize("name", NAMES)

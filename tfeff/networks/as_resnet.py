@@ -23,7 +23,8 @@ _VARIANTS = {
     f"as_resnet_w{width}": {
         "width": width,
         "published": {
-            "parameters": round(parameters * 1e6), "flops": flops * 10**6, "top1": top1, "top5": top5,
+            "parameters": round(parameters * 1e6),
+            f"madds_with_{1 if width == 68 else 4}_per_shift": flops * 10**6, "top1": top1, "top5": top5,
             "source": "github.com/jyh2986/Active-Shift supplement/presentation_rev2.pdf p. 17",
         },
     }

@@ -7,7 +7,7 @@ from tfeff.networks.registry import INDEX_PATH, Network, import_families
 
 def describe(network: Network) -> dict:
     """The index entry of a network: built at its default input shape and counted."""
-    from tfeff.cost import count
+    from tfeff.cost import count, count_as_published
 
     model = network()
     return {
@@ -17,6 +17,7 @@ def describe(network: Network) -> dict:
         "input_shape": list(model.input_shape[1:]),
         "published": dict(network.published),
         "counted": count(model).as_dict(),
+        "counted_as_published": count_as_published(model, network.published),
     }
 
 

@@ -10,7 +10,7 @@ from tfeff.layers.blocks import activate, conv_bn, finish, make_divisible, squee
 from tfeff.networks.registry import register_networks
 
 PAPER = "PP-LCNet, arXiv 2109.15099"
-# One row a stage: stride of its maps at full size, then (depthwise kernel, channels at width 1, stride, SE) of each block.
+# A row a stage: stride of its maps at full size, then of each block (depthwise kernel, channels, stride, SE).
 _STAGES = {
     2: [(3, 32, 1, False)],
     4: [(3, 64, 2, False), (3, 64, 1, False)],

@@ -18,8 +18,8 @@ from tfeff.networks.registry import register_networks
 
 PAPER = "VarGFaceNet, arXiv 1910.04985"
 _PUBLISHED = {
-    "flops": 10**9, "bytes_float32": 20 << 20, "parameters": 5 << 20, "lfw": 99.683, "cfp_fp": 98.086,
-    "agedb_30": 98.100, "source": "arXiv 1910.04985 Table 1 (flops: two a multiply-add, as printed, 1G); accuracies "
+    "operations": 10**9, "bytes_float32": 20 << 20, "parameters": 5 << 20, "lfw": 99.683, "cfp_fp": 98.086,
+    "agedb_30": 98.100, "source": "arXiv 1910.04985 Table 1 (operations: two a multiply-add, printed 1G); accuracies "
     "without distillation: zma-c-137/VarGFaceNet, README",
 }  # fmt: skip
 
