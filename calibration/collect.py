@@ -52,6 +52,7 @@ def collect(
     path: Path,
     *,
     samples: int | None = None,
+    limit: int = DEFAULT_SAMPLES,
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Calibration:
@@ -60,7 +61,7 @@ def collect(
     Args:
         spec: see `sources.open_source`.
         path: the `.npy` to write.
-        samples: how many are wanted; fewer is an error. None takes what there is, up to 512.
+        samples: how many are wanted; fewer is an error. None takes what there is, up to `limit`.
         seed: chooses among more images than are wanted.
         progress: called with (done, total).
 
@@ -70,8 +71,8 @@ def collect(
     """
     if samples is not None and samples < 1:
         raise TfeffError(f"--samples must be at least 1, not {samples}")
-    found, images = open_source(spec, samples, DEFAULT_SAMPLES, seed)
-    wanted = samples or DEFAULT_SAMPLES
+    found, images = open_source(spec, samples, limit, seed)
+    wanted = samples or limit
     total = wanted if found is None else min(found, wanted)
     # The number of images is known only at the end of a function's iterable, so the header is written last.
     raw = path.with_suffix(".raw")

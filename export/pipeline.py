@@ -23,7 +23,9 @@ from tfeff.export.targets import get_target
 from tfeff.artifact import SCHEMA_VERSION, check_tflite, record_path, write_record
 from tfeff.errors import GateFailed, TfeffError
 
-_PROOF_IMAGES = 16  # real inputs on which rewrites and the float file are proven
+_PROOF_IMAGES = 16  # inputs on which rewrites and the float file are proven
+# The float twin is the network as trained but for this: no converter takes a kernel that is computed from a weight.
+_TWIN_REWRITES = ("freeze_shift",)
 _FLOAT_TOLERANCE = 1e-4  # of the largest output: float kernels of another runtime sum in another order
 
 
@@ -35,7 +37,8 @@ class Request:
         precision: a key of `quantize.PRECISIONS`; "int8" is static full integer.
         target: what the file must run on.
         io: dtype of input and output; None is the precision's own.
-        calibration: source of representative images; needed for int8, int16x8 and rewrites.
+        calibration: source of representative images; needed for int8 and int16x8. Without it, rewrites and the float
+            file are proven on seeded random inputs.
         samples: how many of them; None takes up to 512.
         dataset: labelled images for the comparison; None leaves it out.
         evaluation_samples: how many of those; None is all.
@@ -150,18 +153,18 @@ def export_model(
     io = quantize.check_io(precision, request.io)
     shape = subject.preprocessing.shape
     with _scratch(path) as scratch:
-        calibration = None
-        if precision.calibrated or target.rewrites:
-            calibration = _calibrate(subject, request, scratch, progress)
+        calibration = _calibrate(subject, request, precision, scratch, progress)
+        proof = calibration.inputs(_PROOF_IMAGES) if calibration else _some_inputs(shape)
 
         progress("rewriting", 0, 0)
-        proof = calibration.inputs(_PROOF_IMAGES) if calibration else _some_inputs(shape)
-        model, applied, notes = _rewrite(subject, target, proof)
+        twin_model, twin_applied = model, applied = _rewrite(subject, _TWIN_REWRITES, proof)
+        if target.rewrites != _TWIN_REWRITES:
+            model, applied = _rewrite(subject, target.rewrites, proof)
 
         progress("converting", 0, 0)
-        quantize.write_saved_model(subject.model, scratch / "original", shape)
+        quantize.write_saved_model(twin_model, scratch / "original", shape)
         original = rewritten = scratch / "original"
-        if applied:
+        if model is not twin_model:
             rewritten = scratch / "rewritten"
             quantize.write_saved_model(model, rewritten, shape)
         file, twin = scratch / path.name, scratch / _twin_path(path).name
@@ -188,6 +191,7 @@ def export_model(
                 "file": twin.name,
                 "sha256": check_tflite(twin),
                 "size_bytes": twin.stat().st_size,
+                "rewrites": [rewrite.name for rewrite in twin_applied],
                 **float_error,
             },
             "input": {"name": "image", **describe_tensor(graph.inputs[0])},
@@ -201,10 +205,11 @@ def export_model(
             "min_runtime_version": graph.min_runtime_version,
             **_counts(subject),
             "rewrites": [asdict(rewrite) for rewrite in applied],
+            "proof": {"inputs": len(proof), "source": calibration.source if calibration else "seeded noise"},
             "calibration": calibration.as_dict() if calibration and precision.calibrated else None,
             "accuracy": _compare(subject, request, file, twin, progress),
             "latency": [],
-            "notes": list((*subject.notes, *notes)),
+            "notes": list((*subject.notes, *_not_rewritten(subject, target))),
             "command": command,
             "versions": environment_versions(),
         }
@@ -215,10 +220,13 @@ def export_model(
     return Export(path, record, tuple(failed), timing)
 
 
-def _calibrate(subject, request, scratch, progress):
+def _calibrate(subject, request, precision, scratch, progress):
+    """The calibration images; for a precision that needs none, a few of them for the proofs if there are any."""
     from tfeff.calibration import collect
 
     if request.calibration is None:
+        if not precision.calibrated:
+            return None
         raise TfeffError(
             f"{request.precision} for {request.target} needs representative images",
             "give --calibration (a folder, an .npz, a dataset's name, or module:function)",
@@ -227,28 +235,38 @@ def _calibrate(subject, request, scratch, progress):
         request.calibration,
         subject.preprocessing,
         scratch / "calibration.npy",
-        samples=request.samples,
+        **({"samples": request.samples} if precision.calibrated else {"limit": _PROOF_IMAGES}),
         seed=request.seed,
         progress=lambda done, total: progress("calibrating", done, total),
     )
 
 
 def _some_inputs(shape):
-    """Inputs for the proof of a float export, which asks for no images."""
+    """Inputs for the proofs where no images were given."""
     return np.random.default_rng(0).standard_normal((_PROOF_IMAGES, *shape)).astype(np.float32)
 
 
-def _rewrite(subject, target, proof):
-    """The model to convert, what was rewritten, and what could not be."""
-    if not target.rewrites:
-        return subject.model, [], []
+def _rewrite(subject, names, proof):
+    """The model to convert, and what was rewritten in it."""
+    if not names or not subject.is_keras:
+        return subject.model, []
     from tfeff.export.rewrites import load_rewrite
     from tfeff.export.rewrites.core import apply_rewrites, as_functional
 
     if as_functional(subject.model) is None:
-        return subject.model, [], [f"not rewritten for {target.name}: the network is no functional Keras model"]
-    model, applied = apply_rewrites(subject.model, [load_rewrite(name) for name in target.rewrites], proof)
-    return model, applied, []
+        return subject.model, []
+    return apply_rewrites(subject.model, [load_rewrite(name) for name in names], proof)
+
+
+def _not_rewritten(subject, target):
+    """A note where the target has rewrites of its own and the network no graph to apply them to."""
+    if set(target.rewrites) <= {*_TWIN_REWRITES}:
+        return []
+    from tfeff.export.rewrites.core import as_functional
+
+    if as_functional(subject.model) is not None:
+        return []
+    return [f"not rewritten for {target.name}: the network is no functional Keras model"]
 
 
 def _gate_operations(graph, precision, target):

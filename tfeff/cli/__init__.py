@@ -15,6 +15,7 @@ COMMANDS = {
     "list": "Networks and presets, with parameters, multiply-adds and size.",
     "info": "One network in detail: published figures against counted ones.",
     "train": "Train a network and leave a preset.",
+    "import-weights": "Turn PyTorch's, timm's, Paddle's ... weights into ours.",
     "export": "Turn a network into a .tflite file, proven equal and timed.",
     "compare": "Accuracy of a quantized file against its float twin.",
     "bench": "Time files against each other on one or more devices.",
@@ -28,7 +29,7 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, context, name):
-        return import_module(f"tfeff.cli.{name}").command if name in COMMANDS else None
+        return import_module(f"tfeff.cli.{name.replace('-', '_')}").command if name in COMMANDS else None
 
     def format_commands(self, context, formatter):
         with formatter.section("Commands"):

@@ -33,7 +33,7 @@ def _precision_options(function):
     "--out", "destination", default=".", type=click.Path(path_type=Path), help="Folder, or a path that ends in .tflite."
 )
 @click.option("--force", is_flag=True, help="Replace an artifact that is there.")
-@click.option("--weights", metavar="FILE", help="Weights of a named network (.npz or .weights.h5).")
+@click.option("--weights", metavar="FILE", help="Weights of a named network: .npz, .weights.h5, or `pretrained`.")
 @click.option("--random-weights", is_flag=True, help="Untrained, for studies of size and latency only.")
 @source_options
 @click.option("--mean", help="Of the preprocessing, pixel values: one number, or one a channel.")
@@ -83,6 +83,7 @@ def command(network, precision, destination, out, **options):
             std=parse_values(options["std"], "--std"),
             colour=options["colour"],
             imports=options["imports"],
+            progress=lambda done, total: advance.step("fetching", done, total),
         )
         path = artifact_path(destination, subject.name, request)
         words = shlex.join(["tfeff", *sys.argv[1:]])

@@ -1,24 +1,42 @@
-"""`tfeff info NETWORK`: built, counted, and set against what its paper prints."""
+"""`tfeff info NETWORK`: built, counted, and set against what its paper prints; `--cost` takes its cost apart."""
 
 import click
 
+from tfeff.cli.info_cost import analyse_cost, check_cost_options, cost_as_dict, cost_notes, cost_options, print_cost
 from tfeff.cli.output import output_options
-from tfeff.cli.subject import parse_size, source_options
+from tfeff.cli.subject import describe_network, described_model, parse_size, source_options
 
 
 @click.command("info")
 @click.argument("network")
 @source_options
+@cost_options
 @output_options
-def command(network, out, **source):
+def command(network, out, cost, by, latency_ms, record, **source):
     """NETWORK in detail: parameters, MAdds and size, published against counted.
 
     NETWORK is a network's name, a preset or its alias, or a .keras file. With --input-size or --classes it is counted
-    in that form, where no published figure applies.
+    in that form, where no published figure applies. --cost adds what docs/cost.md defines: memory access and its least,
+    fragmentation, element-wise share, computational intensity and block balance.
     """
-    from tfeff.cli.subject import describe_network
+    latencies = check_cost_options(cost, by, latency_ms, record)
+    subject = (network, parse_size(source["input_size"]), source["classes"], source["imports"])
+    if not cost:
+        facts = describe_network(*subject)
+        _print(out, facts)
+        out.json({"schema_version": 1, **facts})
+        return
+    facts, model, architecture = described_model(*subject)
+    analysis, efficiency = analyse_cost(model, network, architecture, latencies)
+    facts["counted"] = analysis.counts.as_dict()
+    _print(out, facts)
+    print_cost(out, analysis, efficiency, by or "stage")
+    costs = cost_as_dict(analysis, efficiency, by or "stage")
+    out.json({"schema_version": 1, **facts, "cost": costs, "notes": cost_notes(analysis)})
 
-    facts = describe_network(network, parse_size(source["input_size"]), source["classes"], source["imports"])
+
+def _print(out, facts):
+    """The facts, and the published figures against the counted ones, for people."""
     counted, published = facts["counted"], facts["published"]
     rows = [
         ("paper", facts["paper"]),
@@ -43,4 +61,3 @@ def command(network, out, **source):
     if facts["training"]:
         out.say(f"trained on {facts['dataset']}: float top-1 {facts['training']['float_top1']:.2f} % "
                 f"on {facts['training']['samples']:,} images")  # fmt: skip
-    out.json({"schema_version": 1, **facts})

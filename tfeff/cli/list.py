@@ -8,8 +8,9 @@ from tfeff.cli.output import output_options
 @click.command("list")
 @click.argument("pattern", default="*")
 @click.option("--presets", "only_presets", is_flag=True, help="Only what is trained and bundled.")
+@click.option("--pretrained", is_flag=True, help="Only public weight files, which `--weights pretrained` fetches.")
 @output_options
-def command(pattern, only_presets, out):
+def command(pattern, only_presets, pretrained, out):
     """Networks and presets whose name matches PATTERN (shell style, e.g. 'vargnet_v2*').
 
     Counts are for 224x224 and 1000 classes: parameters are trainable values, MAdds are multiply-adds of one image.
@@ -17,6 +18,8 @@ def command(pattern, only_presets, out):
     from tfeff import presets
     from tfeff.networks import index, list_networks
 
+    if pretrained:
+        return _show_public(pattern, out)
     networks = [] if only_presets else list_networks(pattern)
     bundled = presets.list_presets()
     names = sorted(name for name in bundled if _matches(name, pattern))
@@ -43,6 +46,20 @@ def command(pattern, only_presets, out):
             "presets": {p.name: {"alias": alias_of.get(p.name), **_describe(p)} for p in trained},
         }
     )
+
+
+def _show_public(pattern, out):
+    from dataclasses import asdict
+
+    from tfeff.weights.public import list_public
+
+    files = [file for file in list_public() if _matches(file.name, pattern) or _matches(file.network, pattern)]
+    rows = [[f.name, f"{f.top1:.2f} %", f.licence, f.layout, f"{f.sha256}...", f.file] for f in files]
+    if rows:
+        out.table("Public weight files", ["name", "published top-1", "licence", "layout", "sha256", "file"], rows)
+    else:
+        out.say(f"nothing matches {pattern!r}")
+    out.json({"schema_version": 1, "public": {file.name: asdict(file) for file in files}})
 
 
 def _matches(name, pattern):

@@ -75,8 +75,8 @@ def check_known(name: str) -> None:
         raise registry.unknown_name("network", name, known, "`tfeff list` shows all of them") from None
 
 
-def build_subject(name, *, weights, random_weights, input_size, classes, mean, std, colour, imports):
-    """Builds what is to be exported.
+def build_subject(name, *, weights, random_weights, input_size, classes, mean, std, colour, imports, progress=None):
+    """Builds what is to be exported; `progress` (bytes done, bytes in all) is told while weights are fetched.
 
     Raises:
         TfeffError: unknown name, options that do not go together, weights or a file that cannot be used.
@@ -84,6 +84,7 @@ def build_subject(name, *, weights, random_weights, input_size, classes, mean, s
     from tfeff import presets
     from tfeff.cli.quiet import import_tensorflow
 
+    told = _about_weights(name, weights, progress) if weights and not random_weights else None
     import_tensorflow()
     if is_user_file(name):
         if weights or random_weights or classes:
@@ -101,7 +102,23 @@ def build_subject(name, *, weights, random_weights, input_size, classes, mean, s
             f"network {name}: {'both --weights and --random-weights' if weights else 'has no weights'}",
             "give --weights FILE, or --random-weights to study size and latency, or export a preset (`tfeff list`)",
         )
-    return _named_subject(name, weights, input_size, classes, mean, std, colour)
+    return _named_subject(name, weights, told, input_size, classes, mean, std, colour)
+
+
+def _about_weights(name, weights, progress):
+    """What a weight file says of itself, before anything slow is imported; a public one is fetched, and {}."""
+    from tfeff.networks import index
+
+    if is_user_file(name) or name not in index():
+        return None
+    from tfeff.weights.public import PREFIX, fetch, find_public
+
+    if weights.split(":")[0] == PREFIX:
+        fetch(find_public(name, weights), progress)
+        return {}
+    from tfeff.weights import read_metadata
+
+    return read_metadata(Path(weights))
 
 
 def _preset_subject(preset):
@@ -118,27 +135,56 @@ def _preset_subject(preset):
     )
 
 
-def _named_subject(name, weights, input_size, classes, mean, std, colour):
+def _named_subject(name, weights, told, input_size, classes, mean, std, colour):
+    """`told`: what the weight file says of itself; one that says nothing leaves the form to the options here."""
     import keras
 
     from tfeff.export import Subject
-    from tfeff.networks import create
-    from tfeff.weights import load_weights
+    from tfeff.networks import create, get_network
 
     arguments = {}
     if input_size:
         arguments["input_shape"] = (*input_size, 3)
-        if max(input_size) <= 64:
+        if max(input_size) <= 64 and told is None:
             arguments["small_image"] = True
     if classes:
         arguments["classes"] = classes
     keras.utils.set_random_seed(0)  # random weights are the same weights every time
-    model = create(name, **arguments)
-    if weights:
-        load_weights(model, Path(weights))
-    preprocessing = _preprocessing(model.input_shape[1:], mean or (128.0,), std or (128.0,), colour)
-    notes = () if weights else ("random weights: accuracy means nothing, size and latency do",)
-    return Subject(model, name, name, preprocessing, random_weights=not weights, notes=notes)
+    if not weights:
+        model = create(name, **arguments)
+        preprocessing = _preprocessing(model.input_shape[1:], mean or (128.0,), std or (128.0,), colour)
+        notes = ("random weights: accuracy means nothing, size and latency do",)
+        return Subject(model, name, name, preprocessing, random_weights=True, notes=notes)
+    from tfeff.networks.weighted import build_with_weights
+
+    model, told = build_with_weights(get_network(name), weights, **arguments)
+    preprocessing, notes = _told_preprocessing(told, model.input_shape[1:], mean, std, colour)
+    return Subject(model, name, name, preprocessing, dataset=told.get("dataset"), notes=notes)
+
+
+def _told_preprocessing(told, shape, mean, std, colour):
+    """Preprocessing by what a weight file says of itself, the caller's words first; and notes for the record."""
+    from dataclasses import replace
+
+    from tfeff.data import Preprocessing
+
+    notes = [*told.get("notes", ())]
+    if "source" in told:
+        source, licence = told["source"], told.get("licence", "licence not known")
+        notes.append(f"weights from {source['file']}, sha256 {source['sha256'][:16]}, {source['layout']}, {licence}")
+    if "preprocessing" not in told:
+        if told and (mean is None or std is None):
+            notes.append(
+                "how the weights' images were prepared is not known: 128 taken where --mean or --std is missing"
+            )
+        return _preprocessing(shape, mean or (128.0,), std or (128.0,), colour), tuple(notes)
+    known = Preprocessing.from_dict(told["preprocessing"])
+    sizes = [
+        round(resized * now / was) for resized, now, was in zip(known.resize_size, shape, known.size, strict=False)
+    ]
+    changes = {"size": shape[:2], "resize_size": sizes, "colour": colour or known.colour}
+    changes |= {k: v * shape[2] if len(v) == 1 else v for k, v in (("mean", mean), ("std", std)) if v}
+    return replace(known, **changes), tuple(notes)
 
 
 def _user_subject(path, input_size, mean, std, colour, imports):
@@ -177,6 +223,10 @@ def _load_keras(path, input_size, imports):
             f"{path}: cannot be loaded ({reason})",
             "save it with model.save('x.keras'); --import MODULE registers custom layers",
         ) from None
+    if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
+        raise TfeffError(
+            f"{path}: has no graph of layers", "build the model functionally: keras.Model(inputs, outputs)"
+        )
     if len(model.inputs) != 1 or len(model.outputs) != 1 or len(model.inputs[0].shape) != 4:
         raise TfeffError(
             f"{path}: needs one image input and one output, it has {len(model.inputs)} and {len(model.outputs)}"
@@ -226,17 +276,31 @@ def _preprocessing(shape, mean, std, colour):
 
 def describe_network(name, input_size, classes, imports):
     """What `tfeff info` says: counts and published figures (the latter only in the published form)."""
+    facts, model, _ = described_model(name, input_size, classes, imports)
+    from tfeff.cost import count
+
+    try:
+        counted = count(model).as_dict()
+    except (ValueError, AttributeError) as error:
+        raise TfeffError(f"{name}: {error}") from None
+    return facts | {"counted": counted}
+
+
+def described_model(name, input_size, classes, imports):
+    """The facts of `describe_network` without the counts, the model, and the name of its network as records have it."""
     from tfeff import presets
     from tfeff.cli.quiet import import_tensorflow
     from tfeff.networks import get_network
 
     check_known(name)
     import_tensorflow()
-    from tfeff.cost import count
-
     facts = {"network": name, "paper": "", "published": {}, "training": {}, "dataset": None}
+    architecture = name
     if is_user_file(name):
-        model, _ = _load_keras(Path(name), input_size, imports)
+        model, shape = _load_keras(Path(name), input_size, imports)
+        if None in model.input_shape:
+            model = _with_size(model, shape)
+        architecture = Path(name).name
     elif not is_preset(name):
         network = get_network(name)
         arguments = {"input_shape": (*input_size, 3)} if input_size else {}
@@ -246,11 +310,16 @@ def describe_network(name, input_size, classes, imports):
     else:
         preset = presets.load_preset(name)
         model = preset.build()
+        architecture = preset.network
         training = {key: value for key, value in preset.training.items() if key != "history"}
         facts |= {"network": preset.name, "paper": get_network(preset.network).paper, "training": training}
         facts |= {"dataset": preset.dataset}
-    try:
-        counted = count(model).as_dict()
-    except (ValueError, AttributeError) as error:
-        raise TfeffError(f"{name}: {error}") from None
-    return facts | {"input_shape": list(model.input_shape[1:]), "classes": model.output_shape[-1], "counted": counted}
+    facts |= {"input_shape": list(model.input_shape[1:]), "classes": model.output_shape[-1]}
+    return facts, model, architecture
+
+
+def _with_size(model, shape):
+    """The model for images of one size, for counting only: its weights are random."""
+    import keras
+
+    return keras.models.clone_model(model, input_tensors=keras.Input(shape))

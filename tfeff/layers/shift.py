@@ -87,9 +87,9 @@ class GroupShift2D(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
 
-    def frozen_layers(self):
-        """The same out of Keras' own layers, to be called one after the other; the layer must be built."""
-        return [_depthwise(self._kernel(), padding="same", dilation_rate=self.dilation_rate, name=f"{self.name}_taps")]
+    def pixels(self):
+        """(2, c) numpy, float32: y and x of every channel, pixels; the layer must be built."""
+        return self.shifts.astype("float32")
 
     def get_config(self):
         return {
@@ -125,30 +125,6 @@ class _LearnedShift2D(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         batch, *space, channels = input_shape
         return (batch, *(length and -(-length // self.strides) for length in space), channels)
-
-    def frozen_layers(self, separable=False):
-        """The shifts as they are now, out of Keras' own layers, to be called one after the other.
-
-        Args:
-            separable: a column of taps, then a row of taps. For a largest shift of r pixels this takes 4r + 2
-                multiply-adds a pixel instead of (2r + 1)^2, but int8 rounds once more in between.
-        """
-        shifts = self._pixels()
-        reach = tuple(int(np.ceil(np.abs(row)).max()) for row in shifts)
-        low = np.floor(shifts)
-        columns, rows = (
-            np.where(offsets == low[axis], 1 - (shifts - low)[axis], 0)
-            + np.where(offsets == low[axis] + 1, (shifts - low)[axis], 0)
-            for axis, offsets in enumerate(np.arange(-r, r + 1)[:, None] for r in reach)
-        )  # (2 r_y + 1, c), (2 r_x + 1, c)
-        pad = keras.layers.ZeroPadding2D(reach, name=f"{self.name}_pad")  # "same" would pad by the stride
-        if separable:
-            return [
-                pad,
-                _depthwise(columns[:, None, :, None], name=f"{self.name}_y"),
-                _depthwise(rows[None, :, :, None], strides=self.strides, name=f"{self.name}_x"),
-            ]
-        return [pad, _depthwise((columns[:, None] * rows)[..., None], strides=self.strides, name=f"{self.name}_taps")]
 
     def get_config(self):
         return {**super().get_config(), "strides": self.strides}
@@ -212,7 +188,7 @@ class ActiveShift2D(_LearnedShift2D):
         """Sets them: (2, c), pixels, y then x (the blobs of the authors' Caffe layer are x, then y)."""
         self.shift.assign(np.asarray(shifts, "float32") / np.float32(self.learning_rate_multiplier))
 
-    _pixels = get_shifts
+    pixels = get_shifts
 
     def get_config(self):
         return {
@@ -277,7 +253,8 @@ class SparseShift2D(_LearnedShift2D):
             outputs = outputs + (learned - ops.stop_gradient(learned))
         return outputs
 
-    def _pixels(self):
+    def pixels(self):
+        """(2, c) numpy, float32: y and x of every channel as they are rounded, pixels; the layer must be built."""
         return ops.convert_to_numpy(_round(ops.convert_to_tensor(self.shift)))
 
     def get_config(self):
@@ -329,11 +306,3 @@ def _taps(shift, length):
     return ops.where(ops.equal(offsets, low), 1 - fraction, zero) + ops.where(
         ops.equal(offsets, low + 1), fraction, zero
     )
-
-
-def _depthwise(kernel, **options):
-    """A depthwise convolution that holds `kernel` (k_h, k_w, c, 1) and does not learn."""
-    layer = keras.layers.DepthwiseConv2D(kernel.shape[:2], use_bias=False, trainable=False, **options)
-    layer.build((None, None, None, kernel.shape[2]))
-    layer.set_weights([kernel])
-    return layer

@@ -2,10 +2,10 @@
 
 A unit of stride 1 works on half of the channels, hands the other half on, and shuffles. There are two forms. In
 torchvision's both branches of the unit of stride 2 give half of the outputs, and every unit ends in a shuffle that
-interleaves its halves. In the authors' code the projection keeps its input's channels and the other branch makes up the
-rest, and the units of stride 1 begin with a shuffle: even channels are handed on, odd ones worked on. The paper's MFLOPs
-(41, 146, 299, 591) are those of the authors' form. Where both branches give half, the forms are one network up to the
-order of channels; in stage 2 they are two.
+interleaves its halves. In the authors' code the projection keeps its input's channels and the other branch makes up
+the rest, and the units of stride 1 begin with a shuffle: even channels are handed on, odd ones worked on. The paper's
+MFLOPs (41, 146, 299, 591) are those of the authors' form. Where both branches give half, the forms are one network up
+to the order of channels; in stage 2 they are two.
 """
 
 from keras import Input, layers

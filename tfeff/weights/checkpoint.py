@@ -2,30 +2,50 @@
 
 import os
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tfeff.errors import TfeffError
+from tfeff.weights import compact
+from tfeff.weights import metadata as about
+
+_FOREIGN = (".safetensors", ".pth", ".pt", ".bin")
 
 
-def save_weights(model, path: Path, *, half: bool = False) -> None:
+def save_weights(
+    model,
+    path: Path,
+    *,
+    half: bool = False,
+    mantissa_bits: int | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
     """Writes every weight of a Keras model as `.npz`: variable path -> array, compressed, the same bytes every time.
 
     Args:
         half: kernels as float16 (half the size; 3 decimal digits); vectors (BN, bias) stay float32.
+        mantissa_bits: kernels in even fewer bits, 1 to 10 of float16's mantissa, see `tfeff.weights.compact`.
+        metadata: `network`, `arguments` that it was built with, and what else is known; the graph's fingerprint is
+            added. Without it the file holds arrays alone, and nobody can tell which graph they were made for.
 
     Raises:
         TfeffError: a folder that cannot be written to, or a kernel beyond float16's 65504.
     """
     arrays = {}
     for variable in _variables(model):
-        value = np.asarray(variable.value)
-        if half and value.ndim > 1:
+        name, value = variable.path, np.asarray(variable.value)
+        if (half or mantissa_bits) and value.ndim > 1:
             if np.abs(value).max(initial=0) > np.finfo(np.float16).max:
                 raise TfeffError(f"weights {path}: {variable.path} is too large for float16", "save them in full")
             value = value.astype(np.float16)
-        arrays[variable.path] = value
+            if mantissa_bits:
+                name, value = compact.pack(name, value, mantissa_bits)
+        arrays[name] = value
+    if metadata is not None:
+        arrays[about.KEY] = about.encode({**metadata, "fingerprint": about.fingerprint(model)})
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -43,27 +63,55 @@ def load_weights(model, path: Path) -> None:
     """Loads a weight file into a Keras model; every weight of the model must be there, and nothing else.
 
     Raises:
-        TfeffError: the file is missing, empty, cut short, of another format, or belongs to another network.
+        TfeffError: the file is missing, empty, cut short, of another format, belongs to another network, or says that
+        its weights were made for another graph (padding, epsilon, ...) than the model's.
     """
+    path = _check_file(path)
+    if path.name.endswith((".h5", ".keras")):
+        return _load_keras(model, path)
+    arrays, metadata = _read_npz(path)
+    _assign(model, path, arrays, metadata)
+
+
+def read_metadata(path: Path) -> dict[str, Any] | None:
+    """What a weight file says of itself (`network`, `arguments`, `preprocessing`, ...); None where it says nothing.
+
+    Raises:
+        TfeffError: as `load_weights` does for a file that cannot be read.
+    """
+    path = _check_file(path)
+    return None if path.name.endswith((".h5", ".keras")) else _read_npz(path, [about.KEY])[1]
+
+
+def _check_file(path):
     path = Path(path)
     if not path.is_file():
         raise TfeffError(f"weights {path}: no such file", "check the path, or use --random-weights")
     if path.stat().st_size == 0:
         raise TfeffError(f"weights {path}: the file is empty", "get it anew")
-    if path.name.endswith((".h5", ".keras")):
-        return _load_keras(model, path)
+    if path.suffix in _FOREIGN:
+        raise TfeffError(
+            f"weights {path}: PyTorch's names and order of axes",
+            f"first: tfeff import-weights {path} --network NAME --out {path.stem}.npz",
+        )
+    return path
+
+
+def _read_npz(path, wanted=None):
+    """(arrays, metadata) of all entries, or of those wanted."""
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
+            arrays = compact.unpack({k: archive[k] for k in archive.files if wanted is None or k in wanted})
+        metadata = about.decode(arrays.pop(about.KEY)) if about.KEY in arrays else None
     except Exception as error:  # zipfile, zlib and numpy each raise their own on a damaged file
         reason = _first_line(error)
         raise TfeffError(
             f"weights {path}: damaged, or not an .npz or .weights.h5 file ({reason})", "get it anew"
         ) from None
-    _assign(model, path, arrays)
+    return arrays, metadata
 
 
-def _assign(model, path, arrays):
+def _assign(model, path, arrays, metadata=None):
     variables = {variable.path: variable for variable in _variables(model)}
     faults = [f"lacks {name}" for name in variables if name not in arrays]
     faults += [f"has {name}, unknown to the network" for name in arrays if name not in variables]
@@ -76,6 +124,13 @@ def _assign(model, path, arrays):
     if faults:
         raise _misfit(model, path, faults)
     _check_finite(path, arrays)
+    if metadata and metadata.get("fingerprint") != about.fingerprint(model):
+        network = metadata.get("network", "another network")
+        raise TfeffError(
+            f"weights {path}: made for another graph than network {model.name} as it was built here",
+            f"build it as they were: tfeff.create({network!r}, weights={str(path)!r}), "
+            f"which is {network} with {about.in_words(metadata)}",
+        )
     for name, variable in variables.items():
         variable.assign(arrays[name].astype(np.float32))
 

@@ -1,14 +1,16 @@
 """Imports weights that PyTorch trained: reads a state dict, turns its arrays into Keras' layout, fills a model.
 
-Which entry belongs to which layer is told by a layout, {our layer's name: prefix in the state dict}; `layouts/` has
-them by family and source. PyTorch itself is needed for `.pth` alone.
+Which entry belongs to which layer is told by {our layer's name: prefix in the state dict}; `layouts/` has that by
+family and source. PyTorch itself is needed for `.pth` alone.
 """
 
 import json
 import math
 import os
+import pickle
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -18,12 +20,8 @@ _SAFETENSORS_TYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?",
 }  # fmt: skip
+_WRAPPINGS = ("state_dict", "model_state_dict", "model", "net")  # where training scripts put the state dict
 _SHOWN = 10  # faults in one message
-
-
-def import_weights(model, path: Path, layout: Mapping[str, str], *, ignore: Collection[str] = ()) -> None:
-    """`read_state_dict`, then `import_state_dict`."""
-    import_state_dict(model, read_state_dict(path), layout, ignore=ignore, source=str(path))
 
 
 def import_state_dict(
@@ -32,16 +30,19 @@ def import_state_dict(
     layout: Mapping[str, str],
     *,
     ignore: Collection[str] = (),
+    names: Mapping[str, str] = MappingProxyType({}),
     source: str = "the state dict",
 ) -> None:
     """Fills every layer of a Keras model from PyTorch's arrays; all of them or, on an error, none.
 
     Args:
         state: entry -> array. Convolution [out, in/g, h, w], depthwise [c * m, 1, h, w], linear [out, in], BN `weight`,
-            `bias`, `running_mean`, `running_var`, PReLU [c]. `num_batches_tracked` is passed over. A 1x1 convolution
-            may stand for a linear layer and the other way round.
+            `bias`, `running_mean`, `running_var`, PReLU [c], a learned shift `shift` [2, c] (rows, columns).
+            `num_batches_tracked` is passed over. A 1x1 convolution may stand for a linear layer and the other way
+            round.
         layout: the model's layer -> prefix of its entries; it may name layers that the model lacks.
         ignore: prefixes of entries that the model need not have, as those of a classifier it was built without.
+        names: PyTorch's word -> the state dict's, where it has another (`running_mean`: `_mean`).
         source: named in errors.
 
     Raises:
@@ -54,7 +55,8 @@ def import_state_dict(
         if layer.name not in layout:
             faults.append(f"the layout has no place for layer {layer.name}")
             continue
-        for variable, entry, shape, convert in _entries(layer, layout[layer.name]):
+        for variable, word, shape, convert in _entries(layer):
+            entry = f"{layout[layer.name]}.{names.get(word, word)}"
             used.add(entry)
             if entry not in state:
                 faults.append(f"lacks {entry}")
@@ -83,21 +85,23 @@ def import_state_dict(
         variable.assign(value)
 
 
-def _entries(layer, prefix):
-    """(variable, entry, PyTorch's shape, conversion to Keras' layout) of every weight of a layer."""
+def _entries(layer):
+    """(variable, PyTorch's word for it, shape there, conversion to Keras' layout) of every weight of a layer."""
     import keras
 
-    from tfeff.layers import GroupConv2D
+    from tfeff.layers import ActiveShift2D, GroupConv2D, SparseShift2D
 
-    def vector(variable, entry):
-        return variable, f"{prefix}.{entry}", (math.prod(variable.shape),), lambda v: v.reshape(variable.shape)
+    def vector(variable, word):
+        return variable, word, (math.prod(variable.shape),), lambda v: v.reshape(variable.shape)
 
     if isinstance(layer, keras.layers.BatchNormalization):
         found = ((layer.gamma, "weight"), (layer.beta, "bias"))
         found += ((layer.moving_mean, "running_mean"), (layer.moving_variance, "running_var"))
-        return [vector(variable, entry) for variable, entry in found if variable is not None]
+        return [vector(variable, word) for variable, word in found if variable is not None]
     if isinstance(layer, keras.layers.PReLU):
         return [vector(layer.alpha, "weight")]
+    if isinstance(layer, (ActiveShift2D, SparseShift2D)):
+        return [(layer.shift, "shift", tuple(layer.shift.shape), lambda v: v)]
     if isinstance(layer, keras.layers.DepthwiseConv2D):
         height, width, channels, multiplier = layer.kernel.shape
         shape = (channels * multiplier, 1, height, width)
@@ -119,17 +123,19 @@ def _entries(layer, prefix):
         raise TfeffError(
             f"layer {layer.name} ({type(layer).__name__}): importing its weights from PyTorch is not known"
         )
-    kernel = (layer.kernel, f"{prefix}.weight", shape, convert)
+    kernel = (layer.kernel, "weight", shape, convert)
     return [kernel] if layer.bias is None else [kernel, vector(layer.bias, "bias")]
 
 
 def read_state_dict(path: Path) -> dict[str, np.ndarray]:
     """Reads `.safetensors`, `.npz` or `.pth` / `.pt` / `.bin`: entry -> array, in PyTorch's layout.
 
-    The wrappings that training scripts leave are taken off: {"state_dict": ...}, {"model": ...}, `module.` prefixes.
+    The wrappings that training scripts leave are taken off: {"state_dict": ...} and the like, `module.` prefixes.
+    Nothing in the file is ever run: a `.pth` is read with `weights_only=True`, the others hold arrays alone.
 
     Raises:
-        TfeffError: no such file, another format, a damaged file, or a `.pth` where PyTorch is not installed.
+        TfeffError: no such file, another format, a damaged file, a `.pth` where PyTorch is not installed, or one that
+        holds more than tensors.
     """
     path = Path(path)
     readers = {
@@ -193,8 +199,22 @@ def _read_pth(path):
             f"weights {path}: reading .pth needs PyTorch, which is not installed",
             "install torch, or save the state dict as .safetensors or .npz",
         ) from None
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    for key in ("state_dict", "model"):
-        if isinstance(state.get(key), Mapping):
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "weights_only" not in str(error).lower().replace(" ", "_"):
+            raise
+        raise TfeffError(
+            f"weights {path}: holds more than tensors, a whole module or code, which is never run here",
+            "load it where you trust it and save its state dict: torch.save(model.state_dict(), 'w.pth')",
+        ) from None
+    for key in _WRAPPINGS:
+        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
-    return {entry: value.float().numpy() for entry, value in state.items()}
+            break
+    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise TfeffError(
+            f"weights {path}: no state dict, which is a dictionary of tensors",
+            f"save model.state_dict(), alone or under {', '.join(_WRAPPINGS)}",
+        )
+    return {str(entry): value.detach().float().numpy() for entry, value in state.items()}

@@ -1,9 +1,12 @@
 """ESPNetV2: the authors' ESPNetv2 and EdgeNets repositories, which name alike.
 
-Both keep weights that no forward pass touches; pass `UNUSED` as `ignore` when importing.
+Both keep weights that no forward pass touches: an activation behind each strided EESP unit, and the image's
+reinforcement at level 5, where no image is passed.
 """
 
-UNUSED = ("level5_0.inp_reinf.", *(f"level{level}_0.eesp.module_act." for level in range(2, 6)))
+from tfeff.weights.layouts import Layout
+
+_UNUSED = ("level5_0.inp_reinf.", *(f"level{level}_0.eesp.module_act." for level in range(2, 6)))
 _UNITS = {3: 3, 4: 7, 5: 3}  # level -> units after the down-sampling one
 
 
@@ -31,4 +34,4 @@ def espnetv2(model):
     return layout | _conv_bn_prelu("level5_dw", "level5.3") | _conv_bn_prelu("level5_expand", "level5.4")
 
 
-SOURCES = {"espnetv2": espnetv2}
+SOURCES = {"espnetv2": Layout(espnetv2, unused=_UNUSED)}

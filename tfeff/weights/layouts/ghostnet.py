@@ -1,4 +1,6 @@
-"""GhostNet: timm's `ghostnet_100` and its kin (built with `symmetric_padding=True`)."""
+"""GhostNet: timm's `ghostnet_100` and its kin."""
+
+from tfeff.weights.layouts import Layout
 
 _STAGES = (1, 1, 1, 1, 1, 1, 5, 1, 4)  # blocks in each
 _PLACES = {
@@ -21,4 +23,4 @@ def timm(model):
     return layout
 
 
-SOURCES = {"timm": timm}
+SOURCES = {"timm": Layout(timm, {"symmetric_padding": True})}

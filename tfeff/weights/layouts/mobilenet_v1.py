@@ -1,4 +1,6 @@
-"""MobileNetV1: timm's `mobilenetv1_100` and its kin (built with `symmetric_padding=True, bn_epsilon=1e-5`)."""
+"""MobileNetV1: timm's `mobilenetv1_100` and its kin."""
+
+from tfeff.weights.layouts import Layout
 
 _STAGES = (1, 2, 2, 6, 2)  # blocks in each
 
@@ -13,4 +15,4 @@ def timm(model):
     return layout
 
 
-SOURCES = {"timm": timm}
+SOURCES = {"timm": Layout(timm, {"symmetric_padding": True, "bn_epsilon": 1e-5})}

@@ -1,4 +1,8 @@
-"""MobileNetV2: torchvision (built with `symmetric_padding=True, bn_epsilon=1e-5`)."""
+"""MobileNetV2: torchvision, and timm's `mobilenetv2_100` and its kin (not the deeper `110d` and `120d`)."""
+
+from tfeff.weights.layouts import Layout
+
+_STAGES = (1, 2, 3, 4, 3, 3, 1)  # blocks in each
 
 
 def torchvision(model):
@@ -15,4 +19,26 @@ def torchvision(model):
     return layout
 
 
-SOURCES = {"torchvision": torchvision}
+def timm(model):
+    layout = {"stem": "conv_stem", "stem_bn": "bn1", "last": "conv_head", "last_bn": "bn2", "logits": "classifier"}
+    return layout | timm_blocks(model, _STAGES)
+
+
+def timm_blocks(model, stages):
+    """The inverted residuals of `stages`, blocks in each, as timm's EfficientNets and MobileNets name them."""
+    names, layout = {layer.name for layer in model.layers}, {}
+    blocks = [f"blocks.{stage}.{unit}" for stage, units in enumerate(stages) for unit in range(units)]
+    for number, theirs in enumerate(blocks, start=1):
+        ours = f"block{number}"
+        widens = f"{ours}_expand" in names
+        convs = {"expand": "conv_pw", "dw": "conv_dw", "project": "conv_pwl"}
+        if not widens:
+            convs = {"dw": "conv_dw", "project": "conv_pw"}
+        for number_of_bn, (part, conv) in enumerate(convs.items(), start=1):
+            layout |= {f"{ours}_{part}": f"{theirs}.{conv}", f"{ours}_{part}_bn": f"{theirs}.bn{number_of_bn}"}
+        layout |= {f"{ours}_se_reduce": f"{theirs}.se.conv_reduce", f"{ours}_se_expand": f"{theirs}.se.conv_expand"}
+    return layout
+
+
+_OPTIONS = {"symmetric_padding": True, "bn_epsilon": 1e-5}
+SOURCES = {"torchvision": Layout(torchvision, _OPTIONS), "timm": Layout(timm, _OPTIONS)}

@@ -5,11 +5,13 @@ from dataclasses import asdict, dataclass
 
 import keras
 
+from tfeff.cost.graph import Call, calls
 from tfeff.layers import ActiveShift2D, GroupConv2D, SparseShift2D
 
 # Layers that hold weights but multiply nothing that the papers count (a BN folds into its convolution).
 # A shift multiplies nothing: ShiftNet and FE-Net count none; AS-ResNet's table counts 4 per shifted value (1 for w68).
 _FREE = (keras.layers.Normalization, keras.layers.BatchNormalization, keras.layers.PReLU, ActiveShift2D, SparseShift2D)
+CONVOLUTIONS = (keras.layers.Conv2D, GroupConv2D, keras.layers.DepthwiseConv2D)
 
 
 @dataclass(frozen=True)
@@ -37,36 +39,50 @@ def count(model) -> Counts:
         ValueError: a model without a graph, a layer with weights whose multiply-adds are not known here, or an open
             image size.
     """
+    return Counts(*stored(model), madds(model))
+
+
+def stored(model) -> tuple[int, int]:
+    """Trainable values, and all stored values, of a built Keras model."""
     parameters = sum(math.prod(v.shape) for v in model.trainable_variables)
     state = [v for v in model.non_trainable_variables if not v.path.endswith("seed_generator_state")]
-    values = parameters + sum(math.prod(v.shape) for v in state)
-    return Counts(parameters, values, madds(model))
+    return parameters, parameters + sum(math.prod(v.shape) for v in state)
 
 
 def madds(model) -> int:
     """Multiply-adds for one image: k_h * k_w * (c_in / groups) * c_out * h_out * w_out, FC in * out."""
     total = 0
-    for layer, output_shape in _calls(model):
-        if isinstance(layer, keras.Model):
-            total += madds(layer)
-        elif isinstance(layer, (keras.layers.Conv2D, GroupConv2D, keras.layers.DepthwiseConv2D)):
-            _, height, width, _ = output_shape
-            if height is None or width is None:
-                raise ValueError(f"multiply-adds of layer {layer.name!r} depend on the image size, which is open")
-            total += math.prod(layer.kernel.shape) * height * width
-        elif isinstance(layer, keras.layers.Dense):
-            total += math.prod(layer.kernel.shape) * math.prod(output_shape[1:-1])
-        elif layer.weights and not isinstance(layer, _FREE):
-            raise ValueError(f"multiply-adds of layer {layer.name!r} ({type(layer).__name__}) are not known")
+    for call in calls(model):
+        if not is_known(call):
+            raise ValueError(f"multiply-adds of layer {call.operation.name!r} ({call.type}) are not known")
+        total += call_madds(call)
     return total
 
 
-def _calls(model):
-    """(layer, output shape) of every call in a functional graph; a shared layer counts as often as it is called."""
-    graph = getattr(model, "_functional", model)  # what a Sequential is inside
-    if not hasattr(graph, "_nodes_by_depth"):
-        raise ValueError(f"model {model.name!r} has no graph to count; build it functionally, with its input shape")
-    for nodes in graph._nodes_by_depth.values():
-        for node in nodes:
-            if isinstance(node.operation, keras.layers.Layer) and not node.is_input:
-                yield node.operation, node.output_tensors[0].shape
+def is_known(call: Call) -> bool:
+    """Whether the multiply-adds of a call are known: not those of a layer with weights that is not listed here."""
+    layer = call.operation
+    multiplies = isinstance(layer, (*CONVOLUTIONS, keras.layers.Dense))
+    return multiplies or isinstance(layer, _FREE) or not getattr(layer, "weights", None)
+
+
+def call_madds(call: Call) -> int:
+    """Multiply-adds of one call; 0 for what is neither a convolution nor fully connected.
+
+    Raises:
+        ValueError: an open image size.
+    """
+    if not isinstance(call.operation, (*CONVOLUTIONS, keras.layers.Dense)):
+        return 0
+    return math.prod(call.operation.kernel.shape) * pixels(call, call.outputs[0])
+
+
+def pixels(call: Call, shape) -> int:
+    """h * w of a map (n, h, w, c); 1 for a vector (n, c).
+
+    Raises:
+        ValueError: an open image size.
+    """
+    if None in shape[1:-1]:
+        raise ValueError(f"multiply-adds of layer {call.operation.name!r} depend on the image size, which is open")
+    return math.prod(shape[1:-1])
