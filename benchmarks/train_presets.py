@@ -22,14 +22,14 @@ PRESETS = {
     "espnet_v2": ("espnet_v2_050", 16, ("--move", "0.0625")),
     "vovnet": ("vovnet_27_slim", 3, ("--no-augment",)),
     "pp_lcnet": ("pp_lcnet_025", 16, ("--move", "0.0625")),
-    "mobilenet_v3": ("mobilenet_v3_small_075", 10, ("--move", "0.0625")),
-    "shiftnet": ("shiftnet_c", 6, ("--move", "0.0625")),
-    "mobilenet_v2": ("mobilenet_v2_035", 8, ("--move", "0.0625")),
+    "mobilenet_v3": ("mobilenet_v3_small_075", 10, ("--move", "0.0625", "--batch-size", "64")),
+    "shiftnet": ("shiftnet_c", 6, ("--move", "0.0625", "--batch-size", "64")),
+    "mobilenet_v2": ("mobilenet_v2_035", 8, ("--move", "0.0625", "--batch-size", "64")),
     "mobilenet_v1": ("mobilenet_v1_025", 16, ("--move", "0.0625")),
-    "fe_net": ("fe_net_060", 4, ("--no-augment",)),
-    "as_resnet": ("as_resnet_w32", 4, ("--no-augment",)),
-    "ghostnet": ("ghostnet_050", 6, ("--move", "0.0625")),
-    "vargfacenet": ("vargfacenet", 2, ("--no-augment",)),
+    "fe_net": ("fe_net_060", 4, ("--move", "0.0625", "--batch-size", "64")),
+    "as_resnet": ("as_resnet_w32", 5, ("--move", "0.0625", "--batch-size", "64")),
+    "ghostnet": ("ghostnet_050", 6, ("--move", "0.0625", "--batch-size", "64")),
+    "vargfacenet": ("vargfacenet", 1, ("--no-augment", "--batch-size", "64")),
 }
 DATASET = "fashion_mnist"
 

@@ -1,31 +1,18 @@
 """Weights from PyTorch: the formats, the conversions, the errors."""
 
-import json
 import sys
 
 import keras
 import numpy as np
 import pytest
+from golden_recipe import save_safetensors
 
-from tfeff import GroupConv2D, TfeffError
-from tfeff.weights.layouts import get_layout
+from tfeff import GroupConv2D, TfeffError, create
+from tfeff.networks import get_network, index
+from tfeff.weights.layouts import get_layout, list_layouts
 from tfeff.weights.torch_layout import import_state_dict, read_state_dict
 
 RNG = np.random.default_rng(0)
-
-
-def save_safetensors(path, state, types=None, **header):
-    """The format as its specification has it, written independently of the reader."""
-    data, begin = b"", 0
-    for entry, value in state.items():
-        data += value.tobytes()
-        header[entry] = {
-            "dtype": (types or {}).get(entry, "F32"), "shape": list(value.shape), "data_offsets": [begin, len(data)],
-        }  # fmt: skip
-        begin = len(data)
-    text = json.dumps(header).encode()
-    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
-    return path
 
 
 def network(**options):
@@ -46,6 +33,16 @@ def network(**options):
     state = {entry: RNG.normal(size=shape).astype("float32") for entry, shape in shapes.items()}
     state["b.running_var"] = RNG.uniform(0.5, 1.5, 6).astype("float32")
     return model, state
+
+
+class Marker:
+    """Unpickled, it makes a file: a pickle can run anything."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return self.path.touch, ()
 
 
 LAYOUT = {"dense": "c", "bn": "b", "depthwise": "d", "prelu": "p", "grouped": "g", "fc": "f", "absent": "z"}
@@ -201,8 +198,16 @@ def test_pth_without_pytorch(tmp_path, monkeypatch):
 
 def test_pth_with_pytorch(tmp_path):
     torch = pytest.importorskip("torch")
-    torch.save({"state_dict": {"module.x": torch.arange(3)}, "epoch": 1}, tmp_path / "a.pth")
-    np.testing.assert_array_equal(read_state_dict(tmp_path / "a.pth")["x"], [0, 1, 2])
+    for wrapping in ("state_dict", "model", "net"):
+        torch.save({wrapping: {"module.x": torch.arange(3)}, "epoch": 1}, tmp_path / "a.pth")
+        np.testing.assert_array_equal(read_state_dict(tmp_path / "a.pth")["x"], [0, 1, 2])
+    torch.save([torch.arange(3)], tmp_path / "a.pth")
+    with pytest.raises(TfeffError, match="no state dict"):
+        read_state_dict(tmp_path / "a.pth")
+    torch.save({"state_dict": Marker(tmp_path / "ran")}, tmp_path / "a.pth")
+    with pytest.raises(TfeffError, match="holds more than tensors"):
+        read_state_dict(tmp_path / "a.pth")
+    assert not (tmp_path / "ran").exists()
     (tmp_path / "b.pth").write_bytes(b"nothing")
     with pytest.raises(TfeffError, match="damaged"):
         read_state_dict(tmp_path / "b.pth")
@@ -221,3 +226,100 @@ def test_layouts_that_do_not_exist():
     assert "timm" in raised.value.mend
     with pytest.raises(TfeffError, match="family nothing"):
         get_layout("nothing", "timm")
+
+
+IMPORTABLE = [name for name, entry in index().items() if list_layouts(entry["family"], name)]
+
+
+@pytest.mark.parametrize("name", IMPORTABLE)
+def test_every_layer_has_a_place_of_its_own_in_every_layout(name):
+    models = {}
+    for source, layout in list_layouts(get_network(name).family, name).items():
+        options = tuple(sorted(layout.options.items()))
+        if options not in models:
+            models[options] = create(name, **layout.options)
+        layers = [layer.name for layer in models[options].layers if layer.weights]
+        places = layout.places(models[options])
+        assert {*layers} <= {*places}, source
+        taken = [places[layer] for layer in layers]
+        assert len({*taken}) == len(taken), source
+
+
+def test_every_family_of_the_issue_has_its_layouts():
+    known = {
+        "shufflenet_v2": {"torchvision", "megvii"}, "mobilenet_v1": {"timm"}, "mobilenet_v2": {"torchvision", "timm"},
+        "mobilenet_v3": {"torchvision", "timm"}, "pp_lcnet": {"timm", "paddle"}, "ghostnet": {"timm"},
+        "espnet_v2": {"espnetv2"}, "vovnet": {"timm", "authors"}, "shiftnet": {"shiftresnet"}, "fe_net": {"release"},
+        "as_resnet": {"caffe"}, "vargnet": set(),
+    }  # fmt: skip
+    assert {family: {*list_layouts(family)} for family in known} == known
+    assert list_layouts("shiftnet", "shiftnet_a") == {}
+    with pytest.raises(TfeffError, match="shiftnet_a has no weight layout 'shiftresnet'"):
+        get_layout("shiftnet", "shiftresnet", "shiftnet_a")
+
+
+def test_paddle_keeps_its_classifier_the_other_way_round_and_scales_it():
+    layout = get_layout("pp_lcnet", "paddle")
+    weight, bias = RNG.normal(size=(1280, 5)).astype("float32"), np.ones(5, "float32")
+    state = layout.adapt({"fc.weight": weight, "fc.bias": bias, "last_conv.weight": weight})
+    np.testing.assert_allclose(state["fc.weight"], weight.T * 0.8, rtol=1e-6)
+    assert state["fc.bias"] is bias
+    assert state["last_conv.weight"] is weight
+    assert layout.entries == {"running_mean": "_mean", "running_var": "_variance"}
+
+
+def test_fe_net_stacks_rows_and_columns():
+    layout = get_layout("fe_net", "release")
+    rows, columns = np.float32([1.4, -2]), np.float32([0, 3])
+    state = layout.adapt({"ibssl.shift2.a": rows, "ibssl.shift2.b": columns})
+    np.testing.assert_array_equal(state.pop("ibssl.shift2.shift"), [rows, columns])
+    assert state == {}
+    alone = {"ibssl.shift2.a": rows}
+    assert layout.adapt(alone) == alone  # told as left over
+
+
+def blobs(name, merged):
+    """A network's values as Caffe keeps them, and the network."""
+    model = create(name)
+    rng = np.random.default_rng(0)
+    for variable in model.variables:
+        if not variable.path.endswith("seed_generator_state"):
+            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+    state = {}
+    for layer, place in get_layout("as_resnet", "caffe").places(model).items():
+        if layer not in [found.name for found in model.layers]:
+            continue
+        values = model.get_layer(layer).get_weights()
+        if place.startswith("scale"):
+            gamma, beta, mean, variance = values
+            statistics = place.replace("scale", "bn")
+            if merged:
+                scale = gamma / np.sqrt(variance + 1e-5)
+                state |= {f"{place}.0": scale, f"{place}.1": beta - mean * scale}
+            else:
+                state |= {f"{place}.0": gamma, f"{place}.1": beta, f"{statistics}.2": np.float32([999.98])}
+                state |= {f"{statistics}.0": mean * 999.98, f"{statistics}.1": variance * 999.98}
+        elif place.startswith("shift"):
+            state |= {f"{place}.0": values[0][1], f"{place}.1": values[0][0]}  # columns, then rows
+        elif place.startswith("fc"):
+            state |= {f"{place}.0": values[0].T, f"{place}.1": values[1]}
+        else:
+            state[f"{place}.0"] = values[0].transpose(3, 2, 0, 1)
+    return state, model
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_as_resnet_from_caffe(merged):
+    state, model = blobs("as_resnet_w32", merged)
+    assert {"conv0.0", "conv0_0/1.0", "shift4_3/2.1", "conv/shortcut2.0", "scale/bnlast.1", "fc/linear.1"} <= {*state}
+    layout = get_layout("as_resnet", "caffe")
+    imported = create("as_resnet_w32", **layout.options)
+    import_state_dict(imported, layout.adapt(state), layout.places(imported))
+    image = np.random.default_rng(1).normal(size=(1, 64, 64, 3)).astype("float32")
+    build = {**layout.options, "input_shape": (64, 64, 3)}
+    logits = []
+    for ours in (model, imported):
+        small = create("as_resnet_w32", **build)
+        small.set_weights(ours.get_weights())
+        logits.append(small(image, training=False).numpy())
+    np.testing.assert_allclose(*logits, rtol=1e-3)

@@ -9,7 +9,7 @@ import pytest
 
 from tfeff import TfeffError
 from tfeff.layers import GroupConv2D
-from tfeff.weights import load_weights, save_weights
+from tfeff.weights import load_weights, read_metadata, save_weights
 
 
 def network(filters=8, classes=3, seed=0, dropout=False, depth=1):
@@ -280,3 +280,71 @@ def test_keras_files_with_nan(tmp_path, name):
     model.get_layer("bn1").gamma.assign(np.full(8, np.nan))
     (model.save_weights if name == "a.weights.h5" else model.save)(tmp_path / name)
     assert "bn1/gamma holds NaN" in refusal(tmp_path / name)
+
+
+# what a file says of itself
+
+
+def graph(padding="same", epsilon=1e-3, activation="relu", residual=False, stride=1, order=(0, 1), dropout=0.0):
+    """A network whose arrays are the same whatever its options."""
+    x = image = keras.Input((8, 8, 4), name="image")
+    x = keras.layers.Conv2D(4, 3, stride, padding=padding, use_bias=False, name="conv")(x)
+    x = y = keras.layers.BatchNormalization(epsilon=epsilon, name="bn")(x)
+    x = keras.layers.Activation(activation, name="act")(x)
+    pair = [x, y]
+    x = keras.layers.Concatenate(name="cat")([pair[i] for i in order])
+    x = keras.layers.Dropout(dropout, name="drop")(x) if dropout else x
+    z = keras.layers.Conv2D(8, 1, name="mix")(x)
+    z = keras.layers.Add(name="add")([z, x]) if residual else z
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(z)
+    return keras.Model(image, keras.layers.Dense(3, name="logits")(x), name="graph")
+
+
+META = {"network": "graph", "arguments": {"padding": "same"}}
+
+
+def test_metadata_round_trip(tmp_path):
+    model = graph()
+    save_weights(model, tmp_path / "a.npz", metadata={**META, "notes": ["ü"]})
+    told = read_metadata(tmp_path / "a.npz")
+    assert told["network"] == "graph"
+    assert told["arguments"] == {"padding": "same"}
+    assert told["notes"] == ["ü"]
+    other = graph()
+    load_weights(other, tmp_path / "a.npz")
+    assert_same(values(other), values(model))
+    save_weights(model, tmp_path / "b.npz")
+    assert read_metadata(tmp_path / "b.npz") is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"padding": "valid"}, {"epsilon": 1e-5}, {"activation": "relu6"}, {"residual": True}, {"stride": 2},
+     {"order": (1, 0)}, {"order": (0, 0)}],
+    ids=str,
+)  # fmt: skip
+def test_the_same_arrays_for_another_graph_are_refused(tmp_path, options):
+    save_weights(graph(), tmp_path / "a.npz", metadata=META)
+    save_weights(graph(), tmp_path / "b.npz")
+    assert "made for another graph" in refusal(tmp_path / "a.npz", graph(**options))
+    load_weights(graph(**options), tmp_path / "b.npz")  # the arrays alone would not tell
+
+
+def test_dropout_and_the_input_size_make_no_other_graph(tmp_path):
+    save_weights(graph(), tmp_path / "a.npz", metadata=META)
+    load_weights(graph(dropout=0.5), tmp_path / "a.npz")
+    save_weights(graph(dropout=0.2), tmp_path / "a.npz", metadata=META)
+    load_weights(graph(), tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema_version": 1}', '{"schema_version": 99, "network": "a"}'])
+def test_damaged_metadata(tmp_path, text):
+    np.savez(tmp_path / "a.npz", **values(graph()), __metadata__=np.array(text))
+    assert "damaged" in refusal(tmp_path / "a.npz", graph())
+
+
+def test_pytorchs_files_are_not_ours(tmp_path):
+    (tmp_path / "a.safetensors").write_bytes(b"x")
+    with pytest.raises(TfeffError, match="PyTorch's names") as raised:
+        load_weights(graph(), tmp_path / "a.safetensors")
+    assert "tfeff import-weights" in raised.value.mend

@@ -8,7 +8,7 @@ from tfeff.errors import TfeffError
 from tfeff.networks.registry import Network, get_network, index
 from tfeff.weights import load_weights, read_metadata
 from tfeff.weights.layouts import find_layout, get_layout, list_layouts
-from tfeff.weights.metadata import in_words
+from tfeff.weights.metadata import fingerprint, in_words
 from tfeff.weights.public import PREFIX, fetch, find_by_hash, find_public
 from tfeff.weights.torch_layout import import_state_dict, read_state_dict
 
@@ -41,7 +41,7 @@ def build_with_weights(network: Network, weights: str | Path, progress=None, **a
         load_weights(model, weights)
         return model, {}
     arguments = _merged(network, metadata, weights, arguments)
-    model = network(**{**_told(metadata), **{k: v for k, v in arguments.items() if k == "dropout"}})
+    model = network(**_told(metadata))
     load_weights(model, weights)
     return _rebuilt(network, model, arguments, metadata), metadata
 
@@ -72,8 +72,16 @@ def _merged(network, metadata, weights, arguments):
 
 def _rebuilt(network, model, arguments, metadata):
     """`model`, or where the arguments ask for another form of it, that form with the same values."""
-    if all(_told(metadata).get(key) == value for key, value in arguments.items() if key not in ("dropout", "name")):
+    told = _told(metadata)
+    if all(key in told and told[key] == value for key, value in arguments.items()):
         return model
+    others = {key: value for key, value in arguments.items() if key not in told and key not in _FREE}
+    if others and fingerprint(network(**told, **others)) != fingerprint(model):
+        given = ", ".join(f"{key}={value!r}" for key, value in others.items())
+        raise TfeffError(
+            f"network {network.name}: {given} makes another graph than the weights were made for",
+            f"leave it out, they bring their own options ({in_words(metadata)})",
+        )
     other = network(**arguments)
     values = {variable.path: variable for variable in model.variables}
     for variable in other.variables:

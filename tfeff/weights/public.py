@@ -154,7 +154,8 @@ def fetch(public: PublicFile, progress: Callable[[int, int], None] | None = None
             f"cache folder {folder}: cannot be written ({error.strerror or error})", "set TFEFF_CACHE to another folder"
         ) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        if folder.is_dir():
+            temporary.unlink(missing_ok=True)
     return path
 
 

@@ -1,0 +1,177 @@
+"""Every family converts: the float file equals Keras, the int8 file has no float operation. In the smallest width, in
+the small-image form, and with every option that changes the graph; all files are made in one process."""
+
+from functools import cache
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from tfeff.export import quantize
+from tfeff.export.flatbuffer import read_graph
+from tfeff.export.rewrites import load_rewrite
+from tfeff.export.rewrites.core import apply_rewrites
+from tfeff.export.targets import get_target
+
+from tfeff import create
+from tfeff.compare import Runner
+from tfeff.errors import TfeffError
+from tfeff.layers import GroupConv2D
+from tfeff.networks import get_network, index, registry
+
+SHAPE = (32, 32, 3)
+IMAGES = np.random.default_rng(0).standard_normal((4, *SHAPE)).astype("float32")
+SYMMETRIC = {"symmetric_padding": True}
+# The smallest network of each builder is there without options; further ones: name of the case -> network, options.
+FURTHER = {
+    "vargnet-g8": ("vargnet_v1_025_g8", {**SYMMETRIC, "stem_activation": False}),
+    "vargnet-v2-g8": ("vargnet_v2_025_g8", SYMMETRIC),
+    "shufflenet-original": ("shufflenet_v2_x050", {**SYMMETRIC, "stride2_unit": "original"}),
+    "lcnet-bias": ("pp_lcnet_025", {**SYMMETRIC, "head_bias": True}),
+    "mobilenet-v1-relu": ("mobilenet_v1_025", {**SYMMETRIC, "activation": "relu"}),
+    "mobilenet-v2-relu": ("mobilenet_v2_035", {**SYMMETRIC, "activation": "relu"}),
+    "mobilenet-v3-small": ("mobilenet_v3_small_075", SYMMETRIC),
+    "mobilenet-v3-torchvision": ("mobilenet_v3_large_075", {"width_rule": "torchvision"}),
+    "mobilenet-v3-minimalistic": ("mobilenet_v3_small_minimalistic_100", SYMMETRIC),
+    "shiftnet-contiguous": ("shiftnet_c", {**SYMMETRIC, "assignment": "contiguous"}),
+    "shiftresnet-contiguous": ("shiftresnet_20_e3", {"assignment": "contiguous"}),
+    "as-resnet-far": (
+        "as_resnet_w32", {**SYMMETRIC, "shift_before_bn": True, "initial_radius": 5.0, "expansion": 2},
+    ),
+    "fe-net-ramp": ("fe_net_060", {**SYMMETRIC, "expansion_on": "output", "initial_shifts": "ramp"}),
+    # Two modules in a stage, for the identity begins with the second; the others are cut short.
+    "vovnet-code": (
+        "vovnet_27_slim",
+        {**SYMMETRIC, "stem_pool": False, "identity": True, "stages": [(16, 32, 1), (16, 32, 2), (16, 48, 1)]},
+    ),
+    "ghostnet-symmetric": ("ghostnet_050", SYMMETRIC),
+    "vargfacenet-g4": ("vargfacenet", {**SYMMETRIC, "channels_per_group": 4}),
+    "face-vargnet-symmetric": ("face_vargnet_v1_100_g8", SYMMETRIC),
+}  # fmt: skip
+# Also for tflite-runtime, where group convolutions and shifts are rewritten.
+REWRITTEN = ["vargnet-g8", "espnet_v2_050", "shiftnet-contiguous", "as-resnet-far", "fe-net-ramp", "vargfacenet-g4"]
+
+
+@cache
+def cases():
+    """Name of the case -> network, options."""
+    found, builders = {}, set()
+    for name in sorted(registry.import_families(), key=lambda name: index()[name]["counted"]["parameters"]):
+        if get_network(name).builder not in builders:
+            builders.add(get_network(name).builder)
+            found[name] = (name, {})
+    return found | FURTHER
+
+
+def build(case):
+    """The network with weights as training leaves them: no BN statistic, bias or slope at its neutral value."""
+    name, options = cases()[case]
+    keras.utils.set_random_seed(1)
+    model = create(name, input_shape=SHAPE, classes=10, small_image=True, **options)
+    rng = np.random.default_rng(2)
+    for variable in model.variables:
+        kind = variable.path.rsplit("/", 1)[-1]
+        if kind in ("gamma", "moving_variance"):
+            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+        elif kind in ("beta", "bias", "moving_mean"):
+            variable.assign(0.1 * rng.standard_normal(variable.shape))
+        elif kind == "alpha":
+            variable.assign(rng.uniform(-0.1, 0.5, variable.shape))
+    return model
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """Outputs by case; files by (case, precision) and (case, target); the reason, where one could not be made."""
+    folder = tmp_path_factory.mktemp("networks")
+    np.save(folder / "calibration.npy", IMAGES)
+    outputs, jobs = {}, {}
+    for case in cases():
+        model = build(case)
+        outputs[case] = np.asarray(model(IMAGES, training=False))
+        for target in ("litert", "tflite-runtime") if case in REWRITTEN else ("litert",):
+            rewrites = [load_rewrite(name) for name in get_target(target).rewrites]
+            rewritten, _ = apply_rewrites(model, rewrites, IMAGES)
+            saved = folder / f"{case}-{target}"
+            quantize.write_saved_model(rewritten, saved, SHAPE)
+            for precision in ("float32", "int8") if target == "litert" else ("int8",):
+                path = f"{saved}-{precision}.tflite"
+                jobs[case, target, precision] = quantize.Job(str(saved), precision, precision, path)
+        keras.backend.clear_session()
+    return outputs, _convert(jobs, folder)
+
+
+def _convert(jobs, folder):
+    calibration = folder / "calibration.npy"
+    files = {key: Path(job.path) for key, job in jobs.items()}
+    try:
+        quantize.convert(list(jobs.values()), calibration, folder)
+    except TfeffError:  # one by one, to learn which
+        for key, job in jobs.items():
+            try:
+                quantize.convert([job], calibration, folder)
+            except TfeffError as error:
+                files[key] = error
+    return files
+
+
+def file_of(exported, *key):
+    file = exported[1][key]
+    if isinstance(file, TfeffError):
+        pytest.fail(file.what)
+    return file
+
+
+@pytest.mark.parametrize("case", cases())
+def test_float_file_equals_keras(exported, case):
+    runner, expected = Runner(file_of(exported, case, "litert", "float32")), exported[0][case]
+    outputs = np.stack([runner(image) for image in IMAGES]).reshape(expected.shape)
+    largest = np.abs(expected).max()
+    assert largest > 0.01
+    assert np.abs(outputs - expected).max() / largest < 1e-4
+
+
+@pytest.mark.parametrize("case", cases())
+def test_int8_file_has_no_float_operation(exported, case):
+    check_int8(file_of(exported, case, "litert", "int8"))
+
+
+@pytest.mark.parametrize("case", REWRITTEN)
+def test_int8_file_for_tflite_runtime(exported, case):
+    graph = check_int8(file_of(exported, case, "tflite-runtime", "int8"))
+    assert get_target("tflite-runtime").problems(graph) == []
+    dense = [op for op in graph.operations if op.name == "CONV_2D"]
+    assert all(op.inputs[0].shape[3] == op.inputs[1].shape[3] for op in dense)  # no group convolution is left
+
+
+def check_int8(path):
+    graph = read_graph(path)
+    assert graph.float_operations() == []
+    assert "DEQUANTIZE" not in {op.name for op in graph.operations}
+    assert {tensor.dtype for tensor in (*graph.inputs, *graph.outputs)} == {"INT8"}
+    assert graph.operations
+    assert not any(op.name.startswith(("CUSTOM", "FLEX")) for op in graph.operations)
+    return graph
+
+
+def test_every_option_that_changes_the_graph_is_here():
+    """Each option of each builder is in a case, or changes no operation."""
+    import inspect
+
+    same = {"input_shape", "classes", "name", "small_image", "include_top", "features_only", "bn_epsilon", "dropout",
+            "penalty", "shift_learning_rate"}  # fmt: skip
+    variants = {}
+    for name, options in cases().values():
+        builder = get_network(name).builder
+        variants.setdefault(builder, set()).update({**get_network(name).options, **options})
+    for builder, given in variants.items():
+        parameters = {name for name, p in inspect.signature(builder).parameters.items() if p.kind is not p.VAR_KEYWORD}
+        assert parameters - same <= given, builder.__name__
+
+
+def test_the_vargnet_cases_have_group_convolutions():
+    groups = {
+        layer.channels_per_group for case in ("vargnet_v1_025_g4", "vargnet-g8") for layer in build(case).layers
+        if isinstance(layer, GroupConv2D)
+    }  # fmt: skip
+    assert groups == {4, 8}
