@@ -298,7 +298,7 @@ def described_model(name, input_size, classes, imports):
     architecture = name
     if is_user_file(name):
         model, shape = _load_keras(Path(name), input_size, imports)
-        if None in model.input_shape:
+        if None in model.input_shape[1:]:
             model = _with_size(model, shape)
         architecture = Path(name).name
     elif not is_preset(name):

@@ -26,7 +26,7 @@ def save_weights(
     """Writes every weight of a Keras model as `.npz`: variable path -> array, compressed, the same bytes every time.
 
     Args:
-        half: kernels as float16 (half the size; 3 decimal digits); vectors (BN, bias) stay float32.
+        half: kernels as float16 (half the size; 3 decimal digits); all else (BN, bias, shifts) stays float32.
         mantissa_bits: kernels in even fewer bits, 1 to 10 of float16's mantissa, see `tfeff.weights.compact`.
         metadata: `network`, `arguments` that it was built with, and what else is known; the graph's fingerprint is
             added. Without it the file holds arrays alone, and nobody can tell which graph they were made for.
@@ -37,7 +37,7 @@ def save_weights(
     arrays = {}
     for variable in _variables(model):
         name, value = variable.path, np.asarray(variable.value)
-        if (half or mantissa_bits) and value.ndim > 1:
+        if (half or mantissa_bits) and name.endswith("kernel"):
             if np.abs(value).max(initial=0) > np.finfo(np.float16).max:
                 raise TfeffError(f"weights {path}: {variable.path} is too large for float16", "save them in full")
             value = value.astype(np.float16)
