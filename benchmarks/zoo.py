@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tfeff.presets import aliases, list_presets
+from tfeff.presets import aliases, list_presets, load_preset
 
 DOCS = Path(__file__).parents[1] / "docs"
 RESULTS = DOCS / "results" / "zoo.json"
@@ -52,7 +52,7 @@ def table(rows: list[dict]):
     yield "Fashion-MNIST at 32x32, one image at a time in the runtime. Int8 is calibrated on the 512 bundled images. "
     yield f"Times are of {machine['cpu']}, {first['cores']} cores, {machine['runtime']} {machine['version']}, "
     yield f"{machine['threads']} thread; TensorFlow {versions['tensorflow']}, Keras {versions['keras']}. Training was "
-    yield "short (docs/training.md), so the table says what int8 costs each network, not which network is best.\n"
+    yield "short ([training.md](training.md)), so the table says what int8 costs each network, not which network is best.\n"
     yield "\n| preset | parameters | MAdds | float top-1 | int8 top-1 | difference, 95 % | flipped | int8 file | "
     yield "sha256 | int8, ms | of the float time | int8 operations |\n"
     yield "|---|---|---|---|---|---|---|---|---|---|---|---|\n"
@@ -65,6 +65,14 @@ def table(rows: list[dict]):
         yield f"[{low:+.2f}, {high:+.2f}] | {accuracy['flips']:.2f} % | {row['size_bytes']:,} B | "
         yield f"`{row['sha256'][:12]}` | {latency['median_ms']:.3f} | {ratio['ratio']:.2f} "
         yield f"[{ratio['ci95'][0]:.2f}, {ratio['ci95'][1]:.2f}] | {row['ops']['int8']} of {row['ops']['total']} |\n"
+    yield "\n## How they were trained\n\n"
+    yield "| preset | epochs, best | float top-1 as bundled | weights | command |\n|---|---|---|---|---|\n"
+    for row in rows:
+        preset = load_preset(row["preset"])
+        training = preset.training
+        yield f"| `{alias.get(preset.name, preset.name)}` | {training['recipe']['epochs']}, {training['best_epoch']} | "
+        yield f"{training['float_top1']:.2f} % on {training['samples']:,} | {preset.weights.stat().st_size:,} B | "
+        yield f"`{training['command']}` |\n"
 
 
 def main():

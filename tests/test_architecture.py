@@ -104,7 +104,10 @@ def test_light_rooms_never_name_tensorflow(module, path):
 @pytest.mark.parametrize(
     "arguments",
     [["--help"], ["--version"], ["list"], ["list", "--json"], ["export", "--help"], ["bench", "--help"],
-     ["compare", "--help"], ["export", "vargnet_v1_10_g8"], ["bench", "no.tflite"], ["compare", "no.tflite"]],
+     ["compare", "--help"], ["list", "--pretrained"], ["import-weights", "--help"],
+     ["import-weights", "no.npz", "--network", "vargnet_v1_10_g8", "--out", "w.npz"],
+     ["export", "pp_lcnet_050", "--weights", "no.npz"], ["export", "vargnet_v1_10_g8"],
+     ["bench", "no.tflite"], ["compare", "no.tflite"]],
     ids=" ".join,
 )  # fmt: skip
 def test_commands_that_load_no_tensorflow(arguments):

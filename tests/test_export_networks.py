@@ -1,6 +1,8 @@
 """Every family converts: the float file equals Keras, the int8 file has no float operation. In the smallest width, in
 the small-image form, and with every option that changes the graph; all files are made in one process."""
 
+import inspect
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -25,16 +27,14 @@ SYMMETRIC = {"symmetric_padding": True}
 # The smallest network of each builder is there without options; further ones: name of the case -> network, options.
 FURTHER = {
     "vargnet-g8": ("vargnet_v1_025_g8", {**SYMMETRIC, "stem_activation": False}),
-    "vargnet-v2-g8": ("vargnet_v2_025_g8", SYMMETRIC),
     "shufflenet-original": ("shufflenet_v2_x050", {**SYMMETRIC, "stride2_unit": "original"}),
     "lcnet-bias": ("pp_lcnet_025", {**SYMMETRIC, "head_bias": True}),
     "mobilenet-v1-relu": ("mobilenet_v1_025", {**SYMMETRIC, "activation": "relu"}),
     "mobilenet-v2-relu": ("mobilenet_v2_035", {**SYMMETRIC, "activation": "relu"}),
+    # The smallest ones of MobileNetV3 are minimalistic: these have h-swish, squeeze and excitation, 5x5 kernels.
     "mobilenet-v3-small": ("mobilenet_v3_small_075", SYMMETRIC),
-    "mobilenet-v3-torchvision": ("mobilenet_v3_large_075", {"width_rule": "torchvision"}),
-    "mobilenet-v3-minimalistic": ("mobilenet_v3_small_minimalistic_100", SYMMETRIC),
+    "mobilenet-v3-torchvision": ("mobilenet_v3_small_075", {"width_rule": "torchvision"}),
     "shiftnet-contiguous": ("shiftnet_c", {**SYMMETRIC, "assignment": "contiguous"}),
-    "shiftresnet-contiguous": ("shiftresnet_20_e3", {"assignment": "contiguous"}),
     "as-resnet-far": (
         "as_resnet_w32", {**SYMMETRIC, "shift_before_bn": True, "initial_radius": 5.0, "expansion": 2},
     ),
@@ -46,7 +46,6 @@ FURTHER = {
     ),
     "ghostnet-symmetric": ("ghostnet_050", SYMMETRIC),
     "vargfacenet-g4": ("vargfacenet", {**SYMMETRIC, "channels_per_group": 4}),
-    "face-vargnet-symmetric": ("face_vargnet_v1_100_g8", SYMMETRIC),
 }  # fmt: skip
 # Also for tflite-runtime, where group convolutions and shifts are rewritten.
 REWRITTEN = ["vargnet-g8", "espnet_v2_050", "shiftnet-contiguous", "as-resnet-far", "fe-net-ramp", "vargfacenet-g4"]
@@ -154,19 +153,28 @@ def check_int8(path):
     return graph
 
 
-def test_every_option_that_changes_the_graph_is_here():
-    """Each option of each builder is in a case, or changes no operation."""
-    import inspect
+def options_of(family):
+    """Keyword-only arguments of the functions that build the networks of a family."""
+    modules = {sys.modules[network.builder.__module__] for network in registry.import_families().values()
+               if network.family == family}  # fmt: skip
+    functions = [value for module in modules for value in vars(module).values()
+                 if inspect.isfunction(value) and value.__module__ == module.__name__]  # fmt: skip
+    found = [inspect.signature(function).parameters for function in functions]
+    return {p.name for parameters in found if "features_only" in parameters for p in parameters.values()
+            if p.kind is p.KEYWORD_ONLY}  # fmt: skip
 
-    same = {"input_shape", "classes", "name", "small_image", "include_top", "features_only", "bn_epsilon", "dropout",
-            "penalty", "shift_learning_rate"}  # fmt: skip
-    variants = {}
+
+def test_every_option_that_changes_the_graph_is_here():
+    same = {"name", "small_image", "include_top", "features_only", "bn_epsilon", "dropout", "penalty",
+            "shift_learning_rate"}  # fmt: skip
+    given = {}
     for name, options in cases().values():
-        builder = get_network(name).builder
-        variants.setdefault(builder, set()).update({**get_network(name).options, **options})
-    for builder, given in variants.items():
-        parameters = {name for name, p in inspect.signature(builder).parameters.items() if p.kind is not p.VAR_KEYWORD}
-        assert parameters - same <= given, builder.__name__
+        network = get_network(name)
+        given.setdefault(network.family, same.copy()).update({**network.options, **options})
+    assert given.keys() == {network.family for network in registry.import_families().values()}
+    assert "stem_activation" in options_of("vargnet")
+    for family in given:
+        assert options_of(family) <= given[family], family
 
 
 def test_the_vargnet_cases_have_group_convolutions():

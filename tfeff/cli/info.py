@@ -49,12 +49,14 @@ def _print(out, facts):
     rows = [(name, value) for name, value in rows if value]
     out.facts(facts["network"], rows)
     if published:
+        from tfeff.cost import CONVENTIONS
+
         table = [
-            [label, f"{published[key]:,}", f"{counted[key]:,}", f"{counted[key] / published[key] - 1:+.2%}"]
-            for key, label in (("parameters", "parameters"), ("values", "size (values)"), ("madds", "MAdds"))
-            if key in published
+            [CONVENTIONS[key][0], f"{published[key]:,}", f"{value:,}", f"{value / published[key] - 1:+.2%}"]
+            for key, value in facts["counted_as_published"].items()
         ]
-        out.table(f"Against {published['source']}", ["", "published", "counted", "difference"], table)
+        if table:
+            out.table(f"Against {published['source']}", ["", "published", "counted so", "difference"], table)
         if "top1" in published:
             quantized = f", int8 {published['int8_top1']:.2f} %" if "int8_top1" in published else ""
             out.say(f"published ImageNet top-1: float {published['top1']:.2f} %{quantized}")

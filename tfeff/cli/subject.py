@@ -294,6 +294,8 @@ def described_model(name, input_size, classes, imports):
 
     check_known(name)
     import_tensorflow()
+    from tfeff.cost import count_as_published
+
     facts = {"network": name, "paper": "", "published": {}, "training": {}, "dataset": None}
     architecture = name
     if is_user_file(name):
@@ -315,6 +317,7 @@ def described_model(name, input_size, classes, imports):
         facts |= {"network": preset.name, "paper": get_network(preset.network).paper, "training": training}
         facts |= {"dataset": preset.dataset}
     facts |= {"input_shape": list(model.input_shape[1:]), "classes": model.output_shape[-1]}
+    facts |= {"counted_as_published": count_as_published(model, facts["published"])}
     return facts, model, architecture
 
 
