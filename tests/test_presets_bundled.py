@@ -1,0 +1,66 @@
+"""Every bundled preset: trained, small, and exported by one command as the README says."""
+
+import json
+
+import numpy as np
+import pytest
+from cli_runner import tfeff
+
+from tfeff.data import open_dataset
+from tfeff.networks import index
+from tfeff.presets import aliases, list_presets, load_preset
+
+PRESETS = sorted(list_presets())
+FAMILIES = {entry["family"] for entry in index().values()}
+FACES = "vargfacenet"  # has no face images here; its accuracy means little
+
+
+def test_every_family_has_one_under_its_own_name():
+    assert {alias: load_preset(name).network for alias, name in aliases().items()}.keys() == FAMILIES
+    assert len(PRESETS) == len(FAMILIES)
+    for alias, name in aliases().items():
+        assert index()[load_preset(name).network]["family"] == alias
+
+
+def test_all_of_them_are_small():
+    assert sum(load_preset(name).weights.stat().st_size for name in PRESETS) < 20e6
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_is_the_smallest_of_its_family_in_the_small_form(name):
+    preset = load_preset(name)
+    family = index()[preset.network]["family"]
+    sizes = {
+        other: entry["counted"]["parameters"]
+        for other, entry in index().items()
+        if entry["family"] == family and not other.startswith("shiftresnet")  # which shares ShiftNet's file
+    }
+    # Of VarGNet it is the one of the README's first command.
+    assert preset.network == ("vargnet_v1_025_g8" if family == "vargnet" else min(sizes, key=sizes.get))
+    assert preset.preprocessing.shape == (32, 32, 3)
+    assert preset.arguments["small_image"] is True
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_classifies_as_recorded(name):
+    """Recorded on all 10,000 test images; here on the bundled 1,024 of them, so within the error of such a sample."""
+    preset = load_preset(name)
+    assert preset.training["samples"] == 10_000
+    if preset.network != FACES:
+        assert preset.training["float_top1"] >= 90
+    images = open_dataset("fashion_mnist_sample", "test")
+    x = np.stack([preset.preprocessing(images.image(number)) for number in range(len(images))])
+    hits = np.mean(preset.build().predict(x, batch_size=256, verbose=0).argmax(-1) == images.labels)
+    assert 100 * hits == pytest.approx(preset.training["float_top1"], abs=3)
+
+
+@pytest.mark.parametrize("alias", sorted(FAMILIES))
+def test_export_by_the_family_s_name(capfd, tmp_path, alias):
+    ran = tfeff(capfd, "export", alias, "--int8", "--no-bench", "--evaluation-samples", "256", "--samples", "128",
+                "--dataset", "fashion_mnist_sample", "--out", tmp_path, "--json")  # fmt: skip
+    assert ran.code == 0, ran.err
+    (record,) = (json.loads(path.read_text()) for path in tmp_path.glob("*.json"))
+    assert record["preset"] == aliases()[alias]
+    assert record["ops"]["float"] == []
+    assert record["float_twin"]["relative_error"] < 1e-4
+    assert record["accuracy"]["quantized_top1"] > record["accuracy"]["float_top1"] - 5
