@@ -5,6 +5,7 @@
     python benchmarks/export.py --on python:.venv-tflite/bin/python --json > docs/results/export_litert.json
     python benchmarks/export.py --on python:.venv-tflite/bin/python --target tflite-runtime --json \\
         > docs/results/export_tflite_runtime.json
+    python benchmarks/shift.py --on local --on python:.venv-tflite/bin/python --json > docs/results/shift.json
     python benchmarks/report.py
 """
 
@@ -59,6 +60,33 @@ def group_conv():
     yield f"{outputs['images']} real images the outputs are at most {outputs['max_lsb']} LSB apart.\n"
 
 
+def shift():
+    report = read("shift")
+    machine, cases = report["machine"], report["cases"]
+    names = [form["form"] for form in cases[0]["forms"]]
+    yield "`benchmarks/shift.py`: an int8 file of two pointwise convolutions and a shift between them, in several "
+    yield f"forms, all of a row in one interleaved run; {machine['cpu']}, {machine['cores']} cores. The figures are times "
+    yield "against the two convolutions without a shift; in bold the least of a row. The files' intervals, sha256 and "
+    yield "distance from Keras are in `docs/results/shift.json`.\n\n"
+    yield "`freeze_shift` (`--target litert`) takes *one kernel* up to 3x3 and *column, row* beyond, `slice_shift` "
+    yield "(`--target tflite-runtime`) takes *slices*. *By reach* and *tiles* are depthwise convolutions of groups of "
+    yield "channels, each as small as its shifts allow; *slices, gathers* is for a shift with no convolution around.\n"
+    for number, one in enumerate(cases[0]["forms"][0]["results"]):
+        yield f"\n{one['runtime']} {one['version']}, {one['threads']} thread:\n\n"
+        yield f"| map | shift | without, ms | {' | '.join(names[1:])} | sha256 of the least |\n"
+        yield f"|---|---|---|{'---|' * len(names)}\n"
+        for case in cases:
+            without, *forms = case["forms"]
+            ratios = [form["results"][number]["of_without"] for form in forms]
+            least = ratios.index(min(ratios))
+            size = f"{case['size']}x{case['size']}x{case['channels']}"
+            yield f"| {size} | {case['shift']} | {without['results'][number]['median_ms']:.3f} | "
+            for n, (ratio, *ci95) in enumerate(ratios):
+                mark = "**" if n == least else ""
+                yield f"{mark}{ratio:.2f}{mark} {interval(ci95)} | "
+            yield f"{forms[least]['sha256'][:12]} |\n"
+
+
 def export(name):
     report = read(name)
     accuracy, versions = report["accuracy"], report["versions"]
@@ -87,6 +115,7 @@ def main():
         "# Benchmarks\n\nWritten by `benchmarks/report.py` from `docs/results/`; that script says how each was run. ",
         "Every ratio is of one interleaved run.\n\n## A training step\n\n", *train_step(),
         "\n## Group convolution in tflite-runtime\n\n", *group_conv(),
+        "\n## Shift\n\n", *shift(),
         "\n## The main job\n\n", *export("export_litert"), "\n", *export("export_tflite_runtime"),
     ]  # fmt: skip
     (DOCS / "benchmarks.md").write_text("".join(parts), encoding="utf-8")

@@ -13,6 +13,7 @@ from tfeff.export.flatbuffer import read_graph
 from tfeff.artifact import open_artifact
 from tfeff.data import Preprocessing, open_dataset
 from tfeff.data.fashion_mnist import find_fashion_mnist
+from tfeff.layers import ActiveShift2D, GroupShift2D, SparseShift2D
 from tfeff.presets import load_preset
 from tfeff.weights import save_weights
 
@@ -197,6 +198,35 @@ def test_a_users_keras_file(tmp_path, capfd, user_model, user_images, target):
     assert record["accuracy"]["samples"] == 8  # a tenth is held out, the rest calibrates
     assert record["parameters"] == user_model.count_params() - 16  # BN's moving statistics
     assert [rewrite["places"] for rewrite in record["rewrites"]] == ([] if target == "litert" else [1])
+
+
+@pytest.mark.parametrize("target", ["litert", "tflite-runtime"])
+def test_a_float_file_needs_no_images_and_shifts_convert(tmp_path, capfd, user_images, target):
+    keras.utils.set_random_seed(0)
+    image = keras.Input((12, 12, 3))
+    x = ActiveShift2D(2, initial_radius=3.0)(layers.Conv2D(9, 3, strides=2)(image))
+    x = SparseShift2D()(GroupShift2D(3)(layers.Conv2D(9, 1)(x)))
+    keras.Model(image, layers.Dense(4)(layers.GlobalAveragePooling2D()(x))).save(tmp_path / "mine.keras")
+    arguments = ["export", tmp_path / "mine.keras", "--mean", 0, "--std", 255, "--no-bench", "--target", target,
+                 "--out", tmp_path / "out", "--json"]  # fmt: skip
+    ran = tfeff(capfd, *arguments, "--float32")
+    assert ran.code == 0, ran.err
+    record = ran.json
+    assert record["proof"] == {"inputs": 16, "source": "seeded noise"}
+    assert record["calibration"] is None
+    assert record["float_twin"]["relative_error"] < 1e-4
+    assert record["float_twin"]["rewrites"] == ["freeze_shift"]
+    assert [(r["name"], r["places"]) for r in record["rewrites"]] == [
+        ("freeze_shift" if target == "litert" else "slice_shift", 3)
+    ]
+    twin = read_graph(tmp_path / "out" / record["float_twin"]["file"])
+    assert "CUSTOM" not in " ".join(op.name for op in twin.operations)
+    assert ("STRIDED_SLICE" in record["ops"]["by_name"]) == (target != "litert")
+    ran = tfeff(capfd, *arguments, "--float16", "--calibration", user_images)
+    assert ran.json["proof"] == {"inputs": 16, "source": str(user_images)}
+    ran = tfeff(capfd, *arguments, "--int8", "--calibration", user_images)
+    assert ran.code == 0, ran.err
+    assert ran.json["ops"]["float"] == []
 
 
 def test_a_users_saved_model(tmp_path, capfd, user_model, user_images):

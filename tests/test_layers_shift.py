@@ -330,26 +330,15 @@ def test_fit_and_save(tmp_path):
     np.testing.assert_array_equal(again(x), model(x))
 
 
-@pytest.mark.parametrize("separable", [False, True])
-@pytest.mark.parametrize(("kind", "stride"), [(ActiveShift2D, 1), (ActiveShift2D, 2), (SparseShift2D, 2)])
-def test_frozen_layers(kind, stride, separable):
-    x, layer = images(2, 15, 14, 9), built(kind(stride, name="shift"), SHIFTS)
-    frozen = layer.frozen_layers(separable=separable)
-    y = x
-    for part in frozen:
-        assert type(part).__module__.startswith("keras.")
-        assert part.name.startswith("shift_")
-        assert part.trainable_variables == []
-        y = part(y)
-    np.testing.assert_allclose(y, layer(x), atol=1e-5)
-
-
-def test_frozen_group_shift():
-    layer = GroupShift2D(3, 2)
-    x = images(2, 9, 8, 20)
-    y = layer(x)
-    (frozen,) = layer.frozen_layers()
-    np.testing.assert_array_equal(frozen(x), y)
+def test_pixels_are_what_the_forward_pass_moves_by():
+    rounded = np.sign(SHIFTS) * np.floor(np.abs(SHIFTS) + 0.5)
+    x = images(2, 15, 14, 9)
+    for kind, expected in ((ActiveShift2D, SHIFTS), (SparseShift2D, rounded)):
+        layer = built(kind(2), SHIFTS)
+        np.testing.assert_allclose(layer.pixels(), expected, atol=1e-6)
+        np.testing.assert_allclose(layer(x), shifted(x, layer.pixels(), 2), atol=1e-5)
+    layer = GroupShift2D(3, 2, "contiguous")
+    np.testing.assert_array_equal(layer(x), shifted(x, layer.pixels()).astype("float32"))
 
 
 @pytest.mark.parametrize("layer", [GroupShift2D(3), ActiveShift2D(2), SparseShift2D(1)])
