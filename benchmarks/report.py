@@ -65,12 +65,13 @@ def shift():
     machine, cases = report["machine"], report["cases"]
     names = [form["form"] for form in cases[0]["forms"]]
     yield "`benchmarks/shift.py`: an int8 file of two pointwise convolutions and a shift between them, in several "
-    yield f"forms, all of a row in one interleaved run; {machine['cpu']}, {machine['cores']} cores. The figures are times "
-    yield "against the two convolutions without a shift; in bold the least of a row. The files' intervals, sha256 and "
-    yield "distance from Keras are in `docs/results/shift.json`.\n\n"
+    yield f"forms, all of a row in one interleaved run; {machine['cpu']}, {machine['cores']} cores. The figures are "
+    yield "times against the two convolutions without a shift, with their 95 % intervals; in bold the least of a row. "
+    yield "The times, every sha256 and the files' distance from Keras are in `docs/results/shift.json`.\n\n"
     yield "`freeze_shift` (`--target litert`) takes *one kernel* up to 3x3 and *column, row* beyond, `slice_shift` "
     yield "(`--target tflite-runtime`) takes *slices*. *By reach* and *tiles* are depthwise convolutions of groups of "
-    yield "channels, each as small as its shifts allow; *slices, gathers* is for a shift with no convolution around.\n"
+    yield "channels, each as small as its shifts allow; *slices, gathers* is for a shift with no convolution around. On the "
+    yield "smallest maps slices can be the quickest in LiteRT too, but XNNPACK does not take them whole.\n"
     for number, one in enumerate(cases[0]["forms"][0]["results"]):
         yield f"\n{one['runtime']} {one['version']}, {one['threads']} thread:\n\n"
         yield f"| map | shift | without, ms | {' | '.join(names[1:])} | sha256 of the least |\n"
