@@ -70,8 +70,8 @@ def shift():
     yield "The times, every sha256 and the files' distance from Keras are in `docs/results/shift.json`.\n\n"
     yield "`freeze_shift` (`--target litert`) takes *one kernel* up to 3x3 and *column, row* beyond, `slice_shift` "
     yield "(`--target tflite-runtime`) takes *slices*. *By reach* and *tiles* are depthwise convolutions of groups of "
-    yield "channels, each as small as its shifts allow; *slices, gathers* is for a shift with no convolution around. On the "
-    yield "smallest maps slices can be the quickest in LiteRT too, but XNNPACK does not take them whole.\n"
+    yield "channels, each as small as its shifts allow; *slices, gathers* is for a shift with no convolution around. "
+    yield "On the smallest maps slices can be the quickest in LiteRT too, but XNNPACK does not take them whole.\n"
     for number, one in enumerate(cases[0]["forms"][0]["results"]):
         yield f"\n{one['runtime']} {one['version']}, {one['threads']} thread:\n\n"
         yield f"| map | shift | without, ms | {' | '.join(names[1:])} | sha256 of the least |\n"

@@ -183,6 +183,8 @@ def test_features_lie_at_their_strides(name):
         assert strides == strides_of(name)[small_image]
         for stride in strides:
             assert tuple(model.output[f"stride{stride}"].shape[1:3]) == (size // stride, 2 * size // stride)
+        if name not in SMALL:
+            continue
         maps = model(np.zeros((1, size, 2 * size, 3), "float32"))
         assert {key: tuple(tensor.shape[1:]) for key, tensor in maps.items()} == {
             key: tuple(tensor.shape[1:]) for key, tensor in model.output.items()
