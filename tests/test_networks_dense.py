@@ -14,7 +14,6 @@ from tfeff import TfeffError, cost, create
 from tfeff.layers import StridedDilatedDepthwiseConv2D
 from tfeff.networks import index
 from tfeff.networks.espnet_v2 import dilations
-from tfeff.weights.layouts import get_layout
 
 # width -> parameters (timm's layout has 1280 more, a bias), multiply-adds in 10^3; parameters in 10^5 and FLOPs as
 # printed in M
@@ -280,19 +279,3 @@ def test_small_image_keeps_twice_the_size(name):
 def test_every_layer_is_named_here(name):
     """Names that Keras makes up (`conv2d_7`) change from model to model, and with them the weight file."""
     assert [layer.name for layer in create(name).layers] == [layer.name for layer in create(name).layers]
-
-
-@pytest.mark.parametrize(
-    ("family", "source", "name"),
-    [
-        ("espnet_v2", "espnetv2", "espnet_v2_125"),
-        ("pp_lcnet", "timm", "pp_lcnet_035"),
-        ("vovnet", "timm", "vovnet_27_slim"),
-    ],
-)
-def test_layouts_have_a_place_for_every_layer(family, source, name):
-    """For variants without a golden file too."""
-    model = create(name)
-    layout = get_layout(model, family, source)
-    places = [layout[layer.name] for layer in model.layers if layer.weights]
-    assert len(places) == len(set(places))

@@ -2,11 +2,9 @@
 
 import json
 
-import numpy as np
 import pytest
 from cli_runner import tfeff
 
-from tfeff.data import open_dataset
 from tfeff.networks import index
 from tfeff.presets import aliases, list_presets, load_preset
 
@@ -24,6 +22,7 @@ def test_every_family_has_one_under_its_own_name():
 
 def test_all_of_them_are_small():
     assert sum(load_preset(name).weights.stat().st_size for name in PRESETS) < 20e6
+    assert load_preset("vargnet").weights.stat().st_size < 1.5e6  # the first command's
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -42,16 +41,11 @@ def test_is_the_smallest_of_its_family_in_the_small_form(name):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_classifies_as_recorded(name):
-    """Recorded on all 10,000 test images; here on the bundled 1,024 of them, so within the error of such a sample."""
+def test_is_trained_well_enough(name):
+    """As recorded; that the record is true is seen on the sample in `test_presets.py`."""
     preset = load_preset(name)
     assert preset.training["samples"] == 10_000
-    if preset.network != FACES:
-        assert preset.training["float_top1"] >= 90
-    images = open_dataset("fashion_mnist_sample", "test")
-    x = np.stack([preset.preprocessing(images.image(number)) for number in range(len(images))])
-    hits = np.mean(preset.build().predict(x, batch_size=256, verbose=0).argmax(-1) == images.labels)
-    assert 100 * hits == pytest.approx(preset.training["float_top1"], abs=3)
+    assert preset.training["float_top1"] >= (0 if preset.network == FACES else 90)
 
 
 @pytest.mark.parametrize("alias", sorted(FAMILIES))
