@@ -98,7 +98,10 @@ def finish(image, features, x, *, include_top, features_only, name, top):
     height, width = image.shape[1:3]
     last = max(features)
     if min(height, width) < last:
-        raise ValueError(f"an image of {height}x{width} is smaller than the stride of its last map, {last}")
+        raise ValueError(
+            f"an image of {height}x{width} is smaller than the stride of its last map, {last}; give at least "
+            f"{last}x{last}, or the small form (small_image=True), which halves once less"
+        )
     if features_only and (height % last or width % last):
         raise ValueError(
             f"feature maps at stride {last} of an image of {height}x{width}: its sides must be multiples of {last}, "
