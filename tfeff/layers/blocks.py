@@ -99,8 +99,7 @@ def finish(image, features, x, *, include_top, features_only, name, top):
     last = max(features)
     if min(height, width) < last:
         raise ValueError(
-            f"an image of {height}x{width} is smaller than the stride of its last map, {last}; give at least "
-            f"{last}x{last}, or the small form (small_image=True), which halves once less"
+            f"an image of {height}x{width} is smaller than the stride of its last map, {last}: give {last}x{last} or more"
         )
     if features_only and (height % last or width % last):
         raise ValueError(
