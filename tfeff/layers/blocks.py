@@ -99,7 +99,7 @@ def finish(image, features, x, *, include_top, features_only, name, top):
     last = max(features)
     if min(height, width) < last:
         raise ValueError(
-            f"an image of {height}x{width} is smaller than the stride of its last map, {last}: give {last}x{last} up"
+            f"an image of {height}x{width} is smaller than the stride of its last map, {last}; at least {last}x{last}"
         )
     if features_only and (height % last or width % last):
         raise ValueError(
