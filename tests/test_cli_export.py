@@ -11,6 +11,7 @@ from keras import layers
 from tfeff.export.flatbuffer import read_graph
 
 from tfeff.artifact import open_artifact
+from tfeff.cli.subject import meant
 from tfeff.data import Preprocessing, open_dataset
 from tfeff.data.fashion_mnist import find_fashion_mnist
 from tfeff.layers import ActiveShift2D, GroupShift2D, SparseShift2D
@@ -284,6 +285,13 @@ def test_a_trained_folder_is_exported_by_its_preset(tmp_path, capfd):
     ran = tfeff(capfd, "export", tmp_path / "own.data.json", "--out", tmp_path / "o", "--json", *QUICK)
     assert ran.code == 0, ran.err
     assert ran.json["preset"] == "own.data"
+
+
+def test_a_network_named_as_its_family_is_the_preset_unless_weights_are_given():
+    assert meant("vargfacenet", own_weights=False) == "vargfacenet.fashion_mnist"
+    assert meant("vargfacenet", own_weights=True) == "vargfacenet"
+    for name in ("vargnet", "vargnet_v1_025_g8", "mine.keras"):
+        assert meant(name, own_weights=False) == meant(name, own_weights=True) == name
 
 
 def test_random_weights_claim_no_accuracy(tmp_path, capfd):

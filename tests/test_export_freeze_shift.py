@@ -228,8 +228,7 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """(case, rewrite, precision) -> file: a shift alone between PReLUs' slope-1 doors is no network, so between two
-    convolutions that keep every value; (case, None, "float32") is not rewritten."""
+    """(case, rewrite, precision) -> file of one shift and nothing else."""
     folder = tmp_path_factory.mktemp("shifts")
     np.save(folder / "c.npy", calibration())
     jobs, found = [], {}

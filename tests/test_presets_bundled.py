@@ -50,11 +50,13 @@ def test_is_trained_well_enough(name):
 
 @pytest.mark.parametrize("alias", sorted(FAMILIES))
 def test_export_by_the_family_s_name(capfd, tmp_path, alias):
+    """As a user types it: no --dataset and no --calibration, which the preset knows."""
     ran = tfeff(capfd, "export", alias, "--int8", "--no-bench", "--evaluation-samples", "256", "--samples", "128",
-                "--dataset", "fashion_mnist_sample", "--out", tmp_path, "--json")  # fmt: skip
+                "--out", tmp_path, "--json")  # fmt: skip
     assert ran.code == 0, ran.err
     (record,) = (json.loads(path.read_text()) for path in tmp_path.glob("*.json"))
     assert record["preset"] == aliases()[alias]
     assert record["ops"]["float"] == []
     assert record["float_twin"]["relative_error"] < 1e-4
+    assert record["accuracy"]["samples"] == 256
     assert record["accuracy"]["quantized_top1"] > record["accuracy"]["float_top1"] - 5

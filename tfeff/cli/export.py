@@ -65,10 +65,11 @@ def command(network, precision, destination, out, **options):
     NETWORK is a preset or its alias (`vargnet`), a network's name with --weights or --random-weights, a .keras file,
     or a SavedModel folder. --int8 is always static full integer; an operation left in float is an error.
     """
-    from tfeff.cli.subject import build_subject, check_known, parse_size, parse_values
+    from tfeff.cli.subject import build_subject, check_known, meant, parse_size, parse_values
     from tfeff.export import artifact_path, check_request, export_model
 
     check_known(network)
+    network = meant(network, own_weights=bool(options["weights"] or options["random_weights"]))
     request = _request(network, precision or "int8", options)
     name = _file_name(network)
     check_request(request, artifact_path(destination, name, request))  # before seconds are spent on TensorFlow

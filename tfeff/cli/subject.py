@@ -57,6 +57,14 @@ def is_preset(name: str) -> bool:
     return bundled or (name.endswith(".json") and Path(name).is_file())
 
 
+def meant(name: str, *, own_weights: bool) -> str:
+    """The preset where NETWORK is a network and its family's alias in one (`vargfacenet`), unless weights are given."""
+    from tfeff import presets
+    from tfeff.networks import index
+
+    return name if own_weights or name not in index() else presets.aliases().get(name, name)
+
+
 def check_known(name: str) -> None:
     """Raises for a NETWORK that is nothing, with the nearest names; before anything slow is imported."""
     from tfeff import presets
@@ -83,6 +91,7 @@ def build_subject(name, *, weights, random_weights, input_size, classes, mean, s
     """
     from tfeff import presets
     from tfeff.cli.quiet import import_tensorflow
+    from tfeff.networks import index
 
     told = _about_weights(name, weights, progress) if weights and not random_weights else None
     import_tensorflow()
@@ -90,7 +99,7 @@ def build_subject(name, *, weights, random_weights, input_size, classes, mean, s
         if weights or random_weights or classes:
             raise TfeffError(f"{name}: holds its own weights", "leave --weights, --random-weights and --classes out")
         return _user_subject(Path(name), input_size, mean, std, colour, imports)
-    if is_preset(name):
+    if is_preset(name) and name not in index():
         if weights or random_weights or input_size or classes or mean or std or colour:
             raise TfeffError(
                 f"preset {name}: brings its own weights, input size, classes and preprocessing",
