@@ -71,6 +71,11 @@ def test_presets(capfd, name):
     assert ran.json["cost"]["total"]["madds"] == ran.json["counted"]["madds"]
 
 
+def test_a_network_named_as_its_family_is_the_network(capfd):
+    assert tfeff(capfd, "info", "vargfacenet", "--json").json["published"]["source"].startswith("arXiv 1910.04985")
+    assert tfeff(capfd, "info", "vargfacenet.fashion_mnist", "--json").json["input_shape"] == [32, 32, 3]
+
+
 def test_input_size_and_classes(capfd):
     ran = tfeff(capfd, "info", NAME, "--cost", "--input-size", "160x192", "--classes", 10, "--json")
     rows = {row["name"]: row for row in ran.json["cost"]["rows"]}

@@ -299,7 +299,7 @@ def described_model(name, input_size, classes, imports):
     """The facts of `describe_network` without the counts, the model, and the name of its network as records have it."""
     from tfeff import presets
     from tfeff.cli.quiet import import_tensorflow
-    from tfeff.networks import get_network
+    from tfeff.networks import get_network, index
 
     check_known(name)
     import_tensorflow()
@@ -312,7 +312,7 @@ def described_model(name, input_size, classes, imports):
         if None in model.input_shape[1:]:
             model = _with_size(model, shape)
         architecture = Path(name).name
-    elif not is_preset(name):
+    elif name in index() or not is_preset(name):  # `vargfacenet` is both; its published figures are the network's
         network = get_network(name)
         arguments = {"input_shape": (*input_size, 3)} if input_size else {}
         arguments |= {"classes": classes} if classes else {}
