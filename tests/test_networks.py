@@ -35,6 +35,11 @@ UNEXPLAINED = {
         "vargnet_v1_025", "vargnet_v1_050_g4", "vargnet_v2_025", "vargnet_v2_050", "vargnet_v2_075_g4",
     )),
 }  # fmt: skip
+# Multiply-adds of so few digits (1.4 G, 1 G, 18 M, 29 M) that rounding alone puts them more than a percent off.
+ROUGH = {
+    "shiftnet_a": {"madds"}, "vargfacenet": {"operations"},
+    "pp_lcnet_025": {"madds_with_batch_norm"}, "pp_lcnet_035": {"madds_with_batch_norm"},
+}  # fmt: skip
 IMAGENET = {False: [4, 8, 16, 32], True: [4, 8, 16]}
 
 # VarGNet, Tables 3 and 4: G, width -> multiply-adds as printed (x 2^20); trainable parameters and multiply-adds as they
@@ -143,6 +148,8 @@ def test_published_figures_are_met(name):
     if published:
         assert published["source"]
         assert counted or name.startswith("vovnet")  # whose paper prints whole detectors
+    rough = {k for k, v in counted.items() if "parameters" not in k and abs(v / published[k] - 1) > 0.01} - {"values"}
+    assert rough == ROUGH.get(name, set())
     missed = {key for key, value in counted.items() if not cost.meets(value, published[key])}
     assert missed == {key for who, key in UNEXPLAINED if name.startswith(who)}
 
