@@ -123,7 +123,7 @@ def test_target_tflite_runtime_is_rewritten_and_proven(tmp_path, capfd):
     ran = tfeff(capfd, "export", "vargnet", "--target", "tflite-runtime", "--out", tmp_path, "--json", *QUICK)
     assert ran.code == 0, ran.err
     (rewrite,) = ran.json["rewrites"]
-    assert rewrite["name"] == "split_group_conv"
+    assert rewrite["name"] == "group_conv"
     assert rewrite["places"] == 19
     assert 0 <= rewrite["relative_error"] < 1e-5
     assert ran.json["ops"]["by_name"]["SPLIT"] == 13  # the three paths of a block that read the same tensor share one

@@ -6,12 +6,17 @@ Nothing is imported here: rewrites need Keras, and targets, which name them, are
 from importlib import import_module
 
 
-def load_rewrite(name: str):
-    """The rewrite `split_group_conv` is the class in `split_group_conv.py` that bears that `name`."""
+def load_rewrite(spec: str, choices=None):
+    """The rewrite of a spec: `group_conv:split` is the class of that `name` in `group_conv.py`, in its form `split`.
+
+    Args:
+        choices: forms of single places, see `core.Rewrite`.
+    """
     from tfeff.export.rewrites.core import Rewrite
 
+    name, _, form = spec.partition(":")
     module = import_module(f"{__name__}.{name}")
     for value in vars(module).values():
         if isinstance(value, type) and issubclass(value, Rewrite) and getattr(value, "name", None) == name:
-            return value()
+            return value(form or None, choices)
     raise LookupError(f"{module.__file__} defines no Rewrite named {name!r}")

@@ -1,17 +1,19 @@
 """Rewriting a functional Keras graph, and proving that nothing changed.
 
-A rewrite is one file with one subclass of `Rewrite`. It looks at a layer and, where it applies, says which chain of
-layers it takes and builds what stands in their place. `rewrite` copies the graph around it; the model given is not
-touched.
+A rewrite is one file with one subclass of `Rewrite`. Most look at a layer and, where they apply, say which chain of
+layers they take and build what stands in their place (`match`); one that carries something through the whole graph
+overrides `apply`. The model given is not touched.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+import json
+from abc import ABC
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
+from tfeff.export.rewrites.graph import GraphView, as_functional, copy_layer, inline, rebuild
 
 from tfeff.errors import TfeffError
 
@@ -33,13 +35,61 @@ class Match:
 
 
 class Rewrite(ABC):
-    """An equality-preserving change of a Keras graph. `name` is what the record calls it."""
+    """An equality-preserving change of a Keras graph.
+
+    Attributes:
+        name: what the record calls it; the name of its file.
+        forms: what it can make of a place, where there is more than one; the first leaves the place as it is.
+        form: the one to make.
+        choices: forms of single places, by `shape_key`, that were chosen by measurement.
+    """
 
     name: str
+    forms: tuple[str, ...] = ()
 
-    @abstractmethod
-    def match(self, layer: keras.layers.Layer, graph: "GraphView") -> Match | None:
+    def __init__(self, form: str | None = None, choices: Mapping[str, str] | None = None):
+        if form is not None and not self.knows(form):
+            raise ValueError(f"rewrite {self.name} has no form {form!r}, it has {', '.join(self.forms) or 'one only'}")
+        self.form = form if form is not None or not self.forms else self.forms[-1]
+        self.choices = dict(choices or {})
+
+    def knows(self, form: str) -> bool:
+        """Whether it can make that form; one with a number in its forms overrides this."""
+        return form in self.forms
+
+    def form_of(self, layer) -> str | None:
+        """The form to make of this layer."""
+        return self.choices.get(shape_key(layer), self.form) if self.choices else self.form
+
+    def is_place(self, layer, graph: GraphView) -> bool:
+        """Whether the forms differ at this layer, so that there is something to choose."""
+        return False
+
+    def match(self, layer: keras.layers.Layer, graph: GraphView) -> Match | None:
         """The place that begins at `layer`, or None."""
+        raise NotImplementedError
+
+    def apply(self, model) -> tuple[Any, int]:
+        """The rewritten copy of an inlined model, and the number of places; the model itself when there are none."""
+        graph = GraphView(model)
+        matches: dict[int, Match] = {}
+        swallowed: set[int] = set()
+        for operation in model.operations:  # in topological order
+            if id(operation) in swallowed:
+                continue
+            found = self.match(operation, graph)
+            if found is not None:
+                matches[id(operation)] = found
+                swallowed |= {id(layer) for layer in found.layers[1:]}
+        if not matches:
+            return model, 0
+
+        def call(operation, *args, **kwargs):
+            if id(operation) in matches:
+                return matches[id(operation)].build(args[0])
+            return args[0] if id(operation) in swallowed else again(operation, *args, **kwargs)
+
+        return rebuild(model, call), len(matches)
 
 
 @dataclass(frozen=True)
@@ -47,49 +97,15 @@ class Applied:
     """What a rewrite did: how often, and the largest difference it made to the output.
 
     Attributes:
+        form: what it made, where it can make several things.
         relative_error: `max_abs_error` over the largest absolute output.
     """
 
     name: str
+    form: str | None
     places: int
     max_abs_error: float
     relative_error: float
-
-
-class GraphView:
-    """Who feeds whom in a functional model."""
-
-    def __init__(self, model):
-        self._consumers: dict[int, list] = {}
-        self._calls: dict[int, int] = {}
-        for nodes in model._nodes_by_depth.values():
-            for node in nodes:
-                self._calls[id(node.operation)] = self._calls.get(id(node.operation), 0) + 1
-                for tensor in node.input_tensors:
-                    self._consumers.setdefault(id(tensor), []).append(node.operation)
-        self._outputs = {id(tensor) for tensor in keras.tree.flatten(model.outputs)}
-
-    def chain(self, first, *accepts: Callable[[Any], bool]) -> list:
-        """`first`, then as many of the layers behind it as match `accepts` in order (each may be absent).
-
-        Stops where a tensor is read twice or is an output of the model, and at layers that are called twice.
-        """
-        chain = [first]
-        for accept in accepts:
-            following = self._only_consumer(chain[-1])
-            if following is not None and accept(following):
-                chain.append(following)
-        return chain
-
-    def called_once(self, layer) -> bool:
-        return self._calls.get(id(layer)) == 1
-
-    def _only_consumer(self, layer):
-        tensor = layer.output
-        consumers = self._consumers.get(id(tensor), [])
-        if len(consumers) != 1 or id(tensor) in self._outputs or not self.called_once(consumers[0]):
-            return None
-        return consumers[0]
 
 
 def apply_rewrites(model, rewrites: Sequence[Rewrite], images: np.ndarray) -> tuple[Any, list[Applied]]:
@@ -104,14 +120,16 @@ def apply_rewrites(model, rewrites: Sequence[Rewrite], images: np.ndarray) -> tu
         The rewritten model, and what each rewrite did (rewrites that found no place are left out).
 
     Raises:
-        TfeffError: a rewrite changed the output by more than `TOLERANCE` of its range.
+        TfeffError: a rewrite changed the output by more than `TOLERANCE` of its range, the model has no graph, or one
+        of its layers cannot be copied.
     """
-    applied, before = [], None
+    applied, before, given = [], None, model
+    model = _inlined(model)
     for rewrite in rewrites:
-        new, places = rewrite_once(model, rewrite)
+        new, places = rewrite.apply(model)
         if not places:
             continue
-        before = _outputs(model, images) if before is None else before
+        before = _outputs(given, images) if before is None else before
         model, after = new, _outputs(new, images)
         error = float(np.abs(after - before).max())
         relative = error / max(float(np.abs(before).max()), 1e-12)
@@ -121,69 +139,44 @@ def apply_rewrites(model, rewrites: Sequence[Rewrite], images: np.ndarray) -> tu
                 f"(at most {TOLERANCE:.0e} is rounding)",
                 "this is a bug in the rewrite: export for a target that does without it, and report it",
             )
-        applied.append(Applied(rewrite.name, places, error, relative))
+        applied.append(Applied(rewrite.name, rewrite.form, places, error, relative))
         before = after
-    return model, applied
+    return (model if applied else given), applied
 
 
 def rewrite_once(model, rewrite: Rewrite) -> tuple[Any, int]:
-    """One pass of one rewrite: the new model and the number of places. Models inside the model are rewritten too.
+    """One pass of one rewrite, unproven: the new model and the number of places.
 
     Raises:
-        TfeffError: the model has no graph that could be walked.
+        TfeffError: the model has no graph that could be walked, or a layer that cannot be copied.
     """
-    given, model = model, as_functional(model)
-    if model is None:
-        raise TfeffError(f"{given.name}: has no graph to rewrite", "build it functionally")
-    graph = GraphView(model)
-    matches: dict[int, Match] = {}
-    swallowed: set[int] = set()
-    for operation in model.operations:  # in topological order
-        if id(operation) in swallowed or not graph.called_once(operation):
-            continue
-        found = rewrite.match(operation, graph)
-        if found is not None:
-            matches[id(operation)] = found
-            swallowed |= {id(layer) for layer in found.layers[1:]}
-    if not matches and not any(as_functional(operation) for operation in model.operations):
-        return given, 0
-    places = len(matches)
-    copies: dict[int, Any] = {}
-
-    def copy(operation):
-        nonlocal places
-        if id(operation) in matches or id(operation) in swallowed or not isinstance(operation, keras.layers.Layer):
-            return operation
-        if id(operation) not in copies:
-            if as_functional(operation) is not None:
-                copies[id(operation)], inner = rewrite_once(operation, rewrite)
-                places += inner
-            else:
-                copies[id(operation)] = _copy_layer(operation)
-        return copies[id(operation)]
-
-    def call(operation, *args, **kwargs):
-        if id(operation) in matches:
-            return matches[id(operation)].build(args[0])
-        return args[0] if id(operation) in swallowed else operation(*args, **kwargs)
-
-    new = keras.models.clone_model(model, clone_function=copy, call_function=call)
-    for operation in model.operations:
-        if id(operation) in copies and not isinstance(operation, keras.Model):
-            copies[id(operation)].set_weights(operation.get_weights())
-    return (new, places) if places else (given, 0)
+    new, places = rewrite.apply(_inlined(model))
+    return (new, places) if places else (model, 0)
 
 
-def as_functional(model):
-    """The functional form of a model, itself if it is one already, or None for layers and models without a graph."""
-    if isinstance(model, keras.Sequential) and model.built and model.inputs:
-        return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
-    return model if isinstance(model, keras.Model) and hasattr(model, "_nodes_by_depth") else None
+def again(operation, *args, **kwargs):
+    """Calls a copy of the operation: what a rewrite does with what it leaves as it is."""
+    if isinstance(operation, keras.layers.Layer):
+        return copy_layer(operation)(*args, **kwargs)
+    return operation(*args, **kwargs)
 
 
-def _copy_layer(layer):
-    return layer.__class__.from_config(layer.get_config())
+def shape_key(layer) -> str:
+    """What a layer has in common with those that cost the same: its kind, its config but for names, its input."""
+    config = {k: v for k, v in layer.get_config().items() if k not in ("name", "trainable", "dtype")}
+    config = {k: v for k, v in config.items() if not k.endswith(("initializer", "regularizer", "constraint"))}
+    shapes = [list(tensor.shape[1:]) for tensor in keras.tree.flatten(layer.input)]
+    return json.dumps([type(layer).__name__, config, shapes], sort_keys=True, default=str)
+
+
+def _inlined(model):
+    functional = as_functional(model)
+    if functional is None:
+        raise TfeffError(f"{model.name}: has no graph to rewrite", "build it functionally")
+    return inline(functional)
 
 
 def _outputs(model, images):
-    return np.concatenate([np.asarray(model(images[i : i + 8], training=False)) for i in range(0, len(images), 8)])
+    batches = [model(images[i : i + 8], training=False) for i in range(0, len(images), 8)]
+    columns = zip(*(keras.tree.flatten(batch) for batch in batches), strict=True)
+    return np.concatenate([np.concatenate([np.asarray(t) for t in column]).ravel() for column in columns])

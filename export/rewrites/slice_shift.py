@@ -14,8 +14,8 @@ import numpy as np
 from keras import layers, ops
 from tfeff.export.rewrites.core import Match, Rewrite
 from tfeff.export.rewrites.freeze_shift import SHIFTS, depthwise, stride_of
-
-_ELEMENT_WISE = [keras.activations.get(name) for name in ("linear", "relu", "relu6", "silu", "hard_silu", "sigmoid")]
+from tfeff.export.rewrites.graph import copy_layer
+from tfeff.export.rewrites.matching import ELEMENT_WISE, is_batch_norm
 
 
 class SliceShift(Rewrite):
@@ -27,7 +27,7 @@ class SliceShift(Rewrite):
     name = "slice_shift"
 
     def match(self, layer, graph):
-        between = (_is_batch_norm, _is_element_wise)
+        between = (is_batch_norm, _is_element_wise)
         if _is_conv(layer):
             chain = graph.chain(layer, *between, _is_shift, *between, _is_conv)
         elif _is_shift(layer):
@@ -127,18 +127,12 @@ def _is_conv(layer):
         type(layer) is layers.Conv2D
         and layer.groups == 1
         and layer.data_format == "channels_last"
-        and layer.activation in _ELEMENT_WISE
+        and layer.activation in ELEMENT_WISE
     )
-
-
-def _is_batch_norm(layer):
-    return isinstance(layer, layers.BatchNormalization) and layer.axis in (-1, 3)
 
 
 def _is_element_wise(layer):
-    return isinstance(layer, layers.ReLU) or (
-        isinstance(layer, layers.Activation) and layer.activation in _ELEMENT_WISE
-    )
+    return isinstance(layer, layers.ReLU) or (isinstance(layer, layers.Activation) and layer.activation in ELEMENT_WISE)
 
 
 def _keeps_zero(conv):
@@ -152,24 +146,12 @@ def _keeps_zero(conv):
 
 
 def _outputs_in_order(conv, order):
-    return _with_weights(conv, lambda weight: weight[..., order])  # kernel (k, k, c, f), bias (f,)
+    return copy_layer(conv, change=lambda weight: weight[..., order])  # kernel (k, k, c, f), bias (f,)
 
 
 def _channels_in_order(layer, order):
-    return _with_weights(layer, lambda weight: weight[order])  # (c,), each of BN's
+    return copy_layer(layer, change=lambda weight: weight[order])  # (c,), each of BN's
 
 
 def _inputs_in_order(conv, order):
-    return _with_weights(conv, lambda weight: weight[:, :, order] if weight.ndim == 4 else weight)
-
-
-def _with_weights(layer, change):
-    """A copy of the layer whose weights are changed, to be called."""
-    copy = type(layer).from_config(layer.get_config())
-
-    def call(x):
-        y = copy(x)
-        copy.set_weights([change(weight) for weight in layer.get_weights()])
-        return y
-
-    return call
+    return copy_layer(conv, change=lambda weight: weight[:, :, order] if weight.ndim == 4 else weight)

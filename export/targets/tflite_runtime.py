@@ -7,6 +7,6 @@ from tfeff.export.targets import Target, older_runtime
 TARGET = Target(
     name="tflite-runtime",
     summary="tflite-runtime 2.14 on CPU; group convolutions are split, shifts are slices",
-    rewrites=("slice_shift", "freeze_shift", "split_group_conv"),
+    rewrites=("slice_shift", "freeze_shift", "group_conv:split"),
     problems=lambda graph: older_runtime(graph, (2, 14, 0), "tflite-runtime 2.14"),
 )

@@ -1,0 +1,158 @@
+"""Functional Keras graphs: walking one, copying one, and who feeds whom in it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+from keras import layers
+
+from tfeff.errors import TfeffError
+
+# They pass their input on when a network does not train.
+_IDLE = (
+    layers.Dropout,
+    layers.SpatialDropout2D,
+    layers.GaussianNoise,
+    layers.GaussianDropout,
+    layers.ActivityRegularization,
+    layers.Identity,
+)
+
+
+def as_functional(model):
+    """The functional form of a model, itself if it is one already, or None for layers and models without a graph."""
+    if isinstance(model, keras.Sequential) and model.built and model.inputs:
+        return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+    return model if isinstance(model, keras.Model) and hasattr(model, "_nodes_by_depth") else None
+
+
+def walk(model, inputs: Sequence[Any], call: Callable[..., Any]):
+    """Runs a functional model's graph on other tensors.
+
+    Args:
+        inputs: tensors that take the place of `model.inputs`.
+        call: `call(operation, *args, **kwargs)`, once a node in topological order; its answer takes the place of the
+            node's outputs.
+
+    Returns:
+        What takes the place of the model's outputs, in their structure.
+    """
+    tensors = {id(old): new for old, new in zip(model.inputs, inputs, strict=True)}
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        for node in model._nodes_by_depth[depth]:
+            if node.is_input:
+                continue
+            args, kwargs = node.arguments.fill_in(tensors)
+            outputs = keras.tree.flatten(call(node.operation, *args, **kwargs))
+            tensors.update((id(old), new) for old, new in zip(node.output_tensors, outputs, strict=True))
+    return keras.tree.map_structure(lambda tensor: tensors[id(tensor)], model._outputs_struct)
+
+
+def rebuild(model, call: Callable[..., Any]):
+    """A new model: `walk` from new inputs of the same names, shapes and types."""
+    inputs = [keras.Input(batch_shape=t.shape, dtype=t.dtype, name=t.name) for t in model.inputs]
+    outputs = walk(model, inputs, call)
+    return keras.Model(keras.tree.pack_sequence_as(model._inputs_struct, inputs), outputs, name=model.name)
+
+
+def inline(model):
+    """A copy of a functional model in which every layer is called once and there are no models within the model.
+
+    A layer that is called twice becomes two with equal weights. Layers that do nothing outside training are left out.
+
+    Raises:
+        TfeffError: a layer that cannot be copied.
+    """
+    taken: set[str] = set()
+
+    def call(operation, *args, **kwargs):
+        inner = as_functional(operation)
+        if inner is not None:
+            return walk(inner, keras.tree.flatten((args, kwargs.get("inputs", ()))), call)
+        if isinstance(operation, _IDLE):
+            return args[0]
+        if not isinstance(operation, layers.Layer):
+            return operation(*args, **kwargs)
+        return copy_layer(operation, _fresh(operation.name, taken))(*args, **kwargs)
+
+    return rebuild(model, call)
+
+
+def copy_layer(layer, name: str | None = None, change: Callable[[Any], Any] = lambda weight: weight):
+    """What calls a new layer with the config of `layer`, and gives it `layer`'s weights, each passed through `change`.
+
+    Raises:
+        TfeffError: a layer that does not say its config.
+    """
+
+    def call(*args, **kwargs):
+        try:
+            config = layer.get_config()
+            copy = type(layer).from_config({**config, "name": name or layer.name})
+            outputs = copy(*args, **kwargs)
+            copy.set_weights([change(weight) for weight in layer.get_weights()])
+        except (NotImplementedError, TypeError, ValueError) as error:
+            raise TfeffError(
+                f"layer {layer.name!r} ({type(layer).__name__}) cannot be copied: {str(error).splitlines()[0][:200]}",
+                "give it a complete get_config()",
+            ) from None
+        return outputs
+
+    return call
+
+
+class GraphView:
+    """Who feeds whom in an inlined model."""
+
+    def __init__(self, model):
+        self._consumers: dict[int, list] = {}
+        self._outputs = {id(tensor) for tensor in keras.tree.flatten(model.outputs)}
+        for nodes in model._nodes_by_depth.values():
+            for node in nodes:
+                for tensor in node.input_tensors:
+                    self._consumers.setdefault(id(tensor), []).append(node.operation)
+
+    def chain(self, first, *accepts: Callable[[Any], bool]) -> list:
+        """`first`, then as many of the layers behind it as match `accepts` in order (each may be absent).
+
+        Stops where a tensor is read twice or is an output of the model.
+        """
+        chain = [first]
+        for accept in accepts:
+            following = self.only_consumer(chain[-1])
+            if following is not None and accept(following):
+                chain.append(following)
+        return chain
+
+    def consumers(self, tensor) -> list:
+        """The operations that read a tensor of the model."""
+        return self._consumers.get(id(tensor), [])
+
+    def is_output(self, tensor) -> bool:
+        return id(tensor) in self._outputs
+
+    def only_consumer(self, layer):
+        """The operation that alone reads the one output of `layer`; None when there are several, or it is an output."""
+        tensors = keras.tree.flatten(layer.output)
+        consumers = self.consumers(tensors[0])
+        if len(tensors) != 1 or len(consumers) != 1 or self.is_output(tensors[0]):
+            return None
+        return consumers[0]
+
+    def producer(self, layer):
+        """The operation that makes the one input of `layer`, where only `layer` reads it; None else."""
+        tensors = keras.tree.flatten(layer.input)
+        if len(tensors) != 1 or len(self.consumers(tensors[0])) != 1 or self.is_output(tensors[0]):
+            return None
+        operation = tensors[0]._keras_history.operation
+        return None if isinstance(operation, layers.InputLayer) else operation
+
+
+def _fresh(name, taken):
+    """The name, with a number behind it where it is taken."""
+    fresh, number = name, 1
+    while fresh in taken:
+        number += 1
+        fresh = f"{name}_{number}"
+    taken.add(fresh)
+    return fresh
