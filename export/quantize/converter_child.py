@@ -4,6 +4,8 @@ import json
 import sys
 from pathlib import Path
 
+from shared_ranges import share_ranges  # beside this file, which is run by its path
+
 _INTEGER_KERNELS = {
     "int8": "TFLITE_BUILTINS_INT8",
     "int16x8": "EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8",
@@ -42,7 +44,14 @@ def _convert(job, calibration):
         ops = tf.lite.OpsSet
         converter.target_spec.supported_ops = [getattr(ops, _INTEGER_KERNELS[precision]), ops.TFLITE_BUILTINS]
         converter.inference_input_type = converter.inference_output_type = getattr(tf, job["io"])
-    return converter.convert()
+    if precision != "int8":
+        return converter.convert()
+    # In two steps, what `convert` does in one, to have a word between measuring ranges and quantizing by them.
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    converter._experimental_calibrate_only = True
+    door = getattr(tf, job["io"])
+    return mlir_quantize(share_ranges(converter.convert()), input_data_type=door, output_data_type=door)
 
 
 if __name__ == "__main__":

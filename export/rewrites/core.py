@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from tfeff.export.rewrites.graph import GraphView, as_functional, copy_layer, inline, rebuild
+from tfeff.export.rewrites.graph import CannotRewrite, GraphView, as_functional, copy_layer, inline, rebuild
 
 from tfeff.errors import TfeffError
 
@@ -172,7 +172,7 @@ def shape_key(layer) -> str:
 def _inlined(model):
     functional = as_functional(model)
     if functional is None:
-        raise TfeffError(f"{model.name}: has no graph to rewrite", "build it functionally")
+        raise CannotRewrite(f"{model.name}: has no graph to rewrite", "build it functionally")
     return inline(functional)
 
 

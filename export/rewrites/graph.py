@@ -19,6 +19,10 @@ _IDLE = (
 )
 
 
+class CannotRewrite(TfeffError):
+    """The model has no graph that could be walked, or a layer that cannot be copied."""
+
+
 def as_functional(model):
     """The functional form of a model, itself if it is one already, or None for layers and models without a graph."""
     if isinstance(model, keras.Sequential) and model.built and model.inputs:
@@ -48,10 +52,10 @@ def walk(model, inputs: Sequence[Any], call: Callable[..., Any]):
     return keras.tree.map_structure(lambda tensor: tensors[id(tensor)], model._outputs_struct)
 
 
-def rebuild(model, call: Callable[..., Any]):
-    """A new model: `walk` from new inputs of the same names, shapes and types."""
+def rebuild(model, call: Callable[..., Any], finish: Callable[[Any], Any] = lambda tensor: tensor):
+    """A new model: `walk` from new inputs of the same names, shapes and types; `finish` makes the outputs."""
     inputs = [keras.Input(batch_shape=t.shape, dtype=t.dtype, name=t.name) for t in model.inputs]
-    outputs = walk(model, inputs, call)
+    outputs = keras.tree.map_structure(finish, walk(model, inputs, call))
     return keras.Model(keras.tree.pack_sequence_as(model._inputs_struct, inputs), outputs, name=model.name)
 
 
@@ -61,7 +65,7 @@ def inline(model):
     A layer that is called twice becomes two with equal weights. Layers that do nothing outside training are left out.
 
     Raises:
-        TfeffError: a layer that cannot be copied.
+        CannotRewrite: a layer that cannot be copied.
     """
     taken: set[str] = set()
 
@@ -82,20 +86,19 @@ def copy_layer(layer, name: str | None = None, change: Callable[[Any], Any] = la
     """What calls a new layer with the config of `layer`, and gives it `layer`'s weights, each passed through `change`.
 
     Raises:
-        TfeffError: a layer that does not say its config.
+        CannotRewrite: a layer that does not say its config.
     """
 
     def call(*args, **kwargs):
         try:
-            config = layer.get_config()
-            copy = type(layer).from_config({**config, "name": name or layer.name})
-            outputs = copy(*args, **kwargs)
-            copy.set_weights([change(weight) for weight in layer.get_weights()])
+            copy = type(layer).from_config({**layer.get_config(), "name": name or layer.name})
         except (NotImplementedError, TypeError, ValueError) as error:
-            raise TfeffError(
+            raise CannotRewrite(
                 f"layer {layer.name!r} ({type(layer).__name__}) cannot be copied: {str(error).splitlines()[0][:200]}",
                 "give it a complete get_config()",
             ) from None
+        outputs = copy(*args, **kwargs)
+        copy.set_weights([change(weight) for weight in layer.get_weights()])
         return outputs
 
     return call

@@ -1,13 +1,48 @@
 """Targets, one file each: what the file must run on, and which rewrites make it so. Found by their file's name."""
 
 import difflib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
+from typing import Any
+
+from tfeff.export.checking.verdict import Verdict
 
 from tfeff.errors import TfeffError
+
+
+@dataclass(frozen=True)
+class CompilerOptions:
+    """What the user may say to a target's compiler; None is the compiler's own choice.
+
+    Attributes:
+        path: its binary.
+        accelerator: the chip, where there are several.
+        timeout_s: how long it may take.
+    """
+
+    path: str | None = None
+    accelerator: str | None = None
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What a target's compiler made.
+
+    Attributes:
+        path: the compiled file, in the scratch folder.
+        suffix: what its name ends in, behind the artifact's own: `_vela.tflite`.
+        verdict: of basis "confirmed".
+        details: for the record: the compiler, its version, figures.
+    """
+
+    path: Path
+    suffix: str
+    verdict: Verdict
+    details: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -17,14 +52,34 @@ class Target:
     Attributes:
         name: as `--target` takes it.
         summary: one line for users.
-        rewrites: names of the rewrites it needs, in order.
-        problems: given the graph read from the finished file, what that target would not run, one line each.
+        check: given the graph read from the finished file, what the target makes of each operation.
+        rewrites: specs of the rewrites that it gets, in order (`group_conv:split`); what was measured or is legal.
+        because: for each of these, by the rewrite's name, why: the measurement or the rule.
+        refuses: specs of forms that it cannot run, which `--tune` does not try.
+        precisions: that it takes; None is any.
+        io: dtype at the door unless the user says otherwise; None is the precision's own.
+        whole: whether an operation that is not mapped is a gate that was missed.
+        compile: from the file, a scratch folder and `CompilerOptions` to what the compiler made; None where there is
+            no compiler, and from a call where it is not installed and its word is not needed.
+        check_compiler: raises TfeffError, before seconds are spent, when the compiler is not there or an option is not
+            one that it knows.
+        compiler_options: which of the options its compiler has.
+        compiled_suffix: of the file that `compile` makes.
     """
 
     name: str
     summary: str
+    check: Callable[..., Verdict]
     rewrites: tuple[str, ...] = ()
-    problems: Callable[..., list[str]] = lambda graph: []
+    because: Mapping[str, str] = field(default_factory=dict)
+    refuses: tuple[str, ...] = ()
+    precisions: tuple[str, ...] | None = None
+    io: str | None = None
+    whole: bool = False
+    compile: Callable[[Path, Path, CompilerOptions], Compiled | None] | None = None
+    check_compiler: Callable[[CompilerOptions], None] | None = None
+    compiler_options: tuple[str, ...] = ()
+    compiled_suffix: str | None = None
 
 
 def list_targets() -> dict[str, Target]:
@@ -41,9 +96,3 @@ def get_target(name: str) -> Target:
         near = difflib.get_close_matches(name, targets, n=2) or sorted(targets)
         raise TfeffError(f"unknown target {name!r}", f"choose {' or '.join(near)}")
     return targets[name]
-
-
-def older_runtime(graph, limit: tuple[int, ...], runtime: str) -> list[str]:
-    """The problem of a file that asks for a newer runtime than the target has (`min_runtime_version` in the file)."""
-    needed = tuple(int(part) for part in graph.min_runtime_version.split(".") if part.isdigit())
-    return [f"needs runtime {graph.min_runtime_version}, {runtime} is older"] if needed > limit else []

@@ -2,11 +2,12 @@
 so group convolutions are split; its depthwise kernel is slow, so shifts become slices where the size of the map is
 known."""
 
-from tfeff.export.targets import Target, older_runtime
+from tfeff.export.checking import tflite_runtime
+from tfeff.export.targets import Target
 
 TARGET = Target(
     name="tflite-runtime",
     summary="tflite-runtime 2.14 on CPU; group convolutions are split, shifts are slices",
-    rewrites=("slice_shift", "freeze_shift", "group_conv:split"),
-    problems=lambda graph: older_runtime(graph, (2, 14, 0), "tflite-runtime 2.14"),
+    check=tflite_runtime.check,
+    rewrites=("silu", "slice_shift", "freeze_shift", "channel_shuffle:fold", "prelu:maximum", "group_conv:split"),
 )

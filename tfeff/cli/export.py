@@ -55,6 +55,16 @@ def _precision_options(function):
 )
 @click.option("--no-bench", is_flag=True, help="Do not time.")
 @click.option("--threads", type=int, default=1, show_default=True, help="Of the runtime, when timed.")
+@click.option(
+    "--tune",
+    is_flag=False,
+    flag_value="local",
+    metavar="[DEVICE]",
+    help="Time the forms of each rewrite there, keep the fastest. [without it: the target's table]",
+)
+@click.option("--accelerator", metavar="NAME", help="Of --target ethos-u: ethos-u55-128 (default), ethos-u65-256, ...")
+@click.option("--compiler", metavar="PATH", help="Of --target edgetpu: edgetpu_compiler. [default: PATH]")
+@click.option("--compiler-timeout", type=float, metavar="SECONDS", help="How long the target's compiler may take.")
 @click.option("--max-drop", type=float, metavar="POINTS", help="Gate: exit 1 if top-1 falls by more.")
 @click.option("--max-latency-ms", type=float, metavar="MS", help="Gate: exit 1 if the median is longer on any device.")
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -99,6 +109,7 @@ def _request(network, precision, options):
     from tfeff.cli.subject import is_user_file
     from tfeff.data import default_evaluation
     from tfeff.export import Request
+    from tfeff.export.targets import CompilerOptions
     from tfeff.networks import index
 
     dataset, calibration = options["dataset"], options["calibration"]
@@ -122,6 +133,8 @@ def _request(network, precision, options):
         threads=options["threads"],
         max_drop=options["max_drop"],
         max_latency_ms=options["max_latency_ms"],
+        tune=options["tune"],
+        compiler=CompilerOptions(options["compiler"], options["accelerator"], options["compiler_timeout"]),
         force=options["force"],
         seed=options["seed"],
     )
@@ -158,10 +171,12 @@ def _show(export, out):
     rows += [
         (
             "rewrite",
-            f"{rewrite['name']} in {rewrite['places']} places, largest difference {rewrite['max_abs_error']:.1e}",
+            f"{rewrite['name']}{': ' + rewrite['form'] if rewrite['form'] else ''}, {rewrite['places']} places, "
+            f"largest difference {rewrite['max_abs_error']:.1e}",
         )
         for rewrite in record["rewrites"]
     ]
+    rows += _check_rows(record)
     if record["calibration"]:
         used = record["calibration"]
         rows.append(("calibration", f"{used['used']} images of {used['source']}"))
@@ -182,6 +197,23 @@ def _show(export, out):
         out.say(f"note: {note}")
     if (record["accuracy"] or {}).get("dataset") == "fashion_mnist_sample":
         out.say("compared on the bundled sample: the full set was not found (docs/data.md says how to get it)")
+
+
+def _check_rows(record):
+    """What the target makes of the file, and what its compiler estimated."""
+    check, compiled = record["check"], record["compiled"]
+    rows = [(record["target"], f"takes {check['mapped']} of {check['total']} operations, {check['basis']}")]
+    rows += [("", f"{row['count']} {row['op']} {row['status']}: {row['reason']}") for row in check["operations"]
+             if row["status"] != "mapped"]  # fmt: skip
+    if compiled:
+        rows.append(("compiled", f"{compiled['file']}  sha256 {compiled['sha256'][:12]}"))
+        figures = compiled.get("estimates") or {}
+        if figures.get("cycles"):
+            rows.append(
+                ("  estimate", f"{figures['cycles']:,} cycles, {figures['inference_ms']:.3f} ms, "
+                f"{figures['sram_bytes'] / 1024:,.0f} KiB of SRAM on {compiled['accelerator']}, by {compiled['compiler']}'s model")
+            )  # fmt: skip
+    return rows
 
 
 def _accuracy_rows(record):

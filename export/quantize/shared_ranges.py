@@ -1,0 +1,63 @@
+"""One range for all tensors that must have one scale.
+
+CONCATENATION, slices and their like hand on 8-bit values as they are, so their inputs and outputs have one scale. Where
+a tensor goes into several of them and each has measured its own range, the converter puts a QUANTIZE between: for a
+shuffle folded into slices, one for each slice. So tensors that such operations join get their common range before
+anything is quantized. Runs in the converter's process; it imports nothing of ours.
+"""
+
+import flatbuffers
+from ai_edge_litert import schema_py_generated as schema
+
+_SAME_SCALE = {
+    schema.BuiltinOperator.CONCATENATION,
+    schema.BuiltinOperator.STRIDED_SLICE,
+    schema.BuiltinOperator.SLICE,
+    schema.BuiltinOperator.SPLIT,
+    schema.BuiltinOperator.RESHAPE,
+    schema.BuiltinOperator.TRANSPOSE,
+    schema.BuiltinOperator.MAX_POOL_2D,
+    schema.BuiltinOperator.PAD,
+}
+
+
+def share_ranges(calibrated: bytes) -> bytes:
+    """A calibrated float `.tflite` (ranges measured, nothing quantized yet), each group's ranges made one."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(calibrated, 0))
+    for graph in model.subgraphs:
+        for group in _groups(model, graph):
+            ranges = [graph.tensors[i].quantization for i in group]
+            ranges = [r for r in ranges if r is not None and r.min is not None and len(r.min) == 1]
+            if len(ranges) > 1:
+                low, high = min(float(r.min[0]) for r in ranges), max(float(r.max[0]) for r in ranges)
+                for each in ranges:
+                    each.min, each.max = [low], [high]
+    builder = flatbuffers.Builder(len(calibrated))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def _groups(model, graph):
+    """Lists of computed float tensors that same-scale operations join."""
+    parent = list(range(len(graph.tensors)))
+
+    def find(tensor):
+        while parent[tensor] != tensor:
+            tensor = parent[tensor]
+        return tensor
+
+    def computed(tensor):
+        return (
+            tensor >= 0 and graph.tensors[tensor].type == 0 and model.buffers[graph.tensors[tensor].buffer].data is None
+        )
+
+    for op in graph.operators:
+        code = model.operatorCodes[op.opcodeIndex]
+        if max(code.builtinCode, code.deprecatedBuiltinCode) in _SAME_SCALE:
+            first, *others = [int(i) for i in (*op.inputs, *op.outputs) if computed(int(i))]
+            for other in others:
+                parent[find(other)] = find(first)
+    groups: dict[int, list[int]] = {}
+    for tensor in range(len(graph.tensors)):
+        groups.setdefault(find(tensor), []).append(tensor)
+    return [group for group in groups.values() if len(group) > 1]

@@ -1,0 +1,141 @@
+"""Batch normalization folded into weights, or as a depthwise convolution of 1x1 where no weights can take it.
+
+The converter folds BN into the convolution in front by itself. What stands behind anything else (a concatenation, a
+pooling, a sum, a ReLU) it leaves as MUL and ADD, two passes over the map with one int8 scale for all channels.
+
+`depthwise` does what the converter does not: BN behind a fully connected layer is folded into it, BN in front of a
+layer that reads no padding is folded into that, any other BN over a map becomes a depthwise convolution. `fold` also
+folds BN into the convolution in front, with an explicit bias, for rewrites that need it done.
+"""
+
+import keras
+import numpy as np
+from keras import layers
+from tfeff.export.rewrites.building import rebuilt, scaled
+from tfeff.export.rewrites.core import Match, Rewrite
+from tfeff.export.rewrites.matching import batch_norm_numbers, groups_of
+from tfeff.export.rewrites.strided_dilated import convolution, every_nth
+
+from tfeff.layers import GroupConv2D
+from tfeff.layers.strided_dilated import StridedDilatedDepthwiseConv2D
+
+
+class BatchNormalization(Rewrite):
+    """Replaces BN over the channels, one after the other until none is left that it can do something about."""
+
+    name = "batch_norm"
+    forms = ("native", "depthwise", "fold")
+
+    def is_place(self, layer, graph):
+        return _is_batch_norm(layer)
+
+    def apply(self, model):
+        total = 0
+        while True:  # a convolution between two BN takes one in each round
+            model, places = super().apply(model)
+            if not places:
+                return model, total
+            total += places
+
+    def match(self, layer, graph):
+        if _is_batch_norm(layer):
+            return self._alone(layer, graph)
+        norm = graph.only_consumer(layer) if _absorbs(layer) else None
+        if norm is None or not _is_batch_norm(norm) or self.form_of(norm) == "native":
+            return None
+        if self.form_of(norm) == "depthwise" and not _only_here(layer):
+            return None
+        return Match([layer, norm], lambda x: _folded_back(x, layer, norm))
+
+    def _alone(self, norm, graph):
+        """BN that the layer in front does not take."""
+        before = graph.producer(norm)
+        if self.form_of(norm) == "native" or (before is not None and _absorbs(before)):
+            return None
+        chain = graph.chain(norm, lambda layer: isinstance(layer, layers.Flatten), _reads_no_padding)
+        if _reads_no_padding(chain[-1]):
+            return Match(chain, lambda x: _folded_forward(x, *chain))
+        if len(norm.input.shape) != 4:
+            return None
+        scale, offset = batch_norm_numbers(norm)
+        return Match([norm], lambda x: scaled(x, scale, offset, name=norm.name))
+
+
+def _folded_back(x, layer, norm):
+    """BN behind a convolution or fully connected layer, in its weights."""
+    kernel, bias = _numbers(layer)
+    scale, offset = batch_norm_numbers(norm)
+    bias = bias * scale + offset
+    if _is_depthwise(layer):
+        kernel = kernel * scale.reshape(kernel.shape[-2:])  # (kh, kw, c, multiplier)
+    elif isinstance(layer, layers.Conv2DTranspose):
+        kernel = kernel * scale[:, None]  # (kh, kw, f, c)
+    else:
+        kernel = kernel * scale
+    if isinstance(layer, StridedDilatedDepthwiseConv2D):
+        return convolution(x, layer, every_nth, [kernel, bias], use_bias=True)
+    return rebuilt(layer, x, [kernel, bias], use_bias=True)
+
+
+def _folded_forward(x, norm, *behind):
+    """BN in front of a layer, perhaps with a `Flatten` between, in that layer's weights."""
+    *between, layer = behind
+    kernel, bias = _numbers(layer)
+    scale, offset = batch_norm_numbers(norm)
+    if isinstance(layer, layers.Dense):
+        pixels = len(kernel) // len(scale)  # of the map that was flattened
+        scale, offset = np.tile(scale, pixels)[:, None], np.tile(offset, pixels)[:, None]
+        axes = 0
+    elif _is_depthwise(layer):
+        scale, offset = scale[:, None], offset[:, None]  # against (kh, kw, c, multiplier)
+        axes = (0, 1)
+    else:  # (kh, kw, c/groups, f): what a filter reads begins with its group
+        groups = groups_of(layer)
+        scale, offset = (
+            np.repeat(v.reshape(groups, -1), layer.filters // groups, axis=0).T for v in (scale, offset)
+        )  # (c/groups, f)
+        axes = (0, 1, 2)
+    bias = bias + (kernel * offset).sum(axis=axes).ravel()
+    for each in between:
+        x = rebuilt(each, x)
+    return rebuilt(layer, x, [kernel * scale, bias], use_bias=True)
+
+
+def _numbers(layer):
+    """Kernel and bias (f,) of a layer, float64."""
+    kernel = np.asarray(layer.kernel, np.float64)
+    outputs = kernel.shape[-2] * kernel.shape[-1] if _is_depthwise(layer) else layer.output.shape[-1]
+    return kernel, np.zeros(outputs) if layer.bias is None else np.asarray(layer.bias, np.float64)
+
+
+def _is_batch_norm(layer):
+    """Whether it is BN over the last axis."""
+    return isinstance(layer, layers.BatchNormalization) and layer.axis in (-1, len(layer.input.shape) - 1)
+
+
+def _is_depthwise(layer):
+    return isinstance(layer, layers.DepthwiseConv2D)
+
+
+def _is_weighted(layer):
+    kinds = (layers.Conv2D, layers.DepthwiseConv2D, layers.Conv2DTranspose)
+    if type(layer) in kinds:
+        return layer.data_format == "channels_last"
+    return type(layer) is layers.Dense or isinstance(layer, (GroupConv2D, StridedDilatedDepthwiseConv2D))
+
+
+def _absorbs(layer):
+    """Whether the BN behind can be folded into it."""
+    return _is_weighted(layer) and layer.activation is keras.activations.linear
+
+
+def _only_here(layer):
+    """Whether the converter cannot fold BN into it: it sees a slice behind the convolution, or does not try."""
+    return isinstance(layer, (layers.Dense, StridedDilatedDepthwiseConv2D, layers.Conv2DTranspose))
+
+
+def _reads_no_padding(layer):
+    """Whether every output reads real inputs only, so that an offset on them is an offset on it."""
+    if not _is_weighted(layer) or isinstance(layer, (layers.Conv2DTranspose, StridedDilatedDepthwiseConv2D)):
+        return False
+    return isinstance(layer, layers.Dense) or layer.padding == "valid" or layer.kernel_size == (1, 1)

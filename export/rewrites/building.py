@@ -1,0 +1,51 @@
+"""What rewrites build with: copies of layers with other weights or options, and a factor for each channel."""
+
+import keras
+import numpy as np
+from keras import layers
+
+from tfeff.layers import GroupConv2D
+
+# Layers whose activation is the last thing they do. Recurrent ones also have one, inside.
+_FUSING = (
+    layers.Dense,
+    layers.EinsumDense,
+    layers.Conv1D,
+    layers.Conv2D,
+    layers.Conv1DTranspose,
+    layers.Conv2DTranspose,
+    layers.DepthwiseConv1D,
+    layers.DepthwiseConv2D,
+    layers.SeparableConv1D,
+    layers.SeparableConv2D,
+    GroupConv2D,
+)
+
+
+def rebuilt(layer, x, weights=None, **config):
+    """`x` through a new layer like `layer` but for parts of its config, with other weights (its own by default)."""
+    new = type(layer).from_config({**layer.get_config(), **config})
+    y = new(x)
+    new.set_weights(layer.get_weights() if weights is None else weights)
+    return y
+
+
+def scaled(x, scale, offset=None, *, name):
+    """`x` (n, h, w, c) times `scale` (c,) plus `offset` (c,): a depthwise convolution of 1x1."""
+    layer = layers.DepthwiseConv2D(1, use_bias=offset is not None, name=name)
+    y = layer(x)
+    weights = [np.reshape(scale, (1, 1, -1, 1))]
+    layer.set_weights(weights if offset is None else [*weights, np.asarray(offset)])
+    return y
+
+
+def activation_of(layer):
+    """The function that a layer applies last, fused into it or all that it is; None for layers that have none."""
+    return layer.activation if isinstance(layer, (layers.Activation, *_FUSING)) else None
+
+
+def before_activation(layer, x):
+    """What a layer makes of `x` but for the activation that is fused into it."""
+    if not isinstance(layer, _FUSING):
+        return x
+    return rebuilt(layer, x, activation=keras.activations.serialize(keras.activations.linear))

@@ -1,0 +1,61 @@
+"""Coral's Edge TPU: one part of the graph, from the input to the first operation that it does not take.
+
+What its compiler makes of a file is predicted from the published table of operations. Where `edgetpu_compiler` is
+installed, it is asked, and the compiled file lies beside the artifact.
+"""
+
+import os
+
+from tfeff.export.checking import edgetpu
+from tfeff.export.targets import Compiled, Target
+
+from tfeff.errors import TfeffError
+
+
+def _compile(path, folder, options):
+    """Compiles where there is a compiler; without one, and none named, the prediction stands."""
+    compiler = _compiler(options)
+    if compiler is None:
+        return None
+    from tfeff.export.compilers.edgetpu import compile
+
+    timeout = {} if options.timeout_s is None else {"timeout_s": options.timeout_s}
+    made = compile(path, folder, compiler=compiler, **timeout)
+    return Compiled(made.path, "_edgetpu.tflite", made.verdict, made.as_dict())
+
+
+def _compiler(options):
+    """The compiler; None where there is none and the user named none."""
+    from tfeff.export.compilers.edgetpu import VARIABLE, find_compiler
+
+    try:
+        return find_compiler(options.path)
+    except TfeffError:
+        if options.path is not None or os.environ.get(VARIABLE):
+            raise
+        return None
+
+
+TARGET = Target(
+    name="edgetpu",
+    summary="Coral Edge TPU: everything in one part of the graph, checked against the compiler's rules",
+    check=edgetpu.check,
+    rewrites=(
+        "silu",
+        "freeze_shift",
+        "channel_shuffle:fold",
+        "hard_swish:add_mul",
+        "prelu:maximum",
+        "strided_dilated:max_pool",
+        "batch_norm:depthwise",
+        "group_conv:merge64",
+        "classifier:conv",
+    ),
+    refuses=("group_conv:native", "hard_swish:native", "channel_shuffle:native", "strided_dilated:slice"),
+    precisions=("int8",),
+    whole=True,
+    compile=_compile,
+    check_compiler=_compiler,
+    compiler_options=("path", "timeout_s"),
+    compiled_suffix="_edgetpu.tflite",
+)

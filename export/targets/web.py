@@ -1,0 +1,13 @@
+"""LiteRT.js in a browser: LiteRT and XNNPACK in WebAssembly, behind a door of float32, for it takes no int8 there."""
+
+from tfeff.export.checking import web
+from tfeff.export.targets import Target
+from tfeff.export.targets.litert import TARGET as LITERT
+
+TARGET = Target(
+    name="web",
+    summary="LiteRT.js in a browser: as litert, with float32 at the door",
+    check=web.check,
+    rewrites=LITERT.rewrites,
+    io="float32",
+)
