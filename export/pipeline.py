@@ -160,7 +160,9 @@ def export_model(
         if request.tune:
             from tfeff.export.tune import tune
 
-            specs, choices, tuning = tune(subject, target, request.tune, precision, calibration, folder, progress)
+            specs, choices, tuning = tune(
+                subject, target, request.tune, precision, folder, request.threads, request.seed, progress
+            )
         progress("rewriting", 0, 0)
         twin_model, twin_applied, _ = steps.rewrite(subject, steps.TWIN_REWRITES, proof)
         model, applied, not_rewritten = steps.rewrite(subject, specs, proof, choices)

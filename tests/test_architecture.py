@@ -14,6 +14,7 @@ HEAVY = {"tensorflow", "keras", "tf_keras"}
 MAY_IMPORT = {
     "tfeff.errors": set(),
     "tfeff.artifact": set(),
+    "tfeff.edgetpu": {"tfeff.artifact"},
     "tfeff.layers": set(),
     "tfeff.data": set(),
     "tfeff.weights": {"tfeff.layers"},
@@ -21,8 +22,8 @@ MAY_IMPORT = {
     "tfeff.networks": {"tfeff.layers", "tfeff.weights", "tfeff.cost"},
     "tfeff.presets": {"tfeff.data", "tfeff.networks", "tfeff.weights"},
     "tfeff.train": {"tfeff.data", "tfeff.networks", "tfeff.presets", "tfeff.weights"},
-    "tfeff.compare": {"tfeff.artifact", "tfeff.data"},
-    "tfeff.bench": {"tfeff.artifact"},
+    "tfeff.compare": {"tfeff.artifact", "tfeff.data", "tfeff.edgetpu"},
+    "tfeff.bench": {"tfeff.artifact", "tfeff.edgetpu"},
     "tfeff.calibration": {"tfeff.data"},
     "tfeff.export": {
         "tfeff.artifact", "tfeff.bench", "tfeff.calibration", "tfeff.compare", "tfeff.cost", "tfeff.data",
@@ -33,6 +34,7 @@ MAY_IMPORT = {
 LIGHT = (
     "tfeff.errors",
     "tfeff.artifact",
+    "tfeff.edgetpu",
     "tfeff.data",
     "tfeff.compare",
     "tfeff.bench",
@@ -107,7 +109,8 @@ def test_light_rooms_never_name_tensorflow(module, path):
      ["compare", "--help"], ["list", "--pretrained"], ["import-weights", "--help"],
      ["import-weights", "no.npz", "--network", "vargnet_v1_10_g8", "--out", "w.npz"],
      ["export", "pp_lcnet_050", "--weights", "no.npz"], ["export", "vargnet_v1_10_g8"],
-     ["bench", "no.tflite"], ["compare", "no.tflite"]],
+     ["bench", "no.tflite"], ["compare", "no.tflite"], ["check", "--help"],
+     ["check", "no.tflite", "--target", "edgetpu"]],
     ids=" ".join,
 )  # fmt: skip
 def test_commands_that_load_no_tensorflow(arguments):

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 from compare_models import convert, convert_function, dense_network
+from custom_operator import put_custom_operator
 
 from tfeff.compare import Runner, dequantize, quantize
 from tfeff.errors import TfeffError
@@ -136,19 +137,9 @@ def test_refuses_an_image_of_another_shape(compared_files):
 
 
 def test_refuses_operators_that_litert_lacks(tmp_path):
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
-
     path = convert(dense_network(np.eye(4, dtype="f4"), np.zeros(4, "f4"), (2, 2, 1)), tmp_path / "custom.tflite")
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes()))
-    model.operatorCodes[0].builtinCode = schema.BuiltinOperator.CUSTOM
-    model.operatorCodes[0].deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
-    model.operatorCodes[0].customCode = "edgetpu-custom-op"
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    path.write_bytes(builder.Output())
-    with pytest.raises(TfeffError, match="edgetpu-custom-op"):
-        Runner(path)
+    with pytest.raises(TfeffError, match="operator-of-nobody"):
+        Runner(put_custom_operator(path, "operator-of-nobody"))
 
 
 CUTS = """

@@ -5,6 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from checking_files import converted, edit, outside
 from keras import layers
 from tfeff.export.flatbuffer import describe_operations, read_graph
 from tfeff.export.quantize import Job, convert, write_saved_model
@@ -106,3 +107,110 @@ def test_cut_anywhere_it_is_damaged_not_a_crash(files, tmp_path):
         except TfeffError:
             refused += 1
     assert refused > 0.5 * len(data) / 211  # cuts in the tail may leave the graph itself readable
+
+
+def test_constants_and_scales_agree_with_the_interpreter(files):
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    seen = set()
+    for path in files.values():
+        interpreter = Interpreter(
+            str(path), experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        )
+        interpreter.allocate_tensors()
+        theirs = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
+        for op in read_graph(path).operations:
+            for tensor in (*op.inputs, *op.outputs):
+                detail = theirs[tensor.index]
+                assert tensor.name == detail["name"]
+                quantized = detail["quantization_parameters"]
+                assert tensor.scales == pytest.approx(tuple(quantized["scales"]))
+                if len(tensor.scales) > 1:
+                    assert tensor.axis == quantized["quantized_dimension"]
+                    seen.add("per channel")
+                if tensor.constant:
+                    value = interpreter.get_tensor(tensor.index)
+                    assert tensor.size_bytes == value.nbytes
+                    assert (tensor.values is not None) == (value.size <= 64)
+                    assert tensor.values is None or tensor.values == tuple(value.ravel().tolist())
+                    assert tensor.uniform == (value.flat[0] if np.all(value == value.flat[0]) else None)
+                    seen.add("values" if tensor.values else "large")
+    assert seen == {"per channel", "values", "large"}
+
+
+@pytest.mark.parametrize(
+    ("name", "operation", "options"),
+    [
+        ("conv", "CONV_2D", {"stride_w": 1, "stride_h": 1, "padding": "SAME", "fused_activation_function": "NONE"}),
+        ("depthwise_2_3", "DEPTHWISE_CONV_2D", {"dilation_h_factor": 2, "dilation_w_factor": 3, "padding": "SAME"}),
+        ("dense", "FULLY_CONNECTED", {"weights_format": "DEFAULT", "keep_num_dims": False}),
+        ("slice_step_2", "STRIDED_SLICE", {"ellipsis_mask": 0, "new_axis_mask": 0}),
+        ("max_pool", "MAX_POOL_2D", {"filter_width": 2, "stride_h": 2, "padding": "VALID"}),
+        ("concat_5", "CONCATENATION", {"axis": 3}),
+        ("leaky", "LEAKY_RELU", {"alpha": pytest.approx(0.2)}),
+    ],
+)
+def test_options_are_those_of_the_network(name, operation, options, tmp_path):
+    path = tmp_path / "x.tflite"
+    path.write_bytes(converted(name))
+    op = next(op for op in read_graph(path).operations if op.name == operation)
+    assert {key: op.options[key] for key in options} == options
+
+
+def test_steps_and_paddings_are_read(tmp_path):
+    path = tmp_path / "x.tflite"
+    for name, place, values in (("slice_step_2", 3, (1, 1, 1, 2)), ("pad", 1, (0, 0, 1, 1, 1, 1, 0, 0))):
+        path.write_bytes(converted(name))
+        assert read_graph(path).operations[0].inputs[place].values == values
+
+
+def test_dynamic_shape_is_kept(tmp_path):
+    path = tmp_path / "x.tflite"
+    path.write_bytes(converted("conv", batch=None))
+    (image,) = read_graph(path).inputs
+    assert (image.shape, image.shape_signature, image.dynamic) == ((1, 8, 8, 8), (-1, 8, 8, 8), True)
+    path.write_bytes(converted("conv"))
+    assert not read_graph(path).inputs[0].dynamic
+
+
+def test_constants_behind_the_flatbuffer_are_the_same(tmp_path):
+    from ai_edge_litert.interpreter import Interpreter
+
+    inside, behind = tmp_path / "inside.tflite", tmp_path / "behind.tflite"
+    inside.write_bytes(converted("conv"))
+    behind.write_bytes(outside(converted("conv")))
+    a, b = read_graph(inside), read_graph(behind)
+    assert not any(t.external for t in a.operations[0].inputs)
+    assert [t.external for t in b.operations[0].inputs] == [False, True, True]
+    assert [(t.size_bytes, t.values) for t in a.operations[0].inputs] == [
+        (t.size_bytes, t.values) for t in b.operations[0].inputs
+    ]
+    assert a.constant_bytes() == b.constant_bytes() == 8 * 3 * 3 * 8 + 8 * 4
+    assert a.min_runtime_version == b.min_runtime_version
+    Interpreter(str(behind)).allocate_tensors()  # the runtime finds them there too
+    behind.write_bytes(behind.read_bytes()[:-900])
+    with pytest.raises(TfeffError, match="damaged"):
+        read_graph(behind)
+
+
+def test_shared_constant_counts_once(tmp_path):
+    def share(model):
+        tensors = model.subgraphs[0].tensors
+        kernels = [tensors[op.inputs[1]] for op in model.subgraphs[0].operators if len(op.inputs) == 3]
+        for kernel in kernels[1:]:
+            kernel.buffer = kernels[0].buffer
+
+    path = tmp_path / "x.tflite"
+    path.write_bytes(converted("concat_5"))
+    whole = read_graph(path).constant_bytes()
+    path.write_bytes(edit(converted("concat_5"), share))
+    assert read_graph(path).constant_bytes() == whole - 4 * 2 * 3 * 3 * 8
+
+
+def test_operation_without_a_name_in_this_schema(tmp_path):
+    def rename(model):
+        model.operatorCodes[0].builtinCode, model.operatorCodes[0].deprecatedBuiltinCode = 999, 127
+
+    path = tmp_path / "x.tflite"
+    path.write_bytes(edit(converted("conv"), rename))
+    assert read_graph(path).operations[0].name == "BUILTIN 999"

@@ -8,6 +8,7 @@ import json
 import os
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,19 @@ def check_tflite(path: Path) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def custom_operators(path: Path) -> tuple[str, ...]:
+    """Names of a file's custom operators, such as `edgetpu-custom-op`; none for a file that is no whole TFLite file."""
+    names = []
+    with suppress(OSError, struct.error):
+        file = _Flatbuffer(path.read_bytes())
+        codes = file.field(file.follow(0), 1)
+        for number in range(file.read("I", file.follow(codes)) if codes else 0):
+            if name := file.field(file.follow(file.follow(codes) + 4 + 4 * number), 1):
+                start = file.follow(name)
+                names.append(file.data[start + 4 : start + 4 + file.read("I", start)].decode(errors="replace"))
+    return tuple(names)
+
+
 # The offsets of the TFLite schema, by table and field number: a table's name, a list of tables ("[name]"), or a vector
 # of scalars by the size of one in bytes (a string is a vector of 1). Plain scalars lie inside their table.
 _SCHEMA = {
@@ -145,7 +159,7 @@ class _Flatbuffer:
 
     def check(self, kind: str | int, at: int) -> None:
         """Checks what the offset at byte `at` points to."""
-        start = at + self.read("I", at)
+        start = self.follow(at)
         if isinstance(kind, int):
             self.inside(start + 4, self.read("I", start) * kind)
         elif kind.startswith("["):
@@ -162,16 +176,24 @@ class _Flatbuffer:
         vtable_bytes, table_bytes = self.read("H", vtable), self.read("H", vtable + 2)
         self.inside(vtable, vtable_bytes)  # also before the beginning, where `unpack_from` counts from the end
         self.inside(start, table_bytes)
-
-        def place(field):  # in the table; 0 when it was left out
-            return self.read("H", vtable + 4 + 2 * field) if 6 + 2 * field <= vtable_bytes else 0
-
         for field, of in _SCHEMA[kind].items():
-            if place(field):
-                self.check(of, start + place(field))
-        offset, size = (place(field) for field in _OUTSIDE.get(kind, (0, 0)))
-        if kind in _OUTSIDE and offset and size:
-            self.inside(self.read("Q", start + offset), self.read("Q", start + size))
+            if at := self.field(start, field):
+                self.check(of, at)
+        if kind in _OUTSIDE:
+            offset, size = (self.field(start, field) for field in _OUTSIDE[kind])
+            if offset and size:
+                self.inside(self.read("Q", offset), self.read("Q", size))
+
+    def field(self, table: int, number: int) -> int:
+        """Where a field of the table at byte `table` lies; 0 when it was left out."""
+        vtable = table - self.read("i", table)
+        inside = 6 + 2 * number <= self.read("H", vtable)
+        place = self.read("H", vtable + 4 + 2 * number) if inside else 0
+        return table + place if place else 0
+
+    def follow(self, at: int) -> int:
+        """Where the offset at byte `at` leads."""
+        return at + self.read("I", at)
 
     def read(self, kind: str, at: int) -> int:
         return struct.unpack_from("<" + kind, self.data, at)[0]

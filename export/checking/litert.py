@@ -24,7 +24,7 @@ OWN_KERNEL_INT8 = frozenset([
 ])  # fmt: skip
 _MOST_JOINED, _MOST_PARTS = 5, 4
 _MENDS = {
-    "HARD_SWISH": "write it as ADD and MUL, x*relu6(x+3) with the 1/6 in the next convolution's weights",
+    "HARD_SWISH": "`tfeff export` writes it as ADD and MUL, which XNNPACK takes",
     "RELU": "put it right behind a convolution, which takes it in",
     "RELU6": "put it right behind a convolution, which takes it in",
 }

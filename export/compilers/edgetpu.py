@@ -26,6 +26,7 @@ _GET = (
     f"{VARIABLE} to the binary"
 )
 _SEARCH_STEP = 30  # operations to move the cut at a time when the whole did not compile
+_SEARCHES = 10  # attempts that a search may take the time of
 _OWN_TIMEOUT_S = 180  # of the compiler, if it is not told otherwise
 _GRACE_S = 30  # the compiler is to report its own timeout before we end it
 
@@ -131,7 +132,7 @@ def compile(
     for searched, arguments in enumerate(attempts):
         out = Path(tempfile.mkdtemp(prefix="edgetpu-", dir=folder))
         command = [str(binary), "--out_dir", str(out), *arguments, str(file.absolute())]
-        ran = _run(command, out, timeout_s + _GRACE_S)
+        ran = _run(command, out, timeout_s * (_SEARCHES if searched else 1) + _GRACE_S)
         compiled, reports = _compiled_file(out), output.parse_output(ran.text)
         if ran.code == 0 and compiled and reports:
             return _result(reports[-1], compiled, ran.text, version, bool(searched))

@@ -26,6 +26,7 @@ OPERATOR = "CUSTOM ethos-u"  # what stands in a compiled file for all that the N
 DEFAULT_ACCELERATOR = "ethos-u55-128"
 TIMEOUT_S = 600.0
 ESTIMATED_BY = "Vela's performance model of the accelerator; nothing was run on hardware"
+VARIABLE = "VELA"
 _INSTALL = "pip install 'tfeff[ethos-u]'"
 
 # Family -> (multiply-accumulates a cycle, system, memory mode). The two names are sections of Vela's Arm/vela.ini, and
@@ -52,8 +53,7 @@ _FIGURES = {
 }
 _REAL = {"inference_ms", "inferences_per_second"}  # all others are whole numbers
 _COUNT = r"^{} operators = (\d+) \("
-# Vela 5.0 writes `operator:GATHER ofm:NAME`, later ones `operator: GATHER, ofm: 'NAME'`.
-_REFUSED = re.compile(r"^Warning \(supported operators\) operator: ?\w+,? ofm: ?(.*)\nReason: ?(.*)$", re.MULTILINE)
+_REFUSED = re.compile(r"^Warning \(supported operators\) operator: \w+, ofm: '(.*)'\nReason: (.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -125,31 +125,31 @@ def check_accelerator(name: str) -> None:
         raise TfeffError(f"unknown accelerator {name!r}", f"choose {', '.join(near[:-1])} or {near[-1]}")
 
 
-def find_vela() -> Path | None:
-    """The executable: the one that the environment variable `VELA` names, else the one beside this Python, else PATH's.
+def find_vela(given: str | Path | None = None) -> Path:
+    """The executable: the one given, else what the environment variable VELA names, else the one installed beside this
+    Python, else the one on PATH.
 
     Raises:
-        TfeffError: `VELA` names no executable.
+        TfeffError: there is none, or what was named cannot be run.
     """
-    if named := os.environ.get("VELA"):
-        found = shutil.which(named)
-        if found is None:
-            raise TfeffError(f"VELA={named}: no such executable", f"name Vela's, or unset it and {_INSTALL}")
-        return Path(found)
+    if named := str(given or os.environ.get(VARIABLE, "")):
+        found = shutil.which(Path(named).expanduser())
+        if not found:
+            raise TfeffError(f"{'' if given else f'{VARIABLE}='}{named}: no such program", f"name Vela, or {_INSTALL}")
+        return Path(found).absolute()
     found = shutil.which("vela", path=str(Path(sys.executable).parent)) or shutil.which("vela")
-    return Path(found) if found else None
-
-
-def require_vela() -> Path:
-    """The executable; TfeffError, saying how to get it, when there is none."""
-    found = find_vela()
-    if found is None:
+    if not found:
         raise TfeffError("Vela, the compiler for Ethos-U, is not installed", _INSTALL)
-    return found
+    return Path(found).absolute()
 
 
 def compile(
-    path: Path, folder: Path, accelerator: str = DEFAULT_ACCELERATOR, *, timeout_s: float = TIMEOUT_S
+    path: Path,
+    folder: Path,
+    accelerator: str = DEFAULT_ACCELERATOR,
+    *,
+    compiler: str | Path | None = None,
+    timeout_s: float = TIMEOUT_S,
 ) -> Compiled:
     """Compiles a `.tflite` file.
 
@@ -157,6 +157,7 @@ def compile(
         path: an int8 file; what is float in it is left on the CPU.
         folder: where `<stem>_vela.tflite` is written.
         accelerator: one of `ACCELERATORS`.
+        compiler: Vela's executable, see `find_vela`.
         timeout_s: how long Vela may take.
 
     Raises:
@@ -164,7 +165,7 @@ def compile(
             long, or said what is not understood.
     """
     check_accelerator(accelerator)
-    vela = require_vela()
+    vela = find_vela(compiler)
     check_tflite(path)  # Vela reads past the end of a file that was cut short, and dies
     if compiled := [op.name for op in read_graph(path).operations if op.name in (OPERATOR, "CUSTOM edgetpu-custom-op")]:
         raise TfeffError(f"{path}: is compiled already (it holds {compiled[0]})", "compile the file it was made of")
@@ -250,7 +251,7 @@ def _count(kind, said, vela):
 
 
 def _on_cpu(compiled, said):
-    reasons = {tensor.strip().strip("'"): reason.strip() for tensor, reason in _REFUSED.findall(said)}
+    reasons = dict(_REFUSED.findall(said))
     left = [op for op in read_graph(compiled).operations if op.name != OPERATOR]
     names = [op.outputs[0].name if op.outputs else "" for op in left]
     return tuple(

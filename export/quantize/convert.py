@@ -22,12 +22,14 @@ class Job:
         precision: a name of `recipes.PRECISIONS`.
         io: dtype of input and output.
         path: the `.tflite` to write.
+        calibration: images of its own, a float32 `.npy`; None is that of all jobs.
     """
 
     saved_model: str
     precision: str
     io: str
     path: str
+    calibration: str | None = None
 
 
 def write_saved_model(network, folder: Path, shape: Sequence[int]) -> None:
@@ -56,7 +58,7 @@ def convert(jobs: Sequence[Job], calibration: Path | None, folder: Path) -> None
     """Runs the jobs in a child process, which ends with its memory when they are done.
 
     Args:
-        calibration: float32 `.npy` (n, h, w, c), for the precisions that need it.
+        calibration: float32 `.npy` (n, h, w, c), for the precisions that need it and jobs that have none of their own.
         folder: a scratch folder.
 
     Raises:

@@ -17,7 +17,7 @@ def main(request: dict) -> int:
     answer = Path(request["answer"])
     try:
         for job in request["jobs"]:
-            Path(job["path"]).write_bytes(_convert(job, request["calibration"]))
+            Path(job["path"]).write_bytes(_convert(job, job["calibration"] or request["calibration"]))
     except Exception as error:  # the converter raises whatever it likes
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         answer.write_text(json.dumps({"error": " | ".join(lines)[:1000] or type(error).__name__}))

@@ -30,9 +30,9 @@ def rebuilt(layer, x, weights=None, **config):
     return y
 
 
-def scaled(x, scale, offset=None, *, name):
-    """`x` (n, h, w, c) times `scale` (c,) plus `offset` (c,): a depthwise convolution of 1x1."""
-    layer = layers.DepthwiseConv2D(1, use_bias=offset is not None, name=name)
+def scaled(x, scale, offset=None, *, name, activation=None):
+    """`x` (n, h, w, c) times `scale` (c,) plus `offset` (c,), then `activation`: a depthwise convolution of 1x1."""
+    layer = layers.DepthwiseConv2D(1, use_bias=offset is not None, activation=activation, name=name)
     y = layer(x)
     weights = [np.reshape(scale, (1, 1, -1, 1))]
     layer.set_weights(weights if offset is None else [*weights, np.asarray(offset)])

@@ -13,7 +13,15 @@ from typing import Any
 
 import keras
 import numpy as np
-from tfeff.export.rewrites.graph import CannotRewrite, GraphView, as_functional, copy_layer, inline, rebuild
+from tfeff.export.rewrites.graph import (
+    CannotRewrite,
+    GraphView,
+    as_functional,
+    copy_layer,
+    copy_operation,
+    inline,
+    rebuild,
+)
 
 from tfeff.errors import TfeffError
 
@@ -64,6 +72,10 @@ class Rewrite(ABC):
     def is_place(self, layer, graph: GraphView) -> bool:
         """Whether the forms differ at this layer, so that there is something to choose."""
         return False
+
+    def candidates(self, layer) -> tuple[str, ...]:
+        """The forms worth a measurement at a place."""
+        return self.forms
 
     def match(self, layer: keras.layers.Layer, graph: GraphView) -> Match | None:
         """The place that begins at `layer`, or None."""
@@ -137,7 +149,7 @@ def apply_rewrites(model, rewrites: Sequence[Rewrite], images: np.ndarray) -> tu
             raise TfeffError(
                 f"rewrite {rewrite.name} changed the output of {model.name} by {relative:.1e} of its range "
                 f"(at most {TOLERANCE:.0e} is rounding)",
-                "this is a bug in the rewrite: export for a target that does without it, and report it",
+                _blame(given, images, before),
             )
         applied.append(Applied(rewrite.name, rewrite.form, places, error, relative))
         before = after
@@ -158,7 +170,7 @@ def again(operation, *args, **kwargs):
     """Calls a copy of the operation: what a rewrite does with what it leaves as it is."""
     if isinstance(operation, keras.layers.Layer):
         return copy_layer(operation)(*args, **kwargs)
-    return operation(*args, **kwargs)
+    return copy_operation(operation)(*args, **kwargs)
 
 
 def shape_key(layer) -> str:
@@ -167,6 +179,18 @@ def shape_key(layer) -> str:
     config = {k: v for k, v in config.items() if not k.endswith(("initializer", "regularizer", "constraint"))}
     shapes = [list(tensor.shape[1:]) for tensor in keras.tree.flatten(layer.input)]
     return json.dumps([type(layer).__name__, config, shapes], sort_keys=True, default=str)
+
+
+def _blame(model, images, outputs):
+    """What to say of a rewrite that failed: some networks make much of the last bit of their input."""
+    nudged = float(np.abs(_outputs(model, images * np.float32(1 + 2e-7)) - outputs).max())
+    relative = nudged / max(float(np.abs(outputs).max()), 1e-12)
+    if relative > TOLERANCE / 10:
+        return (
+            f"this network magnifies rounding: 2e-7 more input moves its output by {relative:.1e} of its range; train "
+            "it, or see that its calibration images are preprocessed as it expects"
+        )
+    return "this is a bug in the rewrite: export for a target that does without it, and report it"
 
 
 def _inlined(model):

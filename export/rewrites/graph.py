@@ -1,5 +1,6 @@
 """Functional Keras graphs: walking one, copying one, and who feeds whom in it."""
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -76,10 +77,17 @@ def inline(model):
         if isinstance(operation, _IDLE):
             return args[0]
         if not isinstance(operation, layers.Layer):
-            return operation(*args, **kwargs)
+            return copy_operation(operation)(*args, **kwargs)
         return copy_layer(operation, _fresh(operation.name, taken))(*args, **kwargs)
 
     return rebuild(model, call)
+
+
+def copy_operation(operation):
+    """A Keras operation that is no layer (`x[..., 1:]`, `ops.reshape`) as if it had not been called yet."""
+    fresh = copy.copy(operation)
+    fresh._inbound_nodes, fresh._outbound_nodes = [], []
+    return fresh
 
 
 def copy_layer(layer, name: str | None = None, change: Callable[[Any], Any] = lambda weight: weight):
@@ -91,14 +99,14 @@ def copy_layer(layer, name: str | None = None, change: Callable[[Any], Any] = la
 
     def call(*args, **kwargs):
         try:
-            copy = type(layer).from_config({**layer.get_config(), "name": name or layer.name})
+            new = type(layer).from_config({**layer.get_config(), "name": name or layer.name})
         except (NotImplementedError, TypeError, ValueError) as error:
             raise CannotRewrite(
                 f"layer {layer.name!r} ({type(layer).__name__}) cannot be copied: {str(error).splitlines()[0][:200]}",
                 "give it a complete get_config()",
             ) from None
-        outputs = copy(*args, **kwargs)
-        copy.set_weights([change(weight) for weight in layer.get_weights()])
+        outputs = new(*args, **kwargs)
+        new.set_weights([change(weight) for weight in layer.get_weights()])
         return outputs
 
     return call

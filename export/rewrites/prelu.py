@@ -1,71 +1,66 @@
-"""PReLU and LeakyReLU as a maximum: their own int8 kernels are slow, and the Edge TPU has none for LeakyReLU.
+"""PReLU made of operations that every int8 runtime has fast kernels for: XNNPACK leaves PRELU to a slow one.
 
-y = x above zero and a x below is max(x, a x) for every slope a <= 1, negative ones too, and min(x, a x) for a >= 1.
-Where a layer has slopes of both kinds, the maximum with min(a, 1) is followed by the minimum with max(a, 1).
+`add`: y = x + relu((a - 1) x) for slopes a <= 1, and what is above that as y = x - relu((1 - a) x). One depthwise
+convolution of 1x1 with a fused ReLU and an ADD, which scales its inputs by themselves; a second pair where a layer has
+slopes of both kinds.
 
-`maximum` takes a x as a depthwise convolution of 1x1, whose int8 weights have a scale a channel; `multiply` as a
-multiplication, for runtimes with a slow depthwise kernel (tflite-runtime 2.14), where the slopes share one scale.
+`maximum`: y = max(x, a x), which holds for every a <= 1, negative ones too; with slopes above 1 it is `add`. The
+converter gives both inputs of a MAXIMUM the int8 scale of its output: an x that went straight into it would be cut off
+at the smallest y, before a x is computed (10 dB lost with slopes of 0.25). So x goes in by a depthwise convolution of
+ones, where it may be cut.
 """
 
-import keras
 import numpy as np
 from keras import layers, ops
-from tfeff.export.rewrites.building import activation_of, before_activation, scaled
+from tfeff.export.rewrites.building import scaled
 from tfeff.export.rewrites.core import Match, Rewrite
-
-_LEAKY = 0.2  # slope of `keras.activations.leaky_relu`, which has no other when it is a layer's activation
 
 
 class PRelu(Rewrite):
-    """Replaces PReLU, LeakyReLU and leaky activations of other layers; slopes that differ by pixel are left alone."""
+    """Replaces `PReLU`; one whose slopes differ by pixel is left alone."""
 
     name = "prelu"
-    forms = ("native", "multiply", "maximum")
+    forms = ("native", "maximum", "add")
 
     def is_place(self, layer, graph):
-        return slopes_of(layer) is not None
+        return isinstance(layer, layers.PReLU) and slopes_of(layer) is not None
 
     def match(self, layer, graph):
-        slopes = slopes_of(layer)
-        if slopes is None or self.form_of(layer) == "native":
+        if not self.is_place(layer, graph) or self.form_of(layer) == "native":
             return None
-        depthwise = self.form_of(layer) == "maximum" and len(layer.output.shape) == 4
-        return Match([layer], lambda x: _build(before_activation(layer, x), slopes, layer.name, depthwise))
+        build = as_maximum if self.form_of(layer) == "maximum" else as_sum
+        return Match([layer], lambda x: build(x, slopes_of(layer), layer.name))
 
 
-def slopes_of(layer) -> np.ndarray | None:
-    """(c,): what a layer multiplies values below zero with, channel by channel; None where it is not so."""
-    channels = layer.output.shape[-1] if isinstance(layer, layers.Layer) and _is_tensor(layer.output) else None
-    if channels is None:
-        return None
-    if isinstance(layer, layers.PReLU):
-        alpha = np.asarray(layer.alpha)  # sizes of the input, 1 where they are shared
-        first = alpha[(0,) * (alpha.ndim - 1)]
-        return np.broadcast_to(first, (channels,)) if (alpha == first).all() else None
-    if isinstance(layer, layers.LeakyReLU):
-        return np.full(channels, layer.negative_slope, np.float32)
-    if isinstance(layer, layers.ReLU):
-        leaky = layer.negative_slope > 0 and layer.max_value is None and layer.threshold == 0
-        return np.full(channels, layer.negative_slope, np.float32) if leaky else None
-    leaky = activation_of(layer) is keras.activations.leaky_relu
-    return np.full(channels, _LEAKY, np.float32) if leaky else None
+def slopes_of(prelu) -> np.ndarray | None:
+    """(c,): what values below zero are multiplied with, channel by channel; None where it differs by pixel."""
+    alpha = np.asarray(prelu.alpha)  # sizes of the input, 1 where they are shared
+    first = alpha[(0,) * (alpha.ndim - 1)]
+    return np.broadcast_to(first, prelu.output.shape[-1:]) if (alpha == first).all() else None
 
 
-def _build(x, slopes, name, depthwise):
-    """The shape stays."""
-    low, high = np.minimum(slopes, 1), np.maximum(slopes, 1)
-    if (low < 1).any():
-        x = layers.Maximum(name=f"{name}_maximum")([x, _times(x, low, f"{name}_slope", depthwise)])
-    if (high > 1).any():
-        x = layers.Minimum(name=f"{name}_minimum")([x, _times(x, high, f"{name}_steep", depthwise)])
+def as_sum(x, slopes, name):
+    """x above zero, `slopes` (c,) times x below; the shape stays."""
+    flat, steep = np.minimum(slopes - 1, 0), np.minimum(1 - slopes, 0)
+    if flat.any():
+        x, whole = layers.Add(name=f"{name}_add")([x, _positive(x, flat, f"{name}_flat")]), x
+    else:
+        whole = x
+    if steep.any():
+        x = layers.Subtract(name=f"{name}_subtract")([x, _positive(whole, steep, f"{name}_steep")])
     return x
 
 
-def _times(x, slopes, name, depthwise):
-    if depthwise:
-        return scaled(x, slopes, name=name)
-    return ops.multiply(x, slopes if (slopes != slopes[0]).any() else slopes[:1])
+def as_maximum(x, slopes, name):
+    """The same by MAXIMUM, where it can be."""
+    if (slopes > 1).any() or len(x.shape) != 4:
+        return as_sum(x, slopes, name)
+    both = [scaled(x, factors, name=f"{name}_{end}") for end, factors in (("x", np.ones_like(slopes)), ("ax", slopes))]
+    return layers.Maximum(name=f"{name}_maximum")(both)
 
 
-def _is_tensor(output):
-    return isinstance(output, keras.KerasTensor) and len(output.shape) > 1
+def _positive(x, factors, name):
+    """relu(factors x)"""
+    if len(x.shape) == 4:
+        return scaled(x, factors, name=name, activation="relu")
+    return layers.ReLU(name=name)(ops.multiply(x, factors))

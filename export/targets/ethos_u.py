@@ -1,13 +1,42 @@
-"""Arm's Ethos-U NPUs by way of Vela, which takes group convolution, hard-swish, PReLU and TRANSPOSE as they are. What it
-does not take runs on the microcontroller's core: GATHER, slices with a stride along the channels, and on U55 and U65 a
-channel shuffle as a TRANSPOSE of five dimensions once the map is large (28x28x244, 56x56x64)."""
+"""Arm's Ethos-U NPUs by way of Vela, which is asked about every file and leaves a compiled one beside it.
+
+Vela takes group convolution, hard-swish and PReLU as they are. What it does not take runs on the microcontroller's
+core: GATHER, slices with a stride along the channels, and, on U55 and U65, a channel shuffle as a TRANSPOSE of five
+dimensions once the map is large (28x28x244 and 56x56x64 are, 28x28x116 is not).
+"""
 
 from tfeff.export.checking import ethos_u
-from tfeff.export.targets import Target
+from tfeff.export.targets import Compiled, Target
+
+
+def _compile(path, folder, options):
+    from tfeff.export.compilers import vela
+    from tfeff.export.flatbuffer import read_graph
+
+    accelerator = options.accelerator or vela.DEFAULT_ACCELERATOR
+    timeout_s = vela.TIMEOUT_S if options.timeout_s is None else options.timeout_s
+    made = vela.compile(path, folder, accelerator, compiler=options.path, timeout_s=timeout_s)
+    graph = read_graph(path)
+    verdict = ethos_u.confirmed(graph, ethos_u.check(graph, accelerator), made)
+    return Compiled(made.path, "_vela.tflite", verdict, made.as_dict())
+
+
+def _check_compiler(options):
+    from tfeff.export.compilers import vela
+
+    vela.check_accelerator(options.accelerator or vela.DEFAULT_ACCELERATOR)
+    vela.find_vela(options.path)
+
 
 TARGET = Target(
     name="ethos-u",
-    summary="Arm Ethos-U55, U65 and U85 NPUs by way of Vela; full int8",
-    rewrites=("freeze_shift",),
+    summary="Arm Ethos-U55, U65 and U85 NPUs: compiled by Vela, nothing left to the CPU",
     check=ethos_u.check,
+    rewrites=("freeze_shift", "channel_shuffle:fold"),
+    precisions=("int8",),
+    whole=True,
+    compile=_compile,
+    check_compiler=_check_compiler,
+    compiler_options=("path", "accelerator", "timeout_s"),
+    compiled_suffix="_vela.tflite",
 )

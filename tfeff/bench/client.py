@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from tfeff.bench.devices import Handle
+from tfeff.edgetpu import GET_DEVICE, GET_LIBRARY, needs_edgetpu
+from tfeff.edgetpu import device as edgetpu_device
 from tfeff.errors import TfeffError
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -61,7 +63,9 @@ class WorkerHandle(Handle):
             raise
 
     def load(self, path: Path, *, threads: int, xnnpack: bool, seed: int, core: int | None = None) -> dict:
-        return self._ask("load", path=str(path.resolve()), threads=threads, xnnpack=xnnpack, seed=seed, core=core)
+        edgetpu = edgetpu_device() if needs_edgetpu(path) else None
+        options = {"threads": threads, "xnnpack": xnnpack, "seed": seed, "core": core, "edgetpu": edgetpu}
+        return self._ask("load", path=str(path.resolve()), **options)
 
     def run(self, count: int) -> list[int]:
         times_ns = self._ask("run", self.timeout_s + 10 * count * self._invocation_s, count=count)["times_ns"]
@@ -124,6 +128,9 @@ class WorkerHandle(Handle):
             what = message or "that Python has neither ai-edge-litert nor tflite-runtime"
             return TfeffError(f"{self.name}: {what}", _INSTALL)
         where = f"{self.name}: " if "path" not in values else f"{self.name}: {Path(values['path']).name}: "
+        if kind.startswith("edgetpu"):
+            mend = GET_DEVICE if kind == "edgetpu device" else GET_LIBRARY
+            return TfeffError(f"{where}is compiled for the Edge TPU, and {message}", mend)
         if kind == "model":
             runtime = f"{self.environment['runtime']} {self.environment['version']}"
             detail = " ".join(message.split())

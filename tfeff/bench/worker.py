@@ -5,14 +5,17 @@ This file is started by its path under any Python (3.7 or newer) and needs the s
 each request and reply is one object. Times are in nanoseconds.
 
     {"command": "hello"}                                             -> environment
-    {"command": "load", "path": P, "threads": N, "xnnpack": true, "seed": S, "core": C or null}
+    {"command": "load", "path": P, "threads": N, "xnnpack": true, "seed": S, "core": C or null, "edgetpu": D or null}
                                                                      -> sha256, inputs, outputs, kernels, pinned
     {"command": "run", "count": N}                                   -> times_ns, N of them
     {"command": "outputs", "path": "INPUT.npy"}                      -> outputs: name, dtype, shape, base64 of the bytes
     {"command": "quit"}                                              -> {} and the process ends
 
-A failed request is answered {"error": KIND, "message": TEXT}; KIND is numpy, runtime, model or request. End of stdin
-ends the process, so that it cannot outlive the one who started it.
+`edgetpu` is for a file that the Edge TPU's compiler made: the device, "" for any. The environment variable
+EDGETPU_LIBRARY may name its library.
+
+A failed request is answered {"error": KIND, "message": TEXT}; KIND is numpy, runtime, model, request, "edgetpu library"
+or "edgetpu device". End of stdin ends the process, so that it cannot outlive the one who started it.
 """
 
 import base64
@@ -28,6 +31,7 @@ import sys
 import time
 
 RUNTIMES = ("ai_edge_litert", "tflite_runtime")
+EDGETPU_LIBRARIES = {"darwin": "libedgetpu.1.dylib", "win32": "edgetpu.dll"}  # elsewhere libedgetpu.so.1
 
 
 class Failure(Exception):
@@ -150,6 +154,20 @@ def delegation(ops, delegate="DELEGATE"):
     }
 
 
+def edgetpu_delegate(module, device):
+    """What runs the Edge TPU's part of a compiled file, by the runtime's `load_delegate`."""
+    library = os.environ.get("EDGETPU_LIBRARY") or EDGETPU_LIBRARIES.get(sys.platform, "libedgetpu.so.1")
+    try:
+        importlib.import_module("ctypes").CDLL(library).tflite_plugin_create_delegate  # noqa: B018
+    except (ImportError, OSError, AttributeError) as error:
+        raise Failure("edgetpu library", f"its library {library} cannot be loaded ({error})") from error
+    try:
+        return module.load_delegate(library, {"device": device} if device else {})
+    except (ValueError, RuntimeError) as error:
+        which, said = " " + repr(device) if device else "", " ".join(str(error).split())
+        raise Failure("edgetpu device", f"no device{which} can be opened ({said})") from error
+
+
 def kernels_of(interpreter):
     """`delegation` of a loaded model; "unknown" where the runtime does not list its nodes."""
     try:
@@ -211,6 +229,8 @@ class Worker:
             if not hasattr(self.module, "OpResolverType"):
                 raise Failure("request", "this runtime is too old to be told to leave XNNPACK out")
             options["experimental_op_resolver_type"] = self.module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        if request.get("edgetpu") is not None:
+            options["experimental_delegates"] = [edgetpu_delegate(self.module, request["edgetpu"])]
         try:
             with open(request["path"], "rb") as file:
                 sha256 = hashlib.sha256(file.read()).hexdigest()
@@ -226,7 +246,8 @@ class Worker:
             "sha256": sha256,
             "inputs": [describe(detail, self.numpy) for detail in inputs],
             "outputs": [describe(detail, self.numpy) for detail in outputs],
-            "kernels": kernels_of(self.interpreter),
+            # Beside the Edge TPU, XNNPACK may take parts too; the runtime does not say whose a node is.
+            "kernels": kernels_of(None if "experimental_delegates" in options else self.interpreter),
             "pinned": pinned,
         }
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "import-weights": "Turn PyTorch's, timm's, Paddle's ... weights into ours.",
     "export": "Turn a network into a .tflite file, proven equal and timed.",
     "compare": "Accuracy of a quantized file against its float twin.",
+    "check": "What a target would make of a file, operation by operation.",
     "bench": "Time files against each other on one or more devices.",
 }
 

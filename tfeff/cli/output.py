@@ -41,14 +41,15 @@ class Output:
         """A line for people; rich markup is not interpreted, so file names are safe."""
         self.console.print(text, markup=False, soft_wrap=True)
 
-    def table(self, title: str, columns: list[str], rows: list[list[str]]) -> None:
-        """A table for people; columns after the first are right-aligned."""
+    def table(self, title: str, columns: list[str], rows: list[list[str]], words: tuple[str, ...] = ()) -> None:
+        """A table for people; columns after the first are right-aligned, but for those named in `words`."""
         from rich.table import Table
         from rich.text import Text
 
         table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, header_style="bold")
         for number, column in enumerate(columns):
-            table.add_column(Text(column), justify="right" if number else "left", overflow="fold")
+            left = number == 0 or column in words
+            table.add_column(Text(column), justify="left" if left else "right", overflow="fold")
         for row in rows:
             table.add_row(*(Text(str(cell)) for cell in row))
         self.console.print(table)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tfeff.artifact import check_tflite
+from tfeff.edgetpu import needs_edgetpu, open_delegate
 from tfeff.errors import TfeffError
 
 RUNTIME = "litert"
@@ -73,11 +74,13 @@ class Runner:
 
         Args:
             path: a .tflite file with one input (1, h, w, c); of several outputs the one that the signature
-                `serving_default` calls `logits` is taken. A batch that the file leaves open is run as 1.
+                `serving_default` calls `logits` is taken. A batch that the file leaves open is run as 1. One that was
+                compiled for the Edge TPU runs on it (`tfeff.edgetpu`).
             threads: of the interpreter.
 
         Raises:
-            TfeffError: missing, not TFLite, cut short, not to be run by LiteRT, or not a network of one image.
+            TfeffError: missing, not TFLite, cut short, not to be run by LiteRT, or not a network of one image; compiled
+                for an accelerator that is not there.
         """
         self.path = Path(path)
         self.sha256 = check_tflite(self.path)
@@ -170,19 +173,27 @@ def runtime_version() -> str:
 
 def _open(path, threads):
     try:
-        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_litert.interpreter import Interpreter, load_delegate
     except ImportError as error:
         raise TfeffError(f"LiteRT cannot be imported ({error})", "pip install ai-edge-litert") from None
+    options = {"experimental_delegates": [_edgetpu(path, load_delegate)]} if needs_edgetpu(path) else {}
     try:
         with _native_stderr_muted():
-            interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            interpreter = Interpreter(model_path=str(path), num_threads=threads, **options)
             interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
         raise TfeffError(
             f"{path}: LiteRT cannot run it ({_first_line(error)})",
-            "give a file for LiteRT's own operators; one compiled for an accelerator is compared before it is compiled",
+            "give a file for LiteRT's own operators, or for the Edge TPU's library and LiteRT of the same version",
         ) from None
     return interpreter
+
+
+def _edgetpu(path, load_delegate):
+    try:
+        return open_delegate(load_delegate)
+    except TfeffError as error:
+        raise TfeffError(f"{path}: is compiled for the Edge TPU, and {error.what}", error.mend) from None
 
 
 def _first_line(error):

@@ -33,7 +33,7 @@ class StridedDilatedDepthwiseConv2D(keras.layers.DepthwiseConv2D):
         dilation = self.dilation // self.stride if divides else self.dilation
         kernel = ops.cast(self.kernel, inputs.dtype)
         x = ops.depthwise_conv(inputs, kernel, 1, "same", "channels_last", dilation)
-        return x if divides else self._every_nth(x)
+        return self.activation(x if divides else self._every_nth(x))
 
     def _every_nth(self, x):
         return x[:, :: self.stride, :: self.stride, :]  # (n, h, w, c) -> (n, ceil(h/stride), ceil(w/stride), c)

@@ -1,0 +1,173 @@
+"""Choosing the form of a rewrite by measurement: `tfeff export --tune`.
+
+For each rewrite that has several forms, and each distinct shape at which the network has a place for it, every form
+that the target can run becomes a small file: that place, what melts into it (BN, ReLU), and for what works on each
+value alone a 1x1 depthwise convolution on either side, as it has in a network. All forms of a place are timed in one
+interleaved run on the device. The target's own form is kept unless another is quicker beyond the noise.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tfeff.export import quantize
+from tfeff.export.targets import Target
+
+# In the order in which they are applied when the target does not name them. What is decided for the whole graph
+# (shuffles, shifts, the classifier) has no place of its own to be timed at.
+TUNED = ("hard_swish", "prelu", "strided_dilated", "average_pool", "padding", "group_conv", "global_pool")
+_IMAGES = 8
+_SECONDS = 3.0  # for the forms of one place
+
+
+def tune(
+    subject,
+    target: Target,
+    device: str,
+    precision: quantize.Precision,
+    folder: Path,
+    threads: int,
+    seed: int,
+    progress: Callable[[str, int, int], None],
+) -> tuple[tuple[str, ...], dict[str, dict[str, str]], dict[str, Any]]:
+    """Times the candidate forms of each place.
+
+    Args:
+        subject: a functional Keras model, or something in which there is nothing to tune.
+        device: where, as `tfeff bench --on` takes it.
+        precision: of the files.
+        folder: a scratch folder.
+
+    Returns:
+        The target's specs with the tuned rewrites added; by rewrite the form for each `shape_key`; for the record,
+        what was tried and what won.
+    """
+    specs = complete(target.rewrites)
+    sites = _sites(subject, specs, target.refuses)
+    jobs, files = [], {}
+    for number, site in enumerate(sites):
+        progress("building forms", number, len(sites))
+        for form in site["forms"]:
+            name = f"site{number}.{form}"
+            saved, path = folder / name, folder / f"{name}.tflite"
+            shape = _write(site, form, saved)
+            calibration = folder / f"site{number}.npy"
+            np.save(calibration, np.random.default_rng(seed).standard_normal((_IMAGES, *shape)).astype(np.float32))
+            jobs.append(quantize.Job(str(saved), precision.name, precision.io[0], str(path), str(calibration)))
+            files[number, form] = path
+    if jobs:
+        quantize.convert(jobs, None, folder)
+    choices: dict[str, dict[str, str]] = {}
+    tried, environment = [], {}
+    for number, site in enumerate(sites):
+        progress("tuning", number, len(sites))
+        entry, environment = _time(site, [files[number, form] for form in site["forms"]], device, threads, seed)
+        tried.append(entry)
+        choices.setdefault(site["rewrite"], {})[site["key"]] = entry["chosen"]
+    return specs, choices, {"device": device.partition(":")[0], **environment, "places": tried}
+
+
+def complete(specs: tuple[str, ...]) -> tuple[str, ...]:
+    """The specs, and behind them each tuned rewrite that is not among them, in the form that leaves all as it is."""
+    from tfeff.export.rewrites import load_rewrite
+
+    named = {spec.partition(":")[0] for spec in specs}
+    return (*specs, *(f"{name}:{load_rewrite(name).forms[0]}" for name in TUNED if name not in named))
+
+
+def _sites(subject, specs, refused):
+    """One for each rewrite and distinct shape: the forms to try, the target's first."""
+    from tfeff.export.rewrites import load_rewrite
+    from tfeff.export.rewrites.core import shape_key
+    from tfeff.export.rewrites.graph import GraphView, as_functional, inline
+
+    functional = as_functional(subject.model) if subject.is_keras else None
+    if functional is None:
+        return []
+    model = inline(functional)
+    graph, sites = GraphView(model), {}
+    for rewrite in (load_rewrite(spec) for spec in specs if spec.partition(":")[0] in TUNED):
+        for layer in model.operations:
+            if not rewrite.is_place(layer, graph):
+                continue
+            key = shape_key(layer)
+            if (rewrite.name, key) in sites:
+                sites[rewrite.name, key]["places"] += 1
+                continue
+            forms = [form for form in rewrite.candidates(layer) if f"{rewrite.name}:{form}" not in refused]
+            forms.sort(key=lambda form: form != rewrite.form)  # the target's own first, the others in their order
+            if len(forms) > 1:
+                sites[rewrite.name, key] = {
+                    "rewrite": rewrite.name, "key": key, "layer": layer, "graph": graph, "forms": forms, "places": 1,
+                }  # fmt: skip
+    return list(sites.values())
+
+
+def _write(site, form, folder):
+    """A SavedModel of one place in one form; the shape of its input."""
+    import keras
+    from tfeff.export.rewrites import load_rewrite
+    from tfeff.export.rewrites.core import again
+    from tfeff.export.rewrites.graph import inline
+    from tfeff.export.rewrites.matching import is_batch_norm, is_relu
+
+    layer, graph = site["layer"], site["graph"]
+    alone = site["rewrite"] in ("hard_swish", "prelu", "strided_dilated")
+    image = x = keras.Input(layer.input.shape[1:])
+    x = _tap(x, "front") if alone else x
+    for each in _context(layer, graph, site["rewrite"], is_batch_norm, is_relu):
+        x = again(each, x) if isinstance(each, keras.layers.Layer) else _once_more(each, x)
+    x = _tap(x, "behind") if alone else x
+    model, _ = load_rewrite(f"{site['rewrite']}:{form}").apply(inline(keras.Model(image, x)))
+    quantize.write_saved_model(model, folder, image.shape[1:])
+    return image.shape[1:]
+
+
+def _context(layer, graph, rewrite, is_batch_norm, is_relu):
+    """The place, and the layers around it without which a form would not be what it is in the network."""
+    chain = graph.chain(layer, is_batch_norm, is_relu) if rewrite == "group_conv" else [layer]
+    if rewrite in ("padding", "average_pool"):  # a zero padding and what reads it
+        following = graph.only_consumer(layer)
+        chain = [layer] if following is None else [layer, *graph.chain(following, is_batch_norm, is_relu)]
+    return chain
+
+
+def _once_more(operation, x):
+    (node,) = operation._inbound_nodes
+    args, kwargs = node.arguments.fill_in({id(node.input_tensors[0]): x})
+    return operation(*args, **kwargs)
+
+
+def _tap(x, name):
+    """A 1x1 depthwise convolution, cheap, that the runtime takes in the same breath as what stands beside it."""
+    from keras import layers
+
+    if len(x.shape) != 4:
+        return x
+    return layers.DepthwiseConv2D(1, depthwise_initializer="ones", name=name)(x)
+
+
+def _time(site, paths, device, threads, seed):
+    from tfeff.bench import bench
+
+    timing = bench(paths, [device], threads=threads, max_seconds=_SECONDS, seed=seed)
+    results = timing["results"]
+    forms = {
+        form: {"median_ms": result["median_ms"], "ci95_ms": result["ci95_ms"], "sha256": result["sha256"]}
+        for form, result in zip(site["forms"], results, strict=True)
+    }
+    own, *others = site["forms"]
+    quicker = [form for form, ratio in zip(others, timing["ratios"], strict=True) if ratio["verdict"] == "faster"]
+    chosen = min(quicker, key=lambda form: forms[form]["median_ms"], default=own)
+    entry = {
+        "rewrite": site["rewrite"],
+        "layer": site["layer"].name,
+        "input": list(site["layer"].input.shape[1:]),
+        "places": site["places"],
+        "table": own,
+        "forms": forms,
+        "chosen": chosen,
+    }
+    first = results[0]
+    return entry, {key: first[key] for key in ("runtime", "version", "threads")} | {"cpu": first["environment"]["cpu"]}
