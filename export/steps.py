@@ -9,9 +9,8 @@ from tfeff.errors import GateFailed, TfeffError
 
 PROOF_IMAGES = 16  # inputs on which rewrites and the float file are proven
 FLOAT_TOLERANCE = 1e-4  # of the largest output: float kernels of another runtime sum in another order
-# The float twin is the network as trained but for these: no converter takes a kernel that is computed from a weight, or
-# a SiLU whose gradient was written by hand.
-TWIN_REWRITES = ("silu", "freeze_shift")
+# The float twin is the network as trained but for this: no converter takes a kernel that is computed from a weight.
+TWIN_REWRITES = ("freeze_shift",)
 
 
 def calibrate(subject, request, precision, scratch, progress):

@@ -88,8 +88,8 @@ def test_facts(ethos_u_file):
     path = ethos_u_file("group_conv")
     predicted, confirmed = ethos_u.check(read_graph(path)).as_dict(), ethos_u.confirm(path).as_dict()
     assert predicted["facts"]["accelerator"] == "ethos-u55-128"
-    # int8 kernels, int32 biases: the convolution before it has no bias of its own, but the converter gives it one
-    assert predicted["facts"]["parameter_bytes"] == 27 * 32 + 72 * 32 + 2 * 4 * 32
+    # Two int8 kernels; the converter gives both the same 32 int32 biases of zero.
+    assert predicted["facts"]["parameter_bytes"] == 27 * 32 + 72 * 32 + 4 * 32
     assert "estimates" not in predicted["facts"]
     assert confirmed["facts"]["estimates"]["macs"] == 24 * 24 * (27 + 72) * 32
     assert "nothing was run on hardware" in confirmed["facts"]["estimated_by"]

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# `%3 = tfl.greater(...`, `%3 = "tfl.cumsum"(...`. The module's own attributes (`tfl.schema_version = 3`) stand on its line.
+# `%3 = tfl.greater(...`, `%3 = "tfl.cumsum"(...`; attributes (`tfl.schema_version = 3`) stand on the first line.
 _LEFT = re.compile(r'^\s+(?:%[^=\n]*= )?"?(tfl\.[a-z0-9_]+)', re.MULTILINE)
 
 

@@ -1,7 +1,7 @@
 """Coral's Edge TPU as a runtime meets it: files that hold its compiler's operator, and the library that runs it.
 
-`EDGETPU_DEVICE` names one of several devices (`usb`, `usb:0`, `pci`, `pci:0`, `:1`), `EDGETPU_LIBRARY` the library where
-it is not the system's own. `bench/worker.py` opens the library by itself, for it runs where tfeff is not.
+`EDGETPU_DEVICE` names one of several devices (`usb`, `usb:0`, `pci`, `pci:0`, `:1`), `EDGETPU_LIBRARY` the library,
+where it is not the system's own. `bench/worker.py` opens the library by itself, for it runs where tfeff is not.
 """
 
 import ctypes

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,7 @@ def compile(
     check_tflite(path)  # Vela reads past the end of a file that was cut short, and dies
     if compiled := [op.name for op in read_graph(path).operations if op.name in (OPERATOR, "CUSTOM edgetpu-custom-op")]:
         raise TfeffError(f"{path}: is compiled already (it holds {compiled[0]})", "compile the file it was made of")
-    version = _run([str(vela), "--version"], vela, min(timeout_s, 60)).strip()
+    version = _version(vela, timeout_s)
     family, _, _ = accelerator.rpartition("-")
     _, system, memory = FAMILIES[family]
     with tempfile.TemporaryDirectory(prefix="vela-", dir=folder) as scratch:
@@ -189,6 +190,11 @@ def compile(
         final = folder / f"{path.stem}_vela.tflite"
         os.replace(made, final)
     return Compiled(final, check_tflite(final), version, accelerator, system, memory, npu, cpu, on_cpu, estimates)
+
+
+@lru_cache
+def _version(vela, timeout_s):
+    return _run([str(vela), "--version"], vela, timeout_s).strip()
 
 
 def _run(command, vela, timeout_s):

@@ -51,7 +51,9 @@ def write_saved_model(network, folder: Path, shape: Sequence[int]) -> None:
 
     module = tf.Module()
     module.serve = tf.function(lambda image: {"logits": frozen(image)[0]}, input_signature=signature)
-    tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve})
+    # Frozen, it has no more use for gradients, and one written by hand (SiLU's) could not be saved.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve}, options=options)
 
 
 def convert(jobs: Sequence[Job], calibration: Path | None, folder: Path) -> None:

@@ -9,5 +9,6 @@ TARGET = Target(
     summary="LiteRT.js in a browser: as litert, with float32 at the door",
     check=web.check,
     rewrites=LITERT.rewrites,
+    because=LITERT.because,
     io="float32",
 )
