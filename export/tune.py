@@ -4,6 +4,9 @@ For each rewrite that has several forms, and each distinct shape at which the ne
 that the target can run becomes a small file: that place, what melts into it (BN, ReLU), and for what works on each
 value alone a 1x1 depthwise convolution on either side, as it has in a network. All forms of a place are timed in one
 interleaved run on the device. The target's own form is kept unless another is quicker beyond the noise.
+
+What is carried through the graph, a folded shuffle or a shift as slices with its order of channels, has no place to be
+timed at: there the whole network is timed both ways.
 """
 
 from collections.abc import Callable
@@ -14,8 +17,7 @@ import numpy as np
 from tfeff.export import quantize
 from tfeff.export.targets import Target
 
-# In the order in which they are applied when the target does not name them. What is decided for the whole graph
-# (shuffles, shifts, the classifier) has no place of its own to be timed at.
+# In the order in which they are applied when the target does not name them.
 TUNED = ("hard_swish", "prelu", "strided_dilated", "average_pool", "padding", "group_conv", "global_pool")
 _IMAGES = 8
 _SECONDS = 3.0  # for the forms of one place
@@ -65,6 +67,13 @@ def tune(
         entry, environment = _time(site, [files[number, form] for form in site["forms"]], device, threads, seed)
         tried.append(entry)
         choices.setdefault(site["rewrite"], {})[site["key"]] = entry["chosen"]
+    for name, forms in _whole(subject, specs, target.refuses).items():
+        progress("tuning", len(sites), len(sites))
+        paths = _networks(subject, name, forms, choices, precision, folder, seed)
+        site = {"rewrite": name, "layer": None, "forms": list(forms), "places": 1}
+        entry, environment = _time(site, paths, device, threads, seed)
+        tried.append(entry)
+        specs = forms[entry["chosen"]]
     return specs, choices, {"device": device.partition(":")[0], **environment, "places": tried}
 
 
@@ -102,6 +111,52 @@ def _sites(subject, specs, refused):
                     "rewrite": rewrite.name, "key": key, "layer": layer, "graph": graph, "forms": forms, "places": 1,
                 }  # fmt: skip
     return list(sites.values())
+
+
+def _whole(subject, specs, refused):
+    """By rewrite the specs of each form of what is decided for the whole network, the target's own first."""
+    from tfeff.export.rewrites import load_rewrite
+    from tfeff.export.rewrites.core import rewrite_once
+    from tfeff.export.rewrites.graph import as_functional
+
+    def applies(spec):
+        return rewrite_once(subject.model, load_rewrite(spec))[1] > 0
+
+    if not subject.is_keras or as_functional(subject.model) is None:
+        return {}
+    found = {}
+    without = tuple(spec for spec in specs if not spec.startswith("channel_shuffle:"))
+    if applies("channel_shuffle:fold") and "channel_shuffle:native" not in refused:
+        start = without.index("freeze_shift") + 1  # behind the shifts, in front of all else
+        folded = (*without[:start], "channel_shuffle:fold", *without[start:])
+        found["channel_shuffle"] = {"fold": folded, "native": without}
+        if "channel_shuffle:fold" not in specs:
+            found["channel_shuffle"] = {"native": without, "fold": folded}
+    if applies("freeze_shift"):
+        frozen = tuple(spec for spec in specs if spec != "slice_shift")
+        both = {"slices": ("slice_shift", *frozen), "depthwise": frozen}
+        found["shift"] = both if "slice_shift" in specs else dict(reversed(both.items()))
+    return found
+
+
+def _networks(subject, name, forms, choices, precision, folder, seed):
+    """Files of the whole network, one a form."""
+    from tfeff.export.rewrites import load_rewrite
+    from tfeff.export.rewrites.core import rewrite_once
+
+    shape = subject.preprocessing.shape
+    images = folder / f"{name}.npy"
+    np.save(images, np.random.default_rng(seed).standard_normal((_IMAGES, *shape)).astype(np.float32))
+    jobs = []
+    for form, specs in forms.items():
+        model = subject.model
+        for spec in specs:
+            model, _ = rewrite_once(model, load_rewrite(spec, choices.get(spec.partition(":")[0])))
+        saved, path = folder / f"{name}.{form}", folder / f"{name}.{form}.tflite"
+        quantize.write_saved_model(model, saved, shape)
+        jobs.append(quantize.Job(str(saved), precision.name, precision.io[0], str(path), str(images)))
+    quantize.convert(jobs, None, folder)
+    return [folder / f"{name}.{form}.tflite" for form in forms]
 
 
 def _write(site, form, folder):
@@ -162,8 +217,8 @@ def _time(site, paths, device, threads, seed):
     chosen = min(quicker, key=lambda form: forms[form]["median_ms"], default=own)
     entry = {
         "rewrite": site["rewrite"],
-        "layer": site["layer"].name,
-        "input": list(site["layer"].input.shape[1:]),
+        "layer": site["layer"].name if site["layer"] is not None else "whole network",
+        "input": list(site["layer"].input.shape[1:]) if site["layer"] is not None else None,
         "places": site["places"],
         "table": own,
         "forms": forms,

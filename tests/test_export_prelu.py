@@ -98,3 +98,11 @@ def test_inputs_and_outputs_that_others_read_stay():
     assert applied.places == 1
     for got, expected in zip(new(images(1, 7, 5, 6)), model(images(1, 7, 5, 6)), strict=True):
         np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+def test_uneven_leaves_equal_slopes_alone():
+    model = stack(layers.PReLU(shared_axes=[1, 2]), layers.Conv2D(3, 1))
+    assert rewritten(model, "prelu:uneven")[1] == 1
+    (prelu,) = (layer for layer in model.layers if isinstance(layer, layers.PReLU))
+    prelu.alpha.assign(np.full(prelu.alpha.shape, 0.25))
+    assert rewritten(model, "prelu:uneven") == (model, 0)

@@ -34,7 +34,8 @@ class Match:
     """A place where a rewrite applies.
 
     Attributes:
-        layers: the chain that is replaced, first to last; each has one input and feeds only the next.
+        layers: the chain that is replaced, first to last: what its members make is read by its members alone, but for
+            the last, and only the first reads anything else.
         build: from the chain's input tensor to its output tensor, with new layers that hold their weights.
     """
 
@@ -99,7 +100,8 @@ class Rewrite(ABC):
         def call(operation, *args, **kwargs):
             if id(operation) in matches:
                 return matches[id(operation)].build(args[0])
-            return args[0] if id(operation) in swallowed else again(operation, *args, **kwargs)
+            # What a swallowed layer would be given is what stands in its place already; a merge is given it twice.
+            return keras.tree.flatten(args)[0] if id(operation) in swallowed else again(operation, *args, **kwargs)
 
         return rebuild(model, call), len(matches)
 

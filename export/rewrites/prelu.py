@@ -8,6 +8,8 @@ slopes of both kinds.
 converter gives both inputs of a MAXIMUM the int8 scale of its output: an x that went straight into it would be cut off
 at the smallest y, before a x is computed (10 dB lost with slopes of 0.25). So x goes in by a depthwise convolution of
 ones, where it may be cut.
+
+`uneven` is `maximum` where slopes differ: equal ones are a single table for Vela, and stay.
 """
 
 import numpy as np
@@ -20,7 +22,7 @@ class PRelu(Rewrite):
     """Replaces `PReLU`; one whose slopes differ by pixel is left alone."""
 
     name = "prelu"
-    forms = ("native", "maximum", "add")
+    forms = ("native", "uneven", "maximum", "add")
 
     def is_place(self, layer, graph):
         return isinstance(layer, layers.PReLU) and slopes_of(layer) is not None
@@ -28,8 +30,15 @@ class PRelu(Rewrite):
     def match(self, layer, graph):
         if not self.is_place(layer, graph) or self.form_of(layer) == "native":
             return None
-        build = as_maximum if self.form_of(layer) == "maximum" else as_sum
-        return Match([layer], lambda x: build(x, slopes_of(layer), layer.name))
+        form, slopes = self.form_of(layer), slopes_of(layer)
+        if form == "uneven" and (slopes == slopes[0]).all():
+            return None
+        build = as_sum if form == "add" else as_maximum
+        return Match([layer], lambda x: build(x, slopes, layer.name))
+
+    def candidates(self, layer):
+        """Without the one that is `native` or `maximum`."""
+        return "native", "maximum", "add"
 
 
 def slopes_of(prelu) -> np.ndarray | None:

@@ -35,7 +35,7 @@ TARGET = Target(
     rewrites=(
         "freeze_shift",
         "channel_shuffle:fold",
-        "prelu:maximum",
+        "prelu:uneven",
         "average_pool:depthwise",
         "batch_norm:depthwise",
         "group_conv:split",
@@ -43,7 +43,7 @@ TARGET = Target(
     because={
         "freeze_shift": "no converter takes a learned shift; fewer cycles than slices by Vela's model",
         "channel_shuffle": "on U55 and U65 Vela leaves the TRANSPOSE of a large one to the CPU",
-        "prelu": "a PRELU with a slope a channel becomes more operations in Vela than these",
+        "prelu": "of slopes that differ Vela makes more operations than these; equal ones are one table",
         "average_pool": "fewer cycles by Vela's model",
         "batch_norm": "one operation in place of MUL and ADD",
         "group_conv": "fewer cycles by Vela's model than its own way of taking the groups apart",
