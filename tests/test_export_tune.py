@@ -33,6 +33,9 @@ def model(tmp_path):
 @pytest.fixture
 def export(capfd, model, tmp_path, npz):
     def run(*arguments):
+        ran = tfeff(capfd, "export", model, "--calibration", npz, "--samples", "4", "--no-bench", "--json",
+                    "--mean", "127.5", "--std", "127.5", "--out", tmp_path / "out", *arguments)  # fmt: skip
+        return ran, json.loads(ran.out) if ran.code == 0 else None
 
     return run
 
