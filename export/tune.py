@@ -67,7 +67,10 @@ def tune(
         entry, environment = _time(site, [files[number, form] for form in site["forms"]], device, threads, seed)
         tried.append(entry)
         choices.setdefault(site["rewrite"], {})[site["key"]] = entry["chosen"]
-    for name, forms in _whole(subject, specs, target.refuses).items():
+    for name in ("channel_shuffle", "shift"):
+        forms = _whole(name, subject, specs, target.refuses)
+        if not forms:
+            continue
         progress("tuning", len(sites), len(sites))
         paths = _networks(subject, name, forms, choices, precision, folder, seed)
         site = {"rewrite": name, "layer": None, "forms": list(forms), "places": 1}
@@ -113,30 +116,28 @@ def _sites(subject, specs, refused):
     return list(sites.values())
 
 
-def _whole(subject, specs, refused):
-    """By rewrite the specs of each form of what is decided for the whole network, the target's own first."""
+def _whole(name, subject, specs, refused):
+    """The specs of each form of what is decided for the whole network, the target's own first; empty where the network
+    has none, or the target no choice."""
     from tfeff.export.rewrites import load_rewrite
     from tfeff.export.rewrites.core import rewrite_once
     from tfeff.export.rewrites.graph import as_functional
 
-    def applies(spec):
-        return rewrite_once(subject.model, load_rewrite(spec))[1] > 0
-
+    probe = {"channel_shuffle": "channel_shuffle:fold", "shift": "freeze_shift"}[name]
     if not subject.is_keras or as_functional(subject.model) is None:
         return {}
-    found = {}
-    without = tuple(spec for spec in specs if not spec.startswith("channel_shuffle:"))
-    if applies("channel_shuffle:fold") and "channel_shuffle:native" not in refused:
-        start = without.index("freeze_shift") + 1  # behind the shifts, in front of all else
-        folded = (*without[:start], "channel_shuffle:fold", *without[start:])
-        found["channel_shuffle"] = {"fold": folded, "native": without}
-        if "channel_shuffle:fold" not in specs:
-            found["channel_shuffle"] = {"native": without, "fold": folded}
-    if applies("freeze_shift"):
-        frozen = tuple(spec for spec in specs if spec != "slice_shift")
-        both = {"slices": ("slice_shift", *frozen), "depthwise": frozen}
-        found["shift"] = both if "slice_shift" in specs else dict(reversed(both.items()))
-    return found
+    if f"{name}:native" in refused:
+        return {}
+    if not rewrite_once(subject.model, load_rewrite(probe))[1]:
+        return {}
+    without = tuple(spec for spec in specs if spec not in (probe, "slice_shift"))
+    if name == "shift":
+        forms = {"slices": ("slice_shift", probe, *without), "depthwise": (probe, *without)}
+        return forms if "slice_shift" in specs else dict(reversed(forms.items()))
+    start = specs.index("freeze_shift") + 1  # behind the shifts, in front of all else
+    left = tuple(spec for spec in specs if spec != probe)
+    forms = {"fold": (*left[:start], probe, *left[start:]), "native": left}
+    return forms if probe in specs else dict(reversed(forms.items()))
 
 
 def _networks(subject, name, forms, choices, precision, folder, seed):
