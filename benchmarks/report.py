@@ -6,6 +6,7 @@
     python benchmarks/export.py --on python:.venv-tflite/bin/python --target tflite-runtime --json \\
         > docs/results/export_tflite_runtime.json
     python benchmarks/shift.py --on local --on python:.venv-tflite/bin/python --json > docs/results/shift.json
+    python benchmarks/rewrites.py
     python benchmarks/report.py
 """
 
@@ -88,6 +89,34 @@ def shift():
             yield f"{forms[least]['sha256'][:12]} |\n"
 
 
+def rewrites():
+    rows = read("rewrites")
+    timed = [row for row in rows if row["runtime"] != "vela"]
+    machine = timed[0]["machine"]
+    yield "`benchmarks/rewrites.py`: int8 files of whole networks, random weights, `--target` against the stock "
+    yield "converter on the plain network, both in one interleaved run in the same runtime, 1 thread; "
+    yield f"{machine['cpu']}, {machine['cores']} cores. VarGFaceNet at 112x112, all others at 224x224. `web` is its file "
+    yield "in LiteRT, not in a browser. A ranking on x86 says nothing of ARM.\n\n"
+    yield "| network | target | runtime | stock, ms | rewritten, ms | times as fast, 95 % | rewrites | sha256 |\n"
+    yield "|---|---|---|---|---|---|---|---|\n"
+    for row in timed:
+        yield f"| {row['network']} | {row['target']} | {row['runtime']} {row['version']} | {row['stock']['median_ms']:.3f} | "
+        yield f"{row['ours']['median_ms']:.3f} | {row['speedup']:.2f} {interval(row['ci95'])} | {_forms(row)} | "
+        yield f"{row['ours']['sha256'][:12]} |\n"
+    estimated = [row for row in rows if row["runtime"] == "vela"]
+    yield f"\n`ethos-u`: cycles by Vela {estimated[0]['version']}'s model of {estimated[0]['accelerator']}; nothing was "
+    yield "run on hardware.\n\n| network | stock | rewritten | times fewer | on the CPU | rewrites | sha256 |\n"
+    yield "|---|---|---|---|---|---|---|\n"
+    for row in estimated:
+        yield f"| {row['network']} | {row['stock']['cycles']:,} | {row['ours']['cycles']:,} | {row['speedup']:.2f} | "
+        yield f"{row['ours']['on_cpu']} | {_forms(row)} | {row['ours']['sha256'][:12]} |\n"
+
+
+def _forms(row):
+    forms = [f"{name}{':' + form if form else ''} {places}" for name, form, places in row["rewrites"]]
+    return ", ".join(forms) or "none"
+
+
 def export(name):
     report = read(name)
     accuracy, versions = report["accuracy"], report["versions"]
@@ -116,6 +145,7 @@ def main():
         "# Benchmarks\n\nWritten by `benchmarks/report.py` from `docs/results/`; that script says how each was run. ",
         "Every ratio is of one interleaved run.\n\n## A training step\n\n", *train_step(),
         "\n## Group convolution in tflite-runtime\n\n", *group_conv(),
+        "\n## Rewrites\n\n", *rewrites(),
         "\n## Shift\n\n", *shift(),
         "\n## The main job\n\n", *export("export_litert"), "\n", *export("export_tflite_runtime"),
     ]  # fmt: skip

@@ -6,7 +6,8 @@ run for each network and runtime.
 Stock is TensorFlow's converter as its guide says (static batch, Optimize.DEFAULT, int8 at the door) on the network as it
 is built; only what no converter takes, a shift whose kernel is computed from a weight, is frozen first. Both files get
 the same weights (random: time does not depend on them) and the same calibration images. Target `tflite-runtime` is timed
-in tflite-runtime, all others in LiteRT: `web` here stands for its file, not for a browser.
+in tflite-runtime, `litert` and `web` in LiteRT: `web` here stands for its file, not for a browser. For `ethos-u` the
+figures are cycles that Vela estimates for an Ethos-U55-128, of both files; nothing is timed.
 
 Writes docs/results/rewrites.json; with NETWORKs only those are measured anew.
 """
@@ -16,6 +17,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from hashlib import sha256
 from pathlib import Path
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "rewrites.json"
@@ -25,7 +27,7 @@ NETWORKS = (
     "mobilenet_v2_100", "mobilenet_v3_large_100", "mobilenet_v3_small_100", "espnet_v2_100", "shiftnet_a",
     "as_resnet_w50", "fe_net_100", "vovnet_39", "ghostnet_100",
 )  # fmt: skip
-TARGETS = ("litert", "tflite-runtime", "web")
+TARGETS = ("litert", "tflite-runtime", "web", "ethos-u")
 CALIBRATION = 16  # images
 FROZEN = ("freeze_shift",)  # without which there is no stock file
 
@@ -65,6 +67,10 @@ def one(name: str, targets: list[str], python: str, seconds: float) -> list[dict
         for io in {job.io for job in jobs}:
             _stock(folder / "stock", images, io, folder / f"stock.{io}.tflite")
         for row, job in zip(rows, jobs, strict=True):
+            if row["target"] == "ethos-u":
+                row.update(_cycles(folder / "stock.int8.tflite", Path(job.path), folder))
+                print(f"{name:24s} ethos-u         {row['speedup']:.2f} times fewer cycles", file=sys.stderr)
+                continue
             device = f"python:{python}" if row["target"] == "tflite-runtime" else "local"
             timing = bench([folder / f"stock.{job.io}.tflite", job.path], [device], max_seconds=seconds)
             row.update(_figures(timing))
@@ -96,6 +102,20 @@ def _stock(saved_model, images, io, path):
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = getattr(tf, io)
     path.write_bytes(converter.convert())
+
+
+def _cycles(stock, ours, folder):
+    from tfeff.export.compilers import vela
+
+    made = [vela.compile(path, folder, "ethos-u55-128") for path in (stock, ours)]
+    cycles = [each.estimates["cycles"] for each in made]
+    keys = ("stock", "ours")
+    return {
+        **{key: {"sha256": sha256(path.read_bytes()).hexdigest(), "cycles": count, "on_cpu": each.cpu_operators}
+           for key, path, count, each in zip(keys, (stock, ours), cycles, made, strict=True)},
+        "speedup": cycles[0] / cycles[1], "runtime": "vela", "version": made[0].version,
+        "accelerator": made[0].accelerator,
+    }  # fmt: skip
 
 
 def _figures(timing):

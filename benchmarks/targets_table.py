@@ -84,7 +84,9 @@ def missed(row: dict, litert: dict | None) -> list[str]:
     if row.get("float_agreement", 0) < 100:
         lines.append(f"the float forms agree on {row.get('float_agreement', 0):.2f} %")
     if not check["ok"]:
-        lines.append(f"{check['mapped']} of {check['total']} operations mapped ({check['basis']}): {check['first_break']}")
+        lines.append(
+            f"{check['mapped']} of {check['total']} operations mapped ({check['basis']}): {check['first_break']}"
+        )
     if row["compiled"] and row["compiled"].get("cpu_operators"):
         left = "; ".join(f"{op['op']}: {op['reason']}" for op in row["compiled"]["on_cpu"][:3])
         lines.append(f"{row['compiled']['cpu_operators']} operators on the CPU ({left})")
