@@ -95,17 +95,19 @@ def rewrites():
     machine = timed[0]["machine"]
     yield "`benchmarks/rewrites.py`: int8 files of whole networks, random weights, `--target` against the stock "
     yield "converter on the plain network, both in one interleaved run in the same runtime, 1 thread; "
-    yield f"{machine['cpu']}, {machine['cores']} cores. VarGFaceNet at 112x112, all others at 224x224. `web` is its file "
-    yield "in LiteRT, not in a browser. A ranking on x86 says nothing of ARM.\n\n"
+    yield f"{machine['cpu']}, {machine['cores']} cores. VarGFaceNet at 112x112, all others at 224x224. `web` is "
+    yield "its file in LiteRT, not in a browser. A ranking on x86 says nothing of ARM.\n\n"
     yield "| network | target | runtime | stock, ms | rewritten, ms | times as fast, 95 % | rewrites | sha256 |\n"
     yield "|---|---|---|---|---|---|---|---|\n"
     for row in timed:
-        yield f"| {row['network']} | {row['target']} | {row['runtime']} {row['version']} | {row['stock']['median_ms']:.3f} | "
+        yield f"| {row['network']} | {row['target']} | {row['runtime']} {row['version']} | "
+        yield f"{row['stock']['median_ms']:.3f} | "
         yield f"{row['ours']['median_ms']:.3f} | {row['speedup']:.2f} {interval(row['ci95'])} | {_forms(row)} | "
         yield f"{row['ours']['sha256'][:12]} |\n"
     estimated = [row for row in rows if row["runtime"] == "vela"]
-    yield f"\n`ethos-u`: cycles by Vela {estimated[0]['version']}'s model of {estimated[0]['accelerator']}; nothing was "
-    yield "run on hardware.\n\n| network | stock | rewritten | times fewer | on the CPU | rewrites | sha256 |\n"
+    yield f"\n`ethos-u`: cycles by Vela {estimated[0]['version']}'s model of {estimated[0]['accelerator']}; "
+    yield "nothing was run on hardware.\n\n"
+    yield "| network | stock | rewritten | times fewer | on the CPU | rewrites | sha256 |\n"
     yield "|---|---|---|---|---|---|---|\n"
     for row in estimated:
         yield f"| {row['network']} | {row['stock']['cycles']:,} | {row['ours']['cycles']:,} | {row['speedup']:.2f} | "

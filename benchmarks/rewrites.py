@@ -3,11 +3,11 @@ run for each network and runtime.
 
     python benchmarks/rewrites.py [NETWORK ...] [--target litert] [--python .venv-tflite/bin/python] [--seconds 20]
 
-Stock is TensorFlow's converter as its guide says (static batch, Optimize.DEFAULT, int8 at the door) on the network as it
-is built; only what no converter takes, a shift whose kernel is computed from a weight, is frozen first. Both files get
-the same weights (random: time does not depend on them) and the same calibration images. Target `tflite-runtime` is timed
-in tflite-runtime, `litert` and `web` in LiteRT: `web` here stands for its file, not for a browser. For `ethos-u` the
-figures are cycles that Vela estimates for an Ethos-U55-128, of both files; nothing is timed.
+Stock is TensorFlow's converter as its guide says (static batch, Optimize.DEFAULT, int8 at the door) on the network as
+it is built; only what no converter takes, a shift whose kernel is computed from a weight, is frozen first. Both files
+get the same weights (random: time does not depend on them) and the same calibration images. Target `tflite-runtime` is
+timed in tflite-runtime, `litert` and `web` in LiteRT: `web` here stands for its file, not for a browser. For `ethos-u`
+the figures are cycles that Vela estimates for an Ethos-U55-128, of both files; nothing is timed.
 
 Writes docs/results/rewrites.json; with NETWORKs only those are measured anew.
 """
@@ -74,8 +74,9 @@ def one(name: str, targets: list[str], python: str, seconds: float) -> list[dict
             device = f"python:{python}" if row["target"] == "tflite-runtime" else "local"
             timing = bench([folder / f"stock.{job.io}.tflite", job.path], [device], max_seconds=seconds)
             row.update(_figures(timing))
-            print(f"{name:24s} {row['target']:15s} {row['stock']['median_ms']:9.3f} -> {row['ours']['median_ms']:9.3f} ms"
-                  f"  {row['speedup']:.2f} times as fast {row['ci95']}  {row['rewrites']}", file=sys.stderr)  # fmt: skip
+            times = f"{row['stock']['median_ms']:9.3f} -> {row['ours']['median_ms']:9.3f} ms"
+            print(f"{name:24s} {row['target']:15s} {times} "
+                  f" {row['speedup']:.2f} times as fast {row['ci95']} {row['rewrites']}", file=sys.stderr)  # fmt: skip
     return rows
 
 

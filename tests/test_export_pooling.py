@@ -134,3 +134,18 @@ def test_classifier_leaves_alone():
     ):
         assert rewritten(model, "classifier:conv")[1] == 0
     assert rewritten(stack(GLOBAL(), layers.Dense(5)), "classifier:dense")[1] == 0
+
+
+@pytest.mark.parametrize("relu", [layers.ReLU(), layers.ReLU(6.0), layers.Activation("relu")], ids=["6", "", "layer"])
+def test_relu_goes_ahead_of_a_max_pooling(relu):
+    model = stack(layers.Conv2D(4, 1), layers.MaxPooling2D(2), relu, layers.Conv2D(3, 1))
+    new, places = rewritten(model, "relu_pool:ahead")
+    assert places == 1
+    assert kinds(new) == ["Conv2D", type(relu).__name__, "MaxPooling2D", "Conv2D"]
+
+
+def test_relu_stays_behind_other_poolings_and_where_both_are_read():
+    average = stack(layers.AveragePooling2D(2), layers.ReLU())
+    assert rewritten(average, "relu_pool:ahead") == (average, 0)
+    twice = stack(lambda x: (y := layers.MaxPooling2D(2)(x)) + layers.ReLU()(y))
+    assert rewritten(twice, "relu_pool:ahead") == (twice, 0)

@@ -70,6 +70,10 @@ class View:
     def take(self, indices):
         return View([self.sources[i] for i in indices], self.numbers[indices])
 
+    def names(self) -> list[tuple[int, int]]:
+        """What tells each channel from every other."""
+        return [(id(source), int(number)) for source, number in zip(self.sources, self.numbers, strict=True)]
+
     def pieces(self) -> list[tuple[Source, np.ndarray]]:
         """Each source, and the places in this view that come from it, in order of appearance."""
         places: dict[int, tuple[Source, list[int]]] = {}

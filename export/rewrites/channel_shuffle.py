@@ -89,7 +89,9 @@ class _Emission:
         source = view.whole()
         if source is not None:
             return source.tensor, np.argsort(view.numbers)[source.order]
-        names = [(id(source), int(number)) for source, number in zip(view.sources, view.numbers, strict=True)]
+        names = view.names()
+        if len(set(names)) < len(names):  # a channel is there twice
+            return self._arrange(view), np.arange(len(names))
         key = repr(sorted(names))
         if key not in self._gathered:
             parts, lying = [], []
@@ -121,8 +123,11 @@ class _Emission:
             seen = (source, at + 1)
         if len(parts) <= _FEW_SLICES:
             return _concatenate([_slice(*part) for part in parts])
-        tensor, order = self._in_any_order(view)
-        return _permuted(tensor, order)
+        names = view.names()
+        once = view.take([names.index(name) for name in dict.fromkeys(names)])
+        tensor, order = self._in_any_order(once)
+        lying = [once.names()[number] for number in order]
+        return _permuted(tensor, [lying.index(name) for name in names])
 
 
 def _slice(source: Source, first, end):
@@ -137,16 +142,16 @@ def _concatenate(parts):
     return parts[0]
 
 
-def _permuted(x, order):
-    """(n, h, w, c) -> the same, channel `order[p]` from place p."""
-    kernel = np.zeros((len(order), len(order)), np.float32)
-    kernel[np.arange(len(order)), order] = 1
+def _permuted(x, places):
+    """(n, h, w, c) -> (n, h, w, len(places)): the channels at these places."""
+    kernel = np.zeros((x.shape[-1], len(places)), np.float32)
+    kernel[places, np.arange(len(places))] = 1
     if len(x.shape) == 2:
-        layer = layers.Dense(len(order), use_bias=False)
+        layer = layers.Dense(len(places), use_bias=False)
         y = layer(x)
         layer.set_weights([kernel])
         return y
-    layer = layers.Conv2D(len(order), 1, use_bias=False)
+    layer = layers.Conv2D(len(places), 1, use_bias=False)
     y = layer(x)
     layer.set_weights([kernel[None, None]])
     return y
