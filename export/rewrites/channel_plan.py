@@ -7,22 +7,10 @@ import keras
 import numpy as np
 from keras import layers
 from tfeff.export.rewrites.graph import GraphView
-from tfeff.export.rewrites.matching import ELEMENT_WISE, is_batch_norm, is_dense_conv
+from tfeff.export.rewrites.matching import ELEMENT_WISE, POOL_LIKE, is_batch_norm, is_dense_conv
 from tfeff.export.rewrites.selection import selection
 
-_CARRIERS = (
-    layers.ReLU,
-    layers.LeakyReLU,
-    layers.ELU,
-    layers.PReLU,
-    layers.MaxPooling2D,
-    layers.AveragePooling2D,
-    layers.GlobalAveragePooling2D,
-    layers.GlobalMaxPooling2D,
-    layers.ZeroPadding2D,
-    layers.Cropping2D,
-    layers.UpSampling2D,
-)
+_CARRIERS = (layers.ReLU, layers.LeakyReLU, layers.ELU, layers.PReLU, *POOL_LIKE)
 
 
 @dataclass(eq=False)

@@ -15,7 +15,7 @@ from keras import layers, ops
 from tfeff.export.rewrites.core import Rewrite, again
 from tfeff.export.rewrites.freeze_shift import SHIFTS
 from tfeff.export.rewrites.graph import copy_layer, rebuild
-from tfeff.export.rewrites.matching import is_batch_norm
+from tfeff.export.rewrites.matching import POOL_LIKE, is_batch_norm
 
 from tfeff.layers import ChannelShuffle, ChannelSplit, GroupConv2D
 
@@ -25,19 +25,13 @@ _ABSORBERS = (layers.Conv2D, GroupConv2D, layers.DepthwiseConv2D, layers.Dense)
 _CARRIERS = (
     layers.LeakyReLU,
     layers.PReLU,
-    layers.MaxPooling2D,
-    layers.AveragePooling2D,
-    layers.GlobalAveragePooling2D,
-    layers.GlobalMaxPooling2D,
-    layers.ZeroPadding2D,
-    layers.Cropping2D,
-    layers.UpSampling2D,
     layers.Flatten,
     layers.Reshape,
     layers.Permute,
     ChannelShuffle,
     ChannelSplit,
     *SHIFTS,
+    *POOL_LIKE,
 )
 # By name, for Keras does not export the classes of its operations.
 _CARRYING_OPERATIONS = {"Reshape", "Transpose", "Split", "GetItem", "Take", "Squeeze", "ExpandDims", "Relu", "Mean"}

@@ -13,6 +13,18 @@ ELEMENT_WISE = tuple(
 )
 
 
+# Layers that treat each channel alone and give k times the output for k times the input.
+POOL_LIKE = (
+    layers.MaxPooling2D,
+    layers.AveragePooling2D,
+    layers.GlobalAveragePooling2D,
+    layers.GlobalMaxPooling2D,
+    layers.ZeroPadding2D,
+    layers.Cropping2D,
+    layers.UpSampling2D,
+)
+
+
 def groups_of(layer) -> int:
     """Groups of a convolution over (n, h, w, c); 1 for everything else."""
     if isinstance(layer, GroupConv2D):
