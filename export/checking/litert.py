@@ -24,7 +24,10 @@ OWN_KERNEL_INT8 = frozenset([
 ])  # fmt: skip
 _MOST_JOINED, _MOST_PARTS = 5, 4
 _MENDS = {
-    "HARD_SWISH": "`tfeff export` writes it as ADD and MUL, which XNNPACK takes",
+    "HARD_SWISH": "`export --target litert` writes it as ADD and MUL",
+    "PRELU": "`export --target litert` writes it as DEPTHWISE_CONV_2D and ADD",
+    "AVERAGE_POOL_2D": "`export --target litert` writes it as DEPTHWISE_CONV_2D",
+    "STRIDED_SLICE": "`export --target litert` writes it as DEPTHWISE_CONV_2D with the stride",
     "RELU": "put it right behind a convolution, which takes it in",
     "RELU6": "put it right behind a convolution, which takes it in",
 }

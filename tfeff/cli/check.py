@@ -90,7 +90,8 @@ def _show(out, path, verdict):
         out.say(f"first break: {broken.label} {broken.reason}")
     for note in verdict.notes:
         out.say(f"note: {note}")
-    known = {key: value for key, value in verdict.facts.items() if value not in (None, False, [], {})}
+    flat = {**{k: v for k, v in verdict.facts.items() if not isinstance(v, dict)}, **verdict.facts.get("estimates", {})}
+    known = {key: value for key, value in flat.items() if value not in (None, False, [])}
     facts = [(key.replace("_", " "), _figure(key, value)) for key, value in known.items()]
     if facts:
         out.facts("", facts)
