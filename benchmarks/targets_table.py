@@ -2,17 +2,18 @@
 
     python benchmarks/targets_table.py [PRESET ...] [--target TARGET ...]
 
-Each cell is `tfeff export PRESET --int8 --target TARGET --no-bench` as a user would type it, compared on all test images
-of Fashion-MNIST. The plain file of a preset is the stock converter's (`stock.py`), calibrated on the same images. Both
-are run on all test images; agreement is judged on 2,000 of them, drawn with seed 0 before anything was measured. The
-float forms of the two, Keras graphs before and after the target's rewrites, are run on the same 2,000.
+Each cell is `tfeff export PRESET --int8 --target TARGET --no-bench` as a user would type it, compared on all test
+images of Fashion-MNIST. The plain file of a preset is the stock converter's (`stock.py`), calibrated on the same
+images. Both are run on all test images; agreement is judged on 2,000 of them, drawn with seed 0 before anything was
+measured. The float forms of the two, Keras graphs before and after the target's rewrites, are run on the same 2,000.
 
-Writes docs/results/targets.json and docs/targets.md (with PRESETs or --target only those are measured anew). Exit code 1,
-with every line that was missed, when one was.
+Writes docs/results/targets.json and docs/targets.md (with PRESETs or --target only those are measured anew). Exit code
+1, with every line that was missed, when one was.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -96,6 +97,7 @@ def missed(row: dict, litert: dict | None) -> list[str]:
 def make_plain(preset: str, targets: list[str], folder: Path) -> None:
     """Leaves `plain.tflite` and `floats.npz` in a folder: the classes that Keras gives the drawn images, `plain` and,
     by target, with its rewrites."""
+    from stock import FROZEN, stock_int8
     from tfeff.calibration import collect
     from tfeff.export import quantize
     from tfeff.export.rewrites import load_rewrite
@@ -103,7 +105,6 @@ def make_plain(preset: str, targets: list[str], folder: Path) -> None:
     from tfeff.export.steps import PROOF_IMAGES
     from tfeff.export.targets import get_target
 
-    from stock import FROZEN, stock_int8
     from tfeff.data import open_dataset
     from tfeff.errors import TfeffError
 
@@ -169,9 +170,10 @@ def _drawn():
 
 
 def _machine():
-    from tfeff.bench.worker import cpu_model, usable_cores
+    from tfeff.bench.devices import find_device
 
-    return {"cpu": cpu_model(), "cores": usable_cores()}
+    with find_device("local").start() as handle:
+        return {"cpu": handle.environment["cpu"], "cores": os.cpu_count()}
 
 
 def _sha256(path):
