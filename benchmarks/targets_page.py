@@ -1,29 +1,46 @@
 """docs/targets.md, from what `targets_table.py` measured and from the targets' own tables."""
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 
 from tfeff.presets import aliases
-
-_REWRITES = Path(__file__).parents[1] / "docs" / "results" / "rewrites.json"
 
 _INTRODUCTION = """\
 # Targets
 
-Written by `benchmarks/targets_table.py`. A target is what a file must run on, named with `--target` (default `litert`). It is
-one file in `export/targets/`: which rewrites the network gets before conversion and why ([rewrites.md](rewrites.md)), what the
-finished file is checked for ([check.md](check.md)), which compiler it is handed to. `tfeff check FILE --target T` runs the check
-alone, on any `.tflite` file.
+Written by `benchmarks/targets_table.py`. `--target` names what a file must run on. A target is one file in
+`export/targets/`: which rewrites the network gets, why, and what is checked in the finished file. The default is
+`litert`; choose by where the file will run, not by what is quick on your desk, for a ranking on one processor says
+nothing of another. `--tune DEVICE` measures on yours.
 
-How to choose: `litert` for current Android apps and anything that bundles LiteRT 2; `tflite-runtime` where the old package
-is installed, mostly on boards; `edgetpu` for Coral; `ethos-u` for microcontrollers with Arm's NPU (`--accelerator` says which); `web`
-for a browser. The tables below are the order in which rewrites apply. They are measurements of one machine or rules of one
-compiler; `--tune` times the forms of each rewrite on a device of yours and keeps the fastest there.
+A rewrite changes the Keras graph before conversion and must not change what it computes: the outputs before and after
+are compared on 16 of the calibration images (where none were given, which float precisions allow, on seeded noise;
+`proof` in the record says which), the largest difference stands in the record, and more than 1e-5 of the output's
+range is an error. Rewrites work on every functional or Sequential Keras model: models inside it are unfolded, a layer
+that is called twice becomes two. A model without a graph (subclassed, or a SavedModel) is exported as it is, and a
+note in the record says so. Int8 is another matter: other operations round elsewhere, so two int8 files of one network
+agree on most images, not on all. The tables below say on how many.
 
-The network that is trained stays as it is: rewrites change a copy. Any functional or Sequential Keras 3 model is rewritten, bundled or
-your own. A SavedModel, or a model without a graph (subclassed), is exported as it is, and a note in the record says so.
+Where the target has a compiler, that compiler's word counts ("confirmed"); else rules predict ([check.md](check.md)).
+`edgetpu` takes Coral's `edgetpu_compiler` where it is on PATH, in `EDGETPU_COMPILER` or named by `--compiler`, and
+the compiled file lies beside the artifact; without it the export ends with the prediction. `ethos-u` needs Vela (`pip
+install 'tfeff[ethos-u]'`), and `--accelerator` says for which chip. An operation that either leaves to the CPU is a
+missed gate: exit code 1, the files are there.
+
+`--tune DEVICE` builds every form of every rewrite that the target can run, for each distinct shape in the network,
+times them in one interleaved run on that device, and takes the quickest; the record's `tuning` says what was tried
+and what won. Shuffles and shifts are decided for the whole network.
 """
+# What a target's choice of rewrites rests on; a ranking on one processor is never carried over to another.
+_RESTS_ON = {
+    "edgetpu": "nothing: Coral's published table and users' reports, no device and no compiler were at hand",
+    "ethos-u": "Vela's estimates of cycles in [benchmarks.md](benchmarks.md); no hardware",
+    "litert": "times in [benchmarks.md](benchmarks.md), x86-64; what XNNPACK takes: ai-edge-litert 2.3.0, x86-64",
+    "tflite-runtime": "times in [benchmarks.md](benchmarks.md), x86-64; operations and versions: tflite-runtime 2.14.0",
+    "web": "as `litert`; the door: the source of `@litertjs/core` 2.5.3; no browser",
+}
+_WANTED = """\
+Wanted: agreement with plain of at least 98.5 %, at most 0.3 points apart from it and from the `litert` file, \
+everything mapped."""
 
 
 def page(rows: list[dict]) -> Iterator[str]:
@@ -32,108 +49,85 @@ def page(rows: list[dict]) -> Iterator[str]:
 
     targets = list_targets()
     yield _INTRODUCTION
-    yield "\n| target | runs on | takes | at the door | what the table rests on |\n|---|---|---|---|---|\n"
+    yield "\n| target | runs on | precisions | at the door | what the choice rests on |\n|---|---|---|---|---|\n"
     for name, target in targets.items():
-        yield f"| `{name}` | {target.summary} | {', '.join(target.precisions or ['any precision'])} | "
-        yield f"{target.io or 'int8'} | {_measured_on(name, rows)} |\n"
-    yield "\nAn order of forms that was measured on x86 is not carried over to ARM: there, `--tune` decides.\n"
+        precisions, door = ", ".join(target.precisions or ("any",)), target.io or "as the precision"
+        yield f"| `{name}` | {target.summary} | {precisions} | {door} | {_RESTS_ON[name]} |\n"
+    yield "\n## Which rewrites, and why\n"
     for name, target in targets.items():
-        yield f"\n## {name}\n\n"
-        yield f"Refused: {_code(target.refuses)}.\n\n" if target.refuses else ""
-        yield "| rewrite | form | why |\n|---|---|---|\n"
+        yield f"\n`{name}`:\n\n| rewrite | because |\n|---|---|\n"
         for spec in target.rewrites:
-            rewrite, _, form = spec.partition(":")
-            yield f"| `{rewrite}` | {_code([form]) if form else ''} | {target.because.get(rewrite, '')} |\n"
-    yield from _measured(rows)
-    yield from _missed(rows)
-
-
-def _measured(rows):
-    whole = [row for row in rows if not row.get("error")]
-    if not whole:
-        return
-    machines = sorted({f"{row['machine']['cpu']}, {row['machine']['cores']} cores" for row in whole})
-    versions = sorted({_versions(row["versions"]) for row in whole})
-    alias = {name: short for short, name in aliases().items()}
-    yield "\n## Every bundled preset on every target\n\n"
-    yield f"`tfeff export PRESET --int8 --target TARGET`, on the {whole[0]['accuracy']['samples']:,} test images of Fashion-MNIST "
-    yield f"at 32x32, run in LiteRT whatever the target; {'; '.join(machines)}; {'; '.join(versions)}. Int8 is calibrated on the "
-    yield "512 bundled images. *Plain* is the stock converter's int8 file of the network without rewrites, calibrated on the "
-    yield "same images; it is compared on 2,000 test images. *Float forms* are the Keras graphs before and after the rewrites, on "
-    yield "these 2,000 images. *Mapped* says how many operations the target takes, (p)redicted or (c)onfirmed by its compiler. "
-    yield "Cycles are estimates of Vela's model of the accelerator: nothing was run on hardware. VarGFaceNet is a face "
-    yield "network; its accuracy here means little.\n\n"
-    yield "| preset | target | rewrites, places | operations | in float | top-1 | from litert's | agrees with plain | top-1 from "
-    yield "plain's | float forms agree | mapped | CPU operators; cycles | sha256 |\n"
-    yield "|---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
-    litert = {row["preset"]: row for row in whole if row["target"] == "litert"}
-    for row in rows:
-        yield f"| `{alias.get(row['preset'], row['preset'])}` | `{row['target']}` | "
-        if row.get("error"):
-            yield f"not exported: {row['error']} |" + " |" * 10 + "\n"
-            continue
-        top1, plain = row["accuracy"]["quantized_top1"], row["plain"]
-        base = litert.get(row["preset"])
-        yield f"{', '.join(_rewrite(each) for each in row['rewrites']) or 'none'} | {row['ops']['total']} | "
-        yield f"{len(row['ops']['float'])} | {top1:.2f} % | "
-        yield f"{top1 - base['accuracy']['quantized_top1']:+.2f} | " if base else " | "
-        yield f"{plain['agreement']:.2f} % | {plain['difference']:+.2f} | {row.get('float_agreement', 0):.2f} % | "
-        yield f"{_mapped(row['check'])} | {_compiled(row['compiled'])} | `{row['sha256'][:12]}` |\n"
-
-
-def _missed(rows):
-    lines = [f"- `{row['preset']}` for `{row['target']}`: {line}\n" for row in rows for line in row["missed"]]
-    yield "\n## Missed\n\n"
-    yield "Asked of every row: no operation in float; top-1 within 0.3 points of the litert file's and of the plain file's; at least "
-    yield "98.5 % agreement with the plain file; float forms that agree on every image; every operation mapped; no operator of "
-    yield "Vela's on the CPU. "
-    yield "Not met:\n\n" if lines else "All of it is met.\n"
+            yield f"| `{spec}` | {target.because[spec.partition(':')[0]]} |\n"
+    exported = [row for row in rows if not row.get("error")]
+    if exported:
+        yield from _measured(exported, list(targets))
+    lines = [f"- {_short(row)}, `{row['target']}`: {line}\n" for row in rows for line in row["missed"]]
+    yield f"\n## What was missed\n\n{_WANTED} "
+    yield "Each line that was not met:\n\n" if lines else f"All met by all {len(rows)} files.\n"
     yield from lines
 
 
-def _measured_on(target, rows):
-    """What decided a target's table: timings, a compiler's model, or rules."""
-    timed = json.loads(_REWRITES.read_text(encoding="utf-8")) if _REWRITES.exists() else []
-    timed = [row for row in timed if row["target"] == target]
-    compiled = [row["compiled"] for row in rows if row["target"] == target and row.get("compiled")]
-    found = {
-        f"{row['runtime']} {row['version']}, {row['machine']['cpu']} (x86), {row['threads']} thread" for row in timed
-    }
-    if target == "web" and found:
-        return f"{'; '.join(sorted(found))}: no browser was timed"
-    if compiled and (cycles := {_modelled(each) for each in compiled if each.get("estimated_by")}):
-        found |= cycles
-    return "; ".join(sorted(found)) or "rules, see [check.md](check.md); nothing was timed"
+def _measured(rows, targets):
+    first = rows[0]
+    accuracy, versions = first["accuracy"], first["versions"]
+    floats = min(row.get("float_agreement", 0) for row in rows)
+    yield "\n## Every preset on every target\n\n"
+    yield f"`tfeff export PRESET --int8 --target T`, {accuracy['samples']:,} test images of Fashion-MNIST, one at a "
+    yield f"time in LiteRT {accuracy['version']} on {first['machine']['cpu']}; TensorFlow {versions['tensorflow']}, "
+    yield f"Keras {versions['keras']}. *Plain* is the stock converter's int8 file of the same network, calibrated on "
+    yield "the same 512 images; agreement is the share of 2,000 images (drawn before anything was measured) that both "
+    yield "give the same class, the difference is rewritten minus plain, in points on these. The float forms of both "
+    yield f"agreed on {floats:.2f} % of them at least. QUANTIZE and DEQUANTIZE at the door of `web` do not count as float.\n"
+    litert = {row["preset"]: row["accuracy"]["quantized_top1"] for row in rows if row["target"] == "litert"}
+    for target in targets:
+        if own := [row for row in rows if row["target"] == target]:
+            yield f"\n`{target}`:\n\n"
+            yield from _table(own, litert, target)
 
 
-def _modelled(compiled):
-    return f"estimates of {compiled['compiler'].capitalize()} {compiled['version']} for {compiled['accelerator']}; no hardware"
+def _table(rows, litert, target):
+    columns = ["preset", "rewrites", "operations", "int8 top-1", "agrees with plain", "difference", "mapped", "sha256"]
+    if target != "litert":
+        columns.insert(4, "from `litert`'s")
+    compiled = [row["compiled"] for row in rows if row["compiled"]]
+    npu = bool(compiled) and "cpu_operators" in compiled[0]  # Vela's figures
+    if npu:
+        named = f"{compiled[0]['accelerator']}, Vela {compiled[0]['version']}"
+        columns[-1:] = ["CPU operators", f"cycles, estimated for {named}", "sha256"]
+    yield f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}\n"
+    for row in rows:
+        plain, top1 = row["plain"], row["accuracy"]["quantized_top1"]
+        cells = [
+            _short(row),
+            ", ".join(_rewrite(each) for each in row["rewrites"]) or "none",
+            f"{row['ops']['total']}, {len(row['ops']['float'])} float",
+            f"{top1:.2f} % ({row['accuracy']['delta']:+.2f} of float)",
+            f"{plain['agreement']:.2f} %",
+            f"{plain['difference']:+.2f}",
+            _mapped(row["check"]),
+            f"`{row['sha256'][:12]}`",
+        ]
+        if target != "litert":
+            cells.insert(4, f"{top1 - litert[row['preset']]:+.2f}" if row["preset"] in litert else "")
+        if npu:
+            cells[-1:] = [
+                str(row["compiled"]["cpu_operators"]), f"{row['compiled']['estimates']['cycles']:,}", cells[-1]
+            ]  # fmt: skip
+        yield f"| {' | '.join(cells)} |\n"
+
+
+def _short(row):
+    names = {name: short for short, name in aliases().items()}
+    return names.get(row["preset"], row["preset"])
 
 
 def _rewrite(each):
-    name = f"{each['name']}:{each['form']}" if each["form"] else each["name"]
-    return f"`{name}` {each['places']}"
+    return f"{each['name']}{':' + each['form'] if each['form'] else ''} {each['places']}"
 
 
 def _mapped(check):
-    text = f"{check['mapped']} of {check['total']} ({check['basis'][0]})"
-    if check["ok"]:
-        return text
+    """How many operations are mapped; where not all, the operations and the reasons."""
     refused = [row for row in check["operations"] if row["status"] in ("refused", "cpu")]
     refused = [f"{row['count']} {row['op']}: {row['reason']}" for row in refused]
-    return "; ".join([text, *refused, *(problem["reason"] for problem in check["problems"])])
-
-
-def _compiled(compiled):
-    if not compiled or "cpu_operators" not in compiled:
-        return ""
-    return f"{compiled['cpu_operators']}; {compiled['estimates']['cycles']:,} on {compiled['accelerator']}"
-
-
-def _versions(versions):
-    names = {"tensorflow": "TensorFlow", "keras": "Keras", "ai-edge-litert": "ai-edge-litert"}
-    return ", ".join(f"{word} {versions[name]}" for name, word in names.items())
-
-
-def _code(words):
-    return ", ".join(f"`{word}`" for word in words)
+    problems = [problem["reason"] for problem in check["problems"]]
+    return "; ".join([f"{check['mapped']} of {check['total']}, {check['basis']}", *problems, *refused])

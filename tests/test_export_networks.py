@@ -14,6 +14,7 @@ from tfeff.export.flatbuffer import read_graph
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import apply_rewrites
 from tfeff.export.targets import get_target
+from tosa import left_over
 
 from tfeff import create
 from tfeff.compare import Runner
@@ -88,7 +89,7 @@ def exported(tmp_path_factory):
     for case in cases():
         model = build(case)
         outputs[case] = np.asarray(model(IMAGES, training=False))
-        for target in ("litert", "tflite-runtime") if case in REWRITTEN else ("litert",):
+        for target in ("litert", "edgetpu", "tflite-runtime") if case in REWRITTEN else ("litert", "edgetpu"):
             rewrites = [load_rewrite(name) for name in get_target(target).rewrites]
             rewritten, _ = apply_rewrites(model, rewrites, IMAGES)
             saved = folder / f"{case}-{target}"
@@ -135,10 +136,22 @@ def test_int8_file_has_no_float_operation(exported, case):
     check_int8(file_of(exported, case, "litert", "int8"))
 
 
+@pytest.mark.parametrize("case", cases())
+def test_int8_file_for_the_edge_tpu_is_taken_whole(exported, case):
+    verdict = get_target("edgetpu").check(check_int8(file_of(exported, case, "edgetpu", "int8")))
+    assert verdict.ok, verdict.rows()[:3]
+
+
+@pytest.mark.parametrize("case", cases())
+@pytest.mark.parametrize("target", ["litert", "edgetpu"])
+def test_tosa_takes_it_whole(exported, case, target):
+    assert left_over(file_of(exported, case, target, "int8")) == []
+
+
 @pytest.mark.parametrize("case", REWRITTEN)
 def test_int8_file_for_tflite_runtime(exported, case):
     graph = check_int8(file_of(exported, case, "tflite-runtime", "int8"))
-    assert get_target("tflite-runtime").problems(graph) == []
+    assert get_target("tflite-runtime").check(graph).ok
     dense = [op for op in graph.operations if op.name == "CONV_2D"]
     assert all(op.inputs[0].shape[3] == op.inputs[1].shape[3] for op in dense)  # no group convolution is left
 
