@@ -72,7 +72,7 @@ def build(case):
     for variable in model.variables:
         kind = variable.path.rsplit("/", 1)[-1]
         if kind in ("gamma", "moving_variance"):
-            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+            variable.assign(rng.uniform(0.8, 1.2, variable.shape))
         elif kind in ("beta", "bias", "moving_mean"):
             variable.assign(0.1 * rng.standard_normal(variable.shape))
         elif kind == "alpha":

@@ -182,3 +182,29 @@ def test_a_model_without_a_graph_is_refused():
 
     with pytest.raises(TfeffError, match="no graph"):
         rewrite_once(Subclassed(), load_rewrite(SPLIT))
+
+
+def test_where_a_form_s_rounding_is_magnified_the_exact_one_is_taken():
+    class Rounding(Rewrite):
+        """In one form right but for 1e-4, in the other right."""
+
+        name = "rounding"
+        forms = ("native", "right", "rough")
+        exact = "right"
+
+        def match(self, layer, graph):
+            factor = 1.0001 if self.form == "rough" else 1.0
+            return Match([layer], lambda x: layers.ReLU()(x) * factor) if isinstance(layer, layers.ReLU) else None
+
+    model = build(layers.Conv2D(8, 3), layers.ReLU())
+    rewritten, (applied,) = apply_rewrites(model, [Rounding("rough")], IMAGES)
+    assert (applied.form, applied.relative_error) == ("right", 0)
+    np.testing.assert_array_equal(rewritten(IMAGES), model(IMAGES))
+
+
+def test_a_network_that_magnifies_rounding_is_named_as_such():
+    steep = layers.Rescaling(1e6)
+    model = build(layers.Conv2D(8, 3), lambda x: keras.ops.sin(steep(x)), layers.ReLU())
+    with pytest.raises(TfeffError, match="rewrite wrong changed the output") as refused:
+        apply_rewrites(model, [Wrong()], IMAGES)
+    assert "magnifies rounding" in refused.value.mend

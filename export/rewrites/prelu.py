@@ -23,6 +23,7 @@ class PRelu(Rewrite):
 
     name = "prelu"
     forms = ("native", "uneven", "maximum", "add")
+    exact = "maximum"
 
     def is_place(self, layer, graph):
         return isinstance(layer, layers.PReLU) and slopes_of(layer) is not None
