@@ -77,7 +77,8 @@ def _measured(rows, targets):
     yield f"Keras {versions['keras']}. *Plain* is the stock converter's int8 file of the same network, calibrated on "
     yield "the same 512 images; agreement is the share of 2,000 images (drawn before anything was measured) that both "
     yield "give the same class, the difference is rewritten minus plain, in points on these. The float forms of both "
-    yield f"agreed on {floats:.2f} % of them at least. QUANTIZE and DEQUANTIZE at the door of `web` do not count as float.\n"
+    yield f"agreed on {floats:.2f} % of them at least. QUANTIZE and DEQUANTIZE at the door of `web` do not count as "
+    yield "float.\n"
     litert = {row["preset"]: row["accuracy"]["quantized_top1"] for row in rows if row["target"] == "litert"}
     for target in targets:
         if own := [row for row in rows if row["target"] == target]:

@@ -55,6 +55,7 @@ def measure(preset: str, targets: list[str]) -> list[dict]:
             if (path := row.pop("path")) is not None:
                 ours, drawn = _classes(Path(path), preset), _drawn()
                 row["plain"] |= {
+                    "agrees_with_float": _percent(plain[drawn] == floats["plain"]),
                     "agreement": _percent(ours[drawn] == plain[drawn]),
                     "difference": _percent(ours[drawn] == truth[drawn]) - _percent(plain[drawn] == truth[drawn]),
                     "agreement_all": _percent(ours == plain),
@@ -77,8 +78,11 @@ def missed(row: dict, litert: dict | None) -> list[str]:
             lines.append(f"top-1 differs from the litert file's by {difference:+.2f} points")
     plain, check = row["plain"], row["check"]
     if plain["agreement"] < MIN_AGREEMENT:
-        lines.append(f"agrees with the plain int8 file on {plain['agreement']:.2f} % (on all images "
-                     f"{plain['agreement_all']:.2f} %)")  # fmt: skip
+        itself = plain.get("agrees_with_float")
+        lines.append(
+            f"agrees with the plain int8 file on {plain['agreement']:.2f} % (on all images "
+            f"{plain['agreement_all']:.2f} %){f'; plain with float on {itself:.2f} %' if itself else ''}"
+        )
     if abs(plain["difference"]) > MAX_DIFFERENCE + 1e-9:
         lines.append(f"top-1 differs from the plain int8 file's by {plain['difference']:+.2f} points (on all images "
                      f"{plain['difference_all']:+.2f})")  # fmt: skip

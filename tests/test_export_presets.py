@@ -42,14 +42,14 @@ def exported(tmp_path_factory):
         model, (calibration, compared) = load_preset(alias).build(), images(alias)
         np.save(folder / f"{alias}.npy", calibration)
         classes[alias, "plain"] = np.asarray(model(compared)).argmax(axis=1)
-        saved = {}
+        saved, found = {}, {}
         for target in map(get_target, TARGETS):
             if target.rewrites not in saved:
                 rewritten, _ = apply_rewrites(model, [load_rewrite(s) for s in target.rewrites], calibration[:8])
                 saved[target.rewrites] = folder / f"{alias}-{target.name}"
                 quantize.write_saved_model(rewritten, saved[target.rewrites], calibration.shape[1:])
-                found = np.asarray(rewritten(compared)).argmax(axis=1)
-            classes[alias, target.name] = found
+                found[target.rewrites] = np.asarray(rewritten(compared)).argmax(axis=1)
+            classes[alias, target.name] = found[target.rewrites]
             path = folder / f"{alias}.{target.name}.tflite"
             jobs[alias, target.name] = quantize.Job(
                 str(saved[target.rewrites]), "int8", target.io or "int8", str(path), str(folder / f"{alias}.npy")
