@@ -30,14 +30,6 @@ missed gate: exit code 1, the files are there.
 times them in one interleaved run on that device, and takes the quickest; the record's `tuning` says what was tried
 and what won. Shuffles and shifts are decided for the whole network.
 """
-# What a target's choice of rewrites rests on; a ranking on one processor is never carried over to another.
-_RESTS_ON = {
-    "edgetpu": "nothing: Coral's published table and users' reports, no device and no compiler were at hand",
-    "ethos-u": "Vela's estimates of cycles in [benchmarks.md](benchmarks.md); no hardware",
-    "litert": "times in [benchmarks.md](benchmarks.md), x86-64; what XNNPACK takes: ai-edge-litert 2.3.0, x86-64",
-    "tflite-runtime": "times in [benchmarks.md](benchmarks.md), x86-64; operations and versions: tflite-runtime 2.14.0",
-    "web": "as `litert`; the door: the source of `@litertjs/core` 2.5.3; no browser",
-}
 _WANTED = """\
 Wanted: agreement with plain of at least 98.5 %, at most 0.3 points apart from it and from the `litert` file, \
 everything mapped."""
@@ -52,7 +44,7 @@ def page(rows: list[dict]) -> Iterator[str]:
     yield "\n| target | runs on | precisions | at the door | what the choice rests on |\n|---|---|---|---|---|\n"
     for name, target in targets.items():
         precisions, door = ", ".join(target.precisions or ("any",)), target.io or "as the precision"
-        yield f"| `{name}` | {target.summary} | {precisions} | {door} | {_RESTS_ON[name]} |\n"
+        yield f"| `{name}` | {target.summary} | {precisions} | {door} | {target.rests_on} |\n"
     yield "\n## Which rewrites, and why\n"
     for name, target in targets.items():
         yield f"\n`{name}`:\n\n| rewrite | because |\n|---|---|\n"

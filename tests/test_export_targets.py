@@ -35,6 +35,7 @@ def test_target_is_whole(name):
         assert spec == (f"{rewrite.name}:{rewrite.form}" if rewrite.form else rewrite.name)
     assert target.because.keys() == {spec.partition(":")[0] for spec in target.rewrites}
     assert all(target.because.values())
+    assert target.rests_on
     assert (target.compile is None) == (target.compiled_suffix is None) == (target.compiler_options == ())
 
 

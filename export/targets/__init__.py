@@ -55,6 +55,7 @@ class Target:
         check: given the graph read from the finished file, what the target makes of each operation.
         rewrites: specs of the rewrites that it gets, in order (`group_conv:split`); what was measured or is legal.
         because: for each of these, by the rewrite's name, why: the measurement or the rule.
+        rests_on: what was measured or read to choose them, and where; no ranking holds on another processor.
         refuses: specs of forms that it cannot run, which `--tune` does not try.
         precisions: that it takes; None is any.
         io: dtype at the door unless the user says otherwise; None is the precision's own.
@@ -72,6 +73,7 @@ class Target:
     check: Callable[..., Verdict]
     rewrites: tuple[str, ...] = ()
     because: Mapping[str, str] = field(default_factory=dict)
+    rests_on: str = ""
     refuses: tuple[str, ...] = ()
     precisions: tuple[str, ...] | None = None
     io: str | None = None

@@ -48,6 +48,7 @@ TARGET = Target(
         "batch_norm": "one operation in place of MUL and ADD",
         "group_conv": "fewer cycles by Vela's model than its own way of taking the groups apart",
     },
+    rests_on="Vela's estimates of cycles in [benchmarks.md](benchmarks.md); no hardware",
     precisions=("int8",),
     whole=True,
     compile=_compile,

@@ -33,4 +33,5 @@ TARGET = Target(
         "concatenation": "less to copy behind a stride",
         "ghost_module": "its kernels work on 16 channels at a time; with 8, half of that is idle",
     },
+    rests_on="times in [benchmarks.md](benchmarks.md), x86-64; what XNNPACK takes: ai-edge-litert 2.3.0, x86-64",
 )

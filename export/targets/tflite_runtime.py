@@ -29,4 +29,5 @@ TARGET = Target(
         "global_pool": "its MEAN that drops dimensions is the reference one",
         "classifier": "its CONV_2D is quicker than its FULLY_CONNECTED",
     },
+    rests_on="times in [benchmarks.md](benchmarks.md), x86-64; operations and versions: tflite-runtime 2.14.0",
 )

@@ -10,5 +10,6 @@ TARGET = Target(
     check=web.check,
     rewrites=LITERT.rewrites,
     because=LITERT.because,
+    rests_on="as `litert`; the door: the source of `@litertjs/core` 2.5.3; no browser",
     io="float32",
 )
