@@ -142,6 +142,18 @@ def test_ctrl_c_ends_the_workers(models, left_behind):
     assert left_behind(10) == 0  # a worker caught while it was being started ends by itself: its stdin is closed
 
 
+def test_ctrl_c_before_the_reader_runs_is_no_other_error(monkeypatch, left_behind):
+    """The moment between a worker's start and its reader's, which a busy machine makes long enough to be hit."""
+
+    def interrupted(thread):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("threading.Thread.start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        find_device("local").start()
+    assert left_behind(10) == 0
+
+
 def test_a_worker_does_not_outlive_a_killed_parent(left_behind):
     code = (
         "import time; from tfeff.bench.devices import find_device as f; h = f('local').start(); print(1, flush=True); "

@@ -53,9 +53,9 @@ class WorkerHandle(Handle):
         except OSError as error:
             self._stderr.close()
             raise TfeffError(f"{name}: {command[0]} cannot be started ({error.strerror})") from None
+        self._replies: queue.Queue[str | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
         try:
-            self._replies: queue.Queue[str | None] = queue.Queue()
-            self._reader = threading.Thread(target=self._read, daemon=True)
             self._reader.start()
             self.environment = self._ask("hello")
         except BaseException:
@@ -170,7 +170,8 @@ class WorkerHandle(Handle):
         except (ProcessLookupError, PermissionError):
             pass  # gone already
         self._process.wait()
-        self._reader.join(1)
+        if self._reader.ident is not None:  # a Ctrl-C may come before it is started
+            self._reader.join(1)
         streams = [self._process.stdin, self._stderr]
         if not self._reader.is_alive():  # closing what another thread reads would wait for it
             streams.append(self._process.stdout)
