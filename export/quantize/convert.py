@@ -67,6 +67,7 @@ def convert(jobs: Sequence[Job], calibration: Path | None, folder: Path) -> None
         TfeffError: the converter refused the network, or died.
     """
     answer = folder / "answer.json"
+    answer.unlink(missing_ok=True)  # of an earlier call with the same folder, which would speak for a child that died
     request = {
         "jobs": [asdict(job) for job in jobs],
         "calibration": calibration and str(calibration),
