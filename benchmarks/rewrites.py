@@ -20,6 +20,8 @@ import tempfile
 from hashlib import sha256
 from pathlib import Path
 
+from stock import FROZEN, stock_int8
+
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "rewrites.json"
 # One of each family, near 1.0 where there is one.
 NETWORKS = (
@@ -29,7 +31,6 @@ NETWORKS = (
 )  # fmt: skip
 TARGETS = ("litert", "tflite-runtime", "web", "ethos-u")
 CALIBRATION = 16  # images
-FROZEN = ("freeze_shift",)  # without which there is no stock file
 
 
 def one(name: str, targets: list[str], python: str, seconds: float) -> list[dict]:
@@ -65,7 +66,7 @@ def one(name: str, targets: list[str], python: str, seconds: float) -> list[dict
                          "rewrites": [[each.name, each.form, each.places] for each in applied]})  # fmt: skip
         quantize.convert(jobs, folder / "calibration.npy", folder)
         for io in {job.io for job in jobs}:
-            _stock(folder / "stock", images, io, folder / f"stock.{io}.tflite")
+            stock_int8(folder / "stock", images, io, folder / f"stock.{io}.tflite")
         for row, job in zip(rows, jobs, strict=True):
             if row["target"] == "ethos-u":
                 row.update(_cycles(folder / "stock.int8.tflite", Path(job.path), folder))
@@ -92,17 +93,6 @@ def _randomize(network):
             variable.assign(0.1 * rng.standard_normal(variable.shape))
         elif kind == "alpha":
             variable.assign(rng.uniform(0.05, 0.5, variable.shape))
-
-
-def _stock(saved_model, images, io, path):
-    import tensorflow as tf
-
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([image[None]] for image in images)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = converter.inference_output_type = getattr(tf, io)
-    path.write_bytes(converter.convert())
 
 
 def _cycles(stock, ours, folder):
