@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 from cli_runner import assert_refused, tfeff
+from edgetpu_recordings import DONE, HEADER, WHOLE
 from keras import layers, ops
 from rewrite_models import randomize
 from tfeff.export.targets import list_targets
@@ -17,28 +18,6 @@ pytest_plugins = ["bench_models"]
 
 NAME = "vargnet_v1_025_g8.fashion_mnist.int8"
 QUICK = ("--no-bench", "--evaluation-samples", 64, "--samples", 16)
-OUTPUT = """Edge TPU Compiler version 16.0.384591198
-Started a compilation timeout timer of 180 seconds.
-
-Model compiled successfully in 96 ms.
-
-Input model: m.tflite
-Input size: 7.02MiB
-Output model: m_edgetpu.tflite
-Output size: 7.14MiB
-On-chip memory used for caching model parameters: 640.00KiB
-On-chip memory remaining for caching model parameters: 6.04MiB
-Off-chip memory used for streaming uncached model parameters: 0.00B
-Number of Edge TPU subgraphs: {subgraphs}
-Total number of operations: 69
-Operation log: m_edgetpu.log
-
-Operator                       Count      Status
-
-{rows}
-Compilation child process completed within timeout period.
-Compilation succeeded!
-"""
 ALL = "CONV_2D                        69         Mapped to Edge TPU"
 PART = "CONV_2D                        60         Mapped to Edge TPU\nMEAN                           9          Odd"
 
@@ -49,7 +28,13 @@ def compiler(stand_in, tmp_path):
 
     def make(rows=ALL, subgraphs=1, instead=None):
         said = tmp_path / "said.txt"
-        said.write_text(OUTPUT.format(rows=rows, subgraphs=subgraphs))
+        said.write_text(
+            HEADER
+            + WHOLE.replace("subgraphs: 1", f"subgraphs: {subgraphs}")
+            + "Operator                       Count      Status\n\n"
+            + f"{rows}\n"
+            + DONE
+        )
         copy = 'cp "$in" "$out/$(basename "$in" .tflite)_edgetpu.tflite"'
         return stand_in(
             'case "$1" in --version) echo "Edge TPU Compiler version 16.0.384591198"; exit 0;; esac\n'
@@ -99,7 +84,7 @@ def test_edgetpu_compiled_is_confirmed_and_goes_when_it_is_stale(export, compile
     assert record["check"]["ok"] is True
     compiled = record["compiled"]
     assert compiled["version"] == "16.0.384591198"
-    assert compiled["on_chip_bytes"] == 640 << 10
+    assert compiled["on_chip_bytes"] == 80 << 10
     path = folder / compiled["file"]
     assert path.name == f"{NAME}.edgetpu_edgetpu.tflite"
     assert open_artifact(path).sha256 == compiled["sha256"]

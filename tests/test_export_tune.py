@@ -155,10 +155,12 @@ def test_choices_reach_single_places():
 
 
 def test_for_real(export):
-    """On this machine, in LiteRT: PRELU runs in a slow kernel, so the other forms win by far."""
+    """On this machine. Which form wins is the machine's business, and measured in `benchmarks/rewrites.py`."""
     ran, record = export("--tune", "local")
     assert ran.code == 0, ran.err
-    prelu = next(each for each in record["tuning"]["places"] if each["rewrite"] == "prelu")
-    assert prelu["chosen"] in ("add", "maximum")
+    places = record["tuning"]["places"]
+    assert {"prelu", "hard_swish", "group_conv", "global_pool"} == {each["rewrite"] for each in places}
+    for each in places:
+        assert each["chosen"] in each["forms"]
+        assert all(form["median_ms"] > 0 and len(form["sha256"]) == 64 for form in each["forms"].values())
     assert record["tuning"]["runtime"] == "ai-edge-litert"
-    assert all(len(form["sha256"]) == 64 for each in record["tuning"]["places"] for form in each["forms"].values())
