@@ -44,7 +44,7 @@ def audit(
         *audit_inputs.class_coverage(calibration),
         *audit_inputs.value_range(calibration, preprocessing, inputs),
         *audit_inputs.channels(calibration, preprocessing, inputs),
-        *audit_inputs.blank_and_noise(calibration, inputs, method),
+        *audit_inputs.blank_and_noise(calibration, inputs),
         *audit_activations.outlier_images(calibration, seen, method),
         *audit_activations.constant_channels(seen),
     ]

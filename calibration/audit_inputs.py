@@ -7,7 +7,6 @@ import numpy as np
 from PIL import Image
 from tfeff.calibration.collect import Calibration
 from tfeff.calibration.findings import GRAVE, NOTE, Finding, finding
-from tfeff.calibration.methods import Method
 
 from tfeff.data import Preprocessing
 
@@ -180,16 +179,15 @@ def channels(calibration: Calibration, preprocessing: Preprocessing, inputs: Inp
     return found
 
 
-def blank_and_noise(calibration: Calibration, inputs: Inputs, method: Method) -> list[Finding]:
-    """Images of one colour, and images whose pixels do not know their neighbours."""
+def blank_and_noise(calibration: Calibration, inputs: Inputs) -> list[Finding]:
+    """Images of one colour, and images whose pixels do not know their neighbours (some sensors' are like that)."""
     found = []
     for code, which, text in (
         ("blank-images", np.nonzero(inputs.flat)[0], "are of one colour"),
         ("noise-images", np.nonzero(inputs.noise > _NOISE)[0], "are noise, or damaged: pixels unlike their neighbours"),
     ):
         if len(which):
-            share = len(which) / calibration.used
-            severity = GRAVE if share > max(0.01, method.clips_images) else NOTE
+            severity = GRAVE if code == "blank-images" and len(which) > calibration.used / 2 else NOTE
             text = f"{len(which)} of {calibration.used} images {text}"
             found.append(finding(code, severity, text, calibration.names, which))
     return found
