@@ -38,7 +38,7 @@ def audit(
         trained: whether the network's own word means anything.
         seed: of the shuffles.
     """
-    inputs = audit_inputs.measure(calibration, folder)
+    inputs = audit_inputs.measure(calibration, preprocessing, folder)
     findings = [
         *audit_inputs.near_duplicates(calibration, inputs),
         *audit_inputs.class_coverage(calibration),

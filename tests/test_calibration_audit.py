@@ -160,7 +160,7 @@ def test_bgr_for_rgb_by_the_means(tmp_path):
     found = {}
     for name in ("turned", "right"):
         calibration = collect(str(tmp_path / f"{name}.npz"), wanted, tmp_path / "calibration.npy")
-        found[name] = channels(calibration, wanted, measure(calibration, tmp_path))
+        found[name] = channels(calibration, wanted, measure(calibration, wanted, tmp_path))
     (finding,) = found["turned"]
     assert (finding.code, finding.severity) == ("channel-order", "note")
     assert "BGR images for RGB?" in finding.text
@@ -177,10 +177,11 @@ def test_blank_images(audit):
 
 
 def test_noise(audit):
-    images = IMAGES.copy()
-    images[20] = np.where(np.random.default_rng(2).random((16, 16, 1)) < 0.2, 255, 0)
+    images, rng = IMAGES.copy(), np.random.default_rng(2)
+    images[20] = rng.integers(0, 256, (16, 16, 3))
+    images[21] = np.where(rng.random((16, 16, 1)) < 0.1, 255, images[21] // 2)
     found = audit(images=images)["noise-images"]
-    assert (found.severity, found.images) == ("note", ("train image 20",))
+    assert (found.severity, found.images) == ("note", ("train image 20", "train image 21"))
 
 
 def test_outlier_is_named_and_its_weight_is_the_methods(network, tmp_path):
