@@ -1,5 +1,14 @@
-"""Calibration: representative images, read one at a time and checked before anything is quantized with them."""
+"""Calibration: representative images, read one at a time, audited, and turned into ranges."""
 
+from tfeff.calibration.activations import Activations
+from tfeff.calibration.audit import audit
 from tfeff.calibration.collect import Calibration, collect
+from tfeff.calibration.findings import Finding, grave, text_of
+from tfeff.calibration.methods import DEFAULT_METHOD, parse_method
+from tfeff.calibration.observe import observe
+from tfeff.calibration.ranges import Plan, parse_rules
 
-__all__ = ["Calibration", "collect"]
+__all__ = [
+    "DEFAULT_METHOD", "Activations", "Calibration", "Finding", "Plan", "audit", "collect", "grave", "observe",
+    "parse_method", "parse_rules", "text_of",
+]  # fmt: skip

@@ -1,12 +1,13 @@
 """Collecting calibration inputs into a file, in constant memory, with the checks that must not be skipped."""
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tfeff.calibration.findings import NOTE, Finding, finding
 from tfeff.calibration.sources import open_source
 
 from tfeff.data import Preprocessing
@@ -14,6 +15,7 @@ from tfeff.errors import TfeffError
 
 DEFAULT_SAMPLES = 512
 _FEW = 32  # fewer images than this leave ranges to chance
+_MANY_DUPLICATES = 0.5  # of the images: then they are not what was meant
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,13 @@ class Calibration:
         path: `.npy`, float32 (n, h, w, c), preprocessed.
         source: as the user named it.
         asked, found, used: numbers of images; `asked` and `found` are None where nobody asked or could count.
-        findings: what is odd about the images but no error.
+        findings: what is odd about the images but no error; an audit adds its own.
+        names: of the images, for messages.
+        labels: their classes' numbers, int64 (n,); None where the source has none.
+        classes: names of the classes, empty when unknown.
+        floats: whether some came as float arrays, which the preprocessing has not touched.
+        method: how ranges were found from them.
+        stability: how far ranges move between parts of the images; None without an audit.
     """
 
     path: Path
@@ -32,17 +40,36 @@ class Calibration:
     asked: int | None
     found: int | None
     used: int
-    findings: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    names: Sequence[str] = ()
+    labels: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
+    floats: bool = False
+    method: str = "minmax"
+    stability: dict[str, Any] | None = None
 
     def inputs(self, count: int | None = None) -> np.ndarray:
         """The first `count` inputs (all without it), mapped from the file: float32 (n, h, w, c)."""
         return np.load(self.path, mmap_mode="r")[:count]
 
+    def images(self) -> Iterator[np.ndarray]:
+        """The inputs one at a time, read rather than mapped: pages of a mapping would count as our memory."""
+        with self.path.open("rb") as file:
+            np.lib.format.read_magic(file)
+            (count, *shape), _, _ = np.lib.format.read_array_header_1_0(file)
+            for _ in range(count):
+                yield np.fromfile(file, np.float32, int(np.prod(shape))).reshape(shape)
+
+    def with_audit(self, method: str, findings: Sequence[Finding], stability: dict[str, Any]) -> "Calibration":
+        """The same with what an audit found."""
+        return replace(self, method=method, findings=(*self.findings, *findings), stability=stability)
+
     def as_dict(self) -> dict[str, Any]:
-        """The record's `calibration` entry; the converter's own method is the range of all values seen."""
+        """The record's `calibration` entry."""
         return {
             "source": self.source, "asked": self.asked, "found": self.found, "used": self.used,
-            "method": "minmax", "findings": list(self.findings),
+            "method": self.method, "findings": [each.as_dict() for each in self.findings],
+            "stability": self.stability,
         }  # fmt: skip
 
 
@@ -66,41 +93,54 @@ def collect(
         progress: called with (done, total).
 
     Raises:
-        TfeffError: no images, too few, damaged ones (named), NaN, all the same, wrong shapes, or float values that the
-            preprocessing cannot have produced.
+        TfeffError: no images, too few, damaged ones (named), NaN, all the same, or wrong shapes.
     """
     if samples is not None and samples < 1:
         raise TfeffError(f"--samples must be at least 1, not {samples}")
-    found, images = open_source(spec, samples, limit, seed)
+    source = open_source(spec, samples, limit, seed)
     wanted = samples or limit
-    total = wanted if found is None else min(found, wanted)
-    # The number of images is known only at the end of a function's iterable, so the header is written last.
-    raw = path.with_suffix(".raw")
-    used, digests = 0, set()
-    with raw.open("wb") as file:
-        for name, image in images:
-            value = np.ascontiguousarray(_input(name, image, preprocessing))
-            file.write(value.tobytes())
-            digests.add(hashlib.blake2b(value.tobytes(), digest_size=16).digest())
-            used += 1
-            progress(used, total)
-            if used == wanted:
-                break
-    _check(spec, used, samples, len(digests))
-    shape = (used, *preprocessing.shape)
-    target = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-    source = np.memmap(raw, np.float32, mode="r", shape=shape)
-    for number in range(used):
-        target[number] = source[number]
-    target.flush()
-    del source, target
-    raw.unlink()
-    findings = []
+    total = wanted if source.found is None else min(source.found, wanted)
+    names, labels, again, seen, floats = [], [], [], {}, False
+    try:
+        with path.open("wb") as file:
+            _write_header(file, total, preprocessing.shape)
+            for name, image, label in source.images:
+                value = np.ascontiguousarray(_input(name, image, preprocessing))
+                floats |= np.asarray(image).dtype != np.uint8
+                file.write(value.tobytes())
+                first = seen.setdefault(hashlib.blake2b(value.tobytes(), digest_size=16).digest(), len(names))
+                again += [len(names)] if first < len(names) else []
+                names.append(name)
+                labels.append(label)
+                progress(len(names), total)
+                if len(names) == wanted:
+                    break
+            _check(spec, len(names), samples, len(seen))
+            file.seek(0)  # the number of images is known only at the end of a function's iterable
+            _write_header(file, len(names), preprocessing.shape)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    known = bool(labels) and all(label is not None for label in labels)
+    return Calibration(
+        path, spec, samples, source.found, len(names), tuple(_findings(names, again)), names,
+        np.array(labels, np.int64) if known else None, source.classes if known else (), bool(floats),
+    )  # fmt: skip
+
+
+def _write_header(file, count, shape):
+    """NumPy leaves room in it for a first axis of any length, so it may be written once more."""
+    header = {"descr": "<f4", "fortran_order": False, "shape": (count, *shape)}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def _findings(names, again):
+    used = len(names)
     if used < _FEW:
-        findings.append(f"{used} images are few: ranges may be too narrow")
-    if len(digests) < used:
-        findings.append(f"{used - len(digests)} of {used} images are duplicates")
-    return Calibration(path, spec, samples, found, used, tuple(findings))
+        yield finding("few-images", NOTE, f"{used} images are few: ranges may be too narrow")
+    if again:
+        severity = "grave" if len(again) > _MANY_DUPLICATES * used else NOTE
+        yield finding("duplicates", severity, f"{len(again)} of {used} images are duplicates", names, again)
 
 
 def _check(spec, used, samples, distinct):
@@ -133,18 +173,6 @@ def _input(name, image, preprocessing):
             )
         if not np.isfinite(value).all():
             raise TfeffError(f"calibration, {name}: holds NaN or infinity", "remove or mend this image")
-        _check_range(name, value, preprocessing)
     else:
         raise TfeffError(f"calibration, {name}: dtype {image.dtype}", "give uint8 images, or preprocessed float arrays")
     return value
-
-
-def _check_range(name, value, preprocessing):
-    low, high = (preprocessing.normalize(np.full(preprocessing.shape, v, np.uint8)) for v in (0, 255))
-    slack = 0.01 * (high - low)
-    if (value < low - slack).any() or (value > high + slack).any():
-        raise TfeffError(
-            f"calibration, {name}: values {value.min():.4g} to {value.max():.4g}; the preprocessing (mean, std) gives "
-            f"{low.min():.4g} to {high.max():.4g}",
-            "give float arrays already preprocessed, or uint8 images",
-        )

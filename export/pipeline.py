@@ -1,8 +1,8 @@
 """The whole way from a network to a verified artifact, top to bottom.
 
-check the request -> calibration images -> rewrites, each proven -> convert (own process) -> no float operation left?
--> does the target take it? -> float file equals Keras? -> accuracy, float against quantized -> latency -> the target's
-compiler -> record -> put in place
+check the request -> calibration images -> rewrites, each proven -> convert (own process) to float -> audit the images
+on it, find the ranges -> quantize (own process) -> no float operation left? -> does the target take it? -> float file
+equals Keras? -> accuracy, float against quantized -> latency -> the target's compiler -> record -> put in place
 """
 
 import tempfile
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tfeff.export import quantize, steps
+from tfeff.export import measuring, quantize, steps
 from tfeff.export.flatbuffer import describe_operations, describe_tensor, read_graph
 from tfeff.export.placing import compiled_path, put_in_place, scratch, twin_path
 from tfeff.export.quantize.convert import environment_versions
@@ -33,6 +33,9 @@ class Request:
         calibration: source of representative images; needed for int8 and int16x8. Without it, rewrites and the float
             file are proven on seeded random inputs.
         samples: how many of them; None takes up to 512.
+        method: how int8 ranges come from them, see `calibration.methods`; None is the default.
+        ranges: `LAYER=METHOD` or `LAYER=LOW:HIGH`, for layers that get their own.
+        allow_audit: whether grave findings about the images are let pass.
         dataset: labelled images for the comparison; None leaves it out.
         evaluation_samples: how many of those; None is all.
         devices: where it is timed; empty leaves it out.
@@ -50,6 +53,9 @@ class Request:
     io: str | None = None
     calibration: str | None = None
     samples: int | None = None
+    method: str | None = None
+    ranges: tuple[str, ...] = ()
+    allow_audit: bool = False
     dataset: str | None = None
     evaluation_samples: int | None = None
     devices: tuple[str, ...] = ("local",)
@@ -103,6 +109,10 @@ def check_request(request: Request, path: Path) -> None:
         raise TfeffError(f"{target.name} takes no {request.precision}", f"export --{' or --'.join(target.precisions)}")
     _door(request, target)
     check_compiler(request.compiler, target)
+    measuring.parse_choice(request.method, request.ranges)
+    if (request.method or request.ranges) and request.precision != "int8":
+        word = "--calibration-method" if request.method else "--range"
+        raise TfeffError(f"{word}: means nothing for {request.precision}", "leave it out, or export --int8")
     if request.max_drop is not None and request.dataset is None:
         raise TfeffError("--max-drop: there is nothing to compare on", "give --dataset with labelled images")
     if request.max_latency_ms is not None and not request.devices:
@@ -174,11 +184,15 @@ def export_model(
             rewritten = folder / "rewritten"
             quantize.write_saved_model(model, rewritten, shape)
         file, twin = folder / path.name, folder / twin_path(path).name
-        jobs = [
-            quantize.Job(str(original), "float32", "float32", str(twin)),
-            quantize.Job(str(rewritten), precision.name, io, str(file)),
-        ]
+        jobs = [quantize.Job(str(original), "float32", "float32", str(twin))]
+        calibrated = folder / "calibrated.tflite"
+        if precision.calibrated:
+            jobs.append(quantize.Job(str(rewritten), "int8", "int8", str(calibrated), step="calibrate"))
+        if precision.name != "int8":
+            jobs.append(quantize.Job(str(rewritten), precision.name, io, str(file)))
         quantize.convert(jobs, calibration and calibration.path, folder)
+        if precision.calibrated:
+            calibration = _measure(subject, request, calibration, calibrated, io, file, folder, progress)
 
         graph = read_graph(file)
         verdict = steps.gate_operations(graph, precision, target)
@@ -250,6 +264,22 @@ def check_compiler(options: CompilerOptions, target: Target) -> None:
 def _door(request, target):
     """The dtype of input and output."""
     return quantize.check_io(quantize.PRECISIONS[request.precision], request.io or target.io)
+
+
+def _measure(subject, request, calibration, calibrated, io, file, folder, progress):
+    """Audits the images; for int8 finds the ranges and quantizes by them. The calibration with its findings."""
+    own = request.precision == "int8"
+    method = request.method if own else "minmax"  # 16 bits have room for all values: the converter's own
+    measured = measuring.measure(
+        calibrated, subject, calibration, method, request.ranges, folder, seed=request.seed, progress=progress
+    )
+    measuring.gate_audit(measured.calibration, request.allow_audit)
+    if own:
+        progress("quantizing", 0, 0)
+        path = folder / "measured.tflite"
+        measuring.write_measured(calibrated, measured.ranges, path)
+        quantize.convert([quantize.Job(str(path), "int8", io, str(file), step="quantize")], None, folder)
+    return measured.calibration
 
 
 def _compile(request, target, file, path, verdict, record, files, folder, progress):

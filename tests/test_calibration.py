@@ -73,8 +73,38 @@ def test_npz_of_images_and_of_inputs(tmp_path):
 def test_duplicates_and_few_images_are_findings(tmp_path):
     np.savez(tmp_path / "d.npz", images=np.concatenate([IMAGES[:10], IMAGES[:5]]))
     calibration = gather(tmp_path / "d.npz", tmp_path)
-    assert "5 of 15 images are duplicates" in calibration.findings
-    assert any("15 images are few" in finding for finding in calibration.findings)
+    few, duplicates = calibration.findings
+    assert (few.code, few.severity) == ("few-images", "note")
+    assert (duplicates.code, duplicates.severity) == ("duplicates", "note")
+    assert duplicates.text == "5 of 15 images are duplicates"
+    assert duplicates.images == tuple(f"train image {number}" for number in range(10, 15))
+
+
+def test_mostly_duplicates_are_grave(tmp_path):
+    np.savez(tmp_path / "d.npz", images=np.concatenate([IMAGES[:10]] * 4))
+    (finding,) = gather(tmp_path / "d.npz", tmp_path).findings
+    assert (finding.code, finding.severity) == ("duplicates", "grave")
+
+
+def test_inputs_read_one_at_a_time_are_those_of_the_file(folder, tmp_path):
+    calibration = gather(folder, tmp_path)
+    np.testing.assert_array_equal(np.stack(list(calibration.images())), calibration.inputs())
+
+
+def test_labels_come_with_class_folders(tmp_path):
+    for number, image in enumerate(IMAGES[:6]):
+        place = tmp_path / "classes" / f"class{number % 2}"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place / f"{number}.png")
+    calibration = gather(tmp_path / "classes", tmp_path)
+    assert calibration.classes == ("class0", "class1")
+    assert calibration.labels.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_a_flat_folder_has_no_labels(folder, tmp_path):
+    calibration = gather(folder, tmp_path)
+    assert calibration.labels is None
+    assert calibration.classes == ()
 
 
 @pytest.fixture
@@ -92,6 +122,7 @@ def module(tmp_path, monkeypatch):
         "def shape(): yield np.zeros((4, 4, 3), np.float32)\n"
         "def ints(): yield np.zeros((16, 16, 3), np.int32)\n"
         "not_a_function = 3\n"
+        "def sleeps():\n    import time\n    yield image(0)\n    time.sleep(60)\n"
     )
     yield "my_images"
     sys.modules.pop("my_images", None)
@@ -121,6 +152,11 @@ def test_function_that_never_ends_is_read_as_far_as_asked(module, tmp_path):
 )
 def test_function_source_refused(module, tmp_path, function, words):
     refused(f"{module}:{function}", tmp_path, *words)
+
+
+def test_function_that_waits_forever(module, tmp_path, monkeypatch):
+    monkeypatch.setattr("tfeff.calibration.sources.PATIENCE_S", 0.2)
+    refused("my_images:sleeps", tmp_path, "no image 1 within 0.2 s", "ever yields")
 
 
 def test_function_that_gives_too_few(module, tmp_path):
@@ -165,12 +201,6 @@ def test_nan(tmp_path):
 def test_identical_images(tmp_path):
     np.savez(tmp_path / "same.npz", images=np.repeat(IMAGES[:1], 30, 0))
     refused(tmp_path / "same.npz", tmp_path, "all 30 images are the same", "different")
-
-
-def test_inputs_the_preprocessing_cannot_have_made(tmp_path):
-    raw = IMAGES[:, :16, :16].astype(np.float32)  # 0..255 where -1..1 is due
-    np.savez(tmp_path / "raw.npz", images=raw)
-    refused(tmp_path / "raw.npz", tmp_path, "mean, std", "-1")
 
 
 def test_not_found(tmp_path):

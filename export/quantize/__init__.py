@@ -2,5 +2,6 @@
 
 from tfeff.export.quantize.convert import Job, convert, write_saved_model
 from tfeff.export.quantize.recipes import PRECISIONS, Precision, check_io
+from tfeff.export.quantize.shared_ranges import write_ranges
 
-__all__ = ["PRECISIONS", "Job", "Precision", "check_io", "convert", "write_saved_model"]
+__all__ = ["PRECISIONS", "Job", "Precision", "check_io", "convert", "write_ranges", "write_saved_model"]

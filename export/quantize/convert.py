@@ -23,6 +23,9 @@ class Job:
         io: dtype of input and output.
         path: the `.tflite` to write.
         calibration: images of its own, a float32 `.npy`; None is that of all jobs.
+        step: "whole"; or one half of it, for int8 with ranges of our own: "calibrate" leaves a float file with a range
+            at every tensor that is to be quantized (the converter's, by the first image, and only a place to write to),
+            "quantize" takes such a file as `saved_model`.
     """
 
     saved_model: str
@@ -30,6 +33,7 @@ class Job:
     io: str
     path: str
     calibration: str | None = None
+    step: str = "whole"
 
 
 def write_saved_model(network, folder: Path, shape: Sequence[int]) -> None:

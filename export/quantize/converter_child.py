@@ -27,6 +27,8 @@ def main(request: dict) -> int:
 
 
 def _convert(job, calibration):
+    if job["step"] == "quantize":
+        return _quantize(Path(job["saved_model"]).read_bytes(), job["io"])
     import numpy as np
     import tensorflow as tf
 
@@ -37,7 +39,7 @@ def _convert(job, calibration):
     if precision == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if precision in _INTEGER_KERNELS:
-        images = np.load(calibration, mmap_mode="r")
+        images = np.load(calibration, mmap_mode="r")[: 1 if job["step"] == "calibrate" else None]
         converter.representative_dataset = lambda: ([np.asarray(image)[None]] for image in images)
         # The plain builtins stand behind the integer ones so that an operation without an integer kernel stays in
         # float, where the float check finds and names it, instead of the converter giving up on the first.
@@ -47,11 +49,17 @@ def _convert(job, calibration):
     if precision != "int8":
         return converter.convert()
     # In two steps, what `convert` does in one, to have a word between measuring ranges and quantizing by them.
+    converter._experimental_calibrate_only = True
+    calibrated = converter.convert()
+    return calibrated if job["step"] == "calibrate" else _quantize(calibrated, job["io"])
+
+
+def _quantize(calibrated, io):
+    import tensorflow as tf
     from tensorflow.lite.python.convert import mlir_quantize
 
-    converter._experimental_calibrate_only = True
-    door = getattr(tf, job["io"])
-    return mlir_quantize(share_ranges(converter.convert()), input_data_type=door, output_data_type=door)
+    door = getattr(tf, io)
+    return mlir_quantize(share_ranges(calibrated), input_data_type=door, output_data_type=door)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ shuffle folded into slices, one for each slice. So tensors that such operations 
 anything is quantized. Runs in the converter's process; it imports nothing of ours.
 """
 
+from collections.abc import Mapping
+
 import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 
@@ -21,6 +23,16 @@ _SAME_SCALE = {
 }
 
 
+def write_ranges(calibrated: bytes, ranges: Mapping[int, tuple[float, float]]) -> bytes:
+    """A calibrated float `.tflite` with other ranges: (low, high) by the number of the tensor."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(calibrated, 0))
+    (graph,) = model.subgraphs
+    for number, (low, high) in ranges.items():
+        quantization = graph.tensors[number].quantization
+        quantization.min, quantization.max = [low], [high]
+    return _packed(model, len(calibrated))
+
+
 def share_ranges(calibrated: bytes) -> bytes:
     """A calibrated float `.tflite` (ranges measured, nothing quantized yet), each group's ranges made one."""
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(calibrated, 0))
@@ -32,7 +44,11 @@ def share_ranges(calibrated: bytes) -> bytes:
                 low, high = min(float(r.min[0]) for r in ranges), max(float(r.max[0]) for r in ranges)
                 for each in ranges:
                     each.min, each.max = [low], [high]
-    builder = flatbuffers.Builder(len(calibrated))
+    return _packed(model, len(calibrated))
+
+
+def _packed(model, size):
+    builder = flatbuffers.Builder(size)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 

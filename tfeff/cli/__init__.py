@@ -16,6 +16,7 @@ COMMANDS = {
     "info": "One network in detail: published figures against counted ones.",
     "train": "Train a network and leave a preset.",
     "import-weights": "Turn PyTorch's, timm's, Paddle's ... weights into ours.",
+    "calibrate": "Audit calibration images, and show the ranges that they give.",
     "export": "Turn a network into a .tflite file, proven equal and timed.",
     "compare": "Accuracy of a quantized file against its float twin.",
     "check": "What a target would make of a file, operation by operation.",

@@ -41,9 +41,17 @@ def _precision_options(function):
 @click.option("--colour", type=click.Choice(["rgb", "bgr", "gray"]), help="Colour order of the input.")
 @click.option("--io", type=click.Choice(["int8", "uint8", "int16", "float32"]), help="Dtype of input and output.")
 @click.option(
-    "--calibration", metavar="SOURCE", help="Representative images: folder, .npz, dataset, or module:function."
+    "--calibration", metavar="SOURCE", help="Representative images: folder, .npz, dataset, video, module:function."
 )
 @click.option("--samples", type=int, help="How many of them; fewer is an error. [default: up to 512]")
+@click.option(
+    "--calibration-method",
+    "method",
+    metavar="METHOD",
+    help="Of the ranges: minmax, percentile[:Q], image-percentile[:Q], mse, entropy. [default: image-percentile]",
+)
+@click.option("--range", "ranges", multiple=True, metavar="LAYER=METHOD", help="Of one layer, or =LOW:HIGH; repeat it.")
+@click.option("--allow-audit", is_flag=True, help="Go on with images that the audit finds unfit.")
 @click.option("--dataset", metavar="SOURCE", help="Labelled images for the comparison. [default: the preset's own]")
 @click.option("--evaluation-samples", type=int, help="How many of those. [default: all]")
 @click.option(
@@ -127,6 +135,9 @@ def _request(network, precision, options):
         io=options["io"],
         calibration=calibration,
         samples=options["samples"],
+        method=options["method"],
+        ranges=options["ranges"],
+        allow_audit=options["allow_audit"],
         dataset=dataset,
         evaluation_samples=options["evaluation_samples"],
         devices=() if options["no_bench"] else options["devices"] or ("local",),
@@ -159,6 +170,8 @@ def _file_name(network):
 
 
 def _show(export, out):
+    from tfeff.calibration import text_of
+
     record = export.record
     ops, twin = record["ops"], record["float_twin"]
     rows = [
@@ -179,8 +192,8 @@ def _show(export, out):
     rows += _check_rows(record)
     if record["calibration"]:
         used = record["calibration"]
-        rows.append(("calibration", f"{used['used']} images of {used['source']}"))
-        rows += [("", finding) for finding in used["findings"]]
+        rows.append(("calibration", f"{used['used']} images of {used['source']}, ranges by {used['method']}"))
+        rows += [("", text_of(each)) for each in used["findings"]]
     rows += _accuracy_rows(record)
     out.facts(f"{record['preset'] or record['network']} -> {export.path.name}", rows)
     if export.latency:

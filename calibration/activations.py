@@ -1,0 +1,170 @@
+"""A float `.tflite` file, run one image at a time with every tensor kept: what its layers give."""
+
+import difflib
+import os
+import re
+import sys
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tfeff.errors import TfeffError
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A computed float tensor, or the input.
+
+    Attributes:
+        index: its number in the file.
+        name: as the converter called it: the layers it comes from, with `;` between.
+        shape: with the batch, which is 1.
+        layers: the layers' own names.
+    """
+
+    index: int
+    name: str
+    shape: tuple[int, ...]
+    layers: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """What messages call it: the layer it ends in."""
+        return self.layers[0] if self.layers else self.name[:80]
+
+
+class Activations:
+    """Runs the file.
+
+    Attributes:
+        tensors: the tensors that have a range in the file, in the order in which they are computed, the input first.
+    """
+
+    def __init__(self, path: Path):
+        """Opens a calibrated float file: one input, fixed shapes, a range at every tensor that is to be quantized.
+
+        Raises:
+            TfeffError: LiteRT cannot run it.
+        """
+        self._path = path
+        self.tensors = read_tensors(path)
+        self._interpreter = _open(path)
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._output = self._interpreter.get_output_details()[0]["index"]
+
+    def run(self, image: np.ndarray) -> np.ndarray:
+        """Runs a preprocessed image, float32 (h, w, c); returns the output, flat. `value` then gives the tensors."""
+        try:
+            self._interpreter.set_tensor(self._input, image[None])
+            self._interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise TfeffError(f"the network failed while its layers were measured ({_first_line(error)})") from None
+        return self._interpreter.get_tensor(self._output).reshape(-1)
+
+    def value(self, tensor: Tensor) -> np.ndarray:
+        """The values of a tensor for the image that was run last: float32, a copy."""
+        return self._interpreter.get_tensor(tensor.index)
+
+
+def find_layer(tensors: tuple[Tensor, ...], name: str) -> list[int]:
+    """Positions of the tensors that a layer's name means.
+
+    Raises:
+        TfeffError: no tensor comes from such a layer; the nearest names are given.
+    """
+    found = [
+        number
+        for number, tensor in enumerate(tensors)
+        if name in (*tensor.layers, tensor.name, *re.split("[;/]", tensor.name))
+    ]
+    if found:
+        return found
+    known = dict.fromkeys(layer for tensor in tensors for layer in tensor.layers)
+    near = difflib.get_close_matches(name, known, n=5, cutoff=0.4) or list(known)[:5]
+    raise TfeffError(f"--range: no tensor comes from a layer {name!r}", f"near it: {', '.join(near)}")
+
+
+def read_tensors(path: Path) -> tuple[Tensor, ...]:
+    """The float tensors of a calibrated file that have a range, in the order in which they are computed."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(path.read_bytes(), 0))
+    (graph,) = model.subgraphs
+    order = dict.fromkeys([*map(int, graph.inputs), *(int(i) for op in graph.operators for i in op.outputs)])
+    names = {index: graph.tensors[index].name.decode("utf-8", "replace") for index in order}
+    scope = _scope(names.values())
+    tensors = []
+    for index in order:
+        tensor = graph.tensors[index]
+        measured = tensor.quantization is not None and tensor.quantization.min is not None
+        if tensor.type == schema.TensorType.FLOAT32 and measured and len(tensor.quantization.min) == 1:
+            shape = tuple(int(n) for n in tensor.shape)
+            tensors.append(Tensor(index, names[index], shape, _layers(names[index], scope)))
+    return tuple(tensors)
+
+
+def _layers(name, scope):
+    """`net_1/stem_bn_1/batchnorm/add;net_1/stem_1/Conv2D` -> (stem_bn, stem), where the network's own scope is `net_1`:
+    the `_1` is Keras' for a network that was called once more, and is at all its layers then."""
+    if name.startswith("serving_default_"):
+        return (name.removeprefix("serving_default_").partition(":")[0],)
+    found = []
+    for part in name.split(";"):
+        pieces = [piece for piece in part.split("/") if piece]
+        inside = len(pieces) > 1 and pieces[0] == scope
+        layer = pieces[inside] if pieces else ""
+        found.append(layer.removesuffix("_1") if inside and len(pieces) > 2 and scope.endswith("_1") else layer)
+    return tuple(dict.fromkeys(layer for layer in found if layer))
+
+
+def _scope(names):
+    """What nearly all names begin with: the network's own name; empty without one."""
+    counted = Counter(name.partition("/")[0] for name in names if "/" in name)
+    (first, count), *_ = counted.most_common(1) or [("", 0)]
+    return first if count > 1 and count > len(names) / 2 else ""
+
+
+def _open(path):
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    try:
+        with _native_stderr_muted():
+            interpreter = Interpreter(
+                model_path=str(path),
+                num_threads=1,  # sums are then made in one order: two runs give the same bits
+                experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+                experimental_preserve_all_tensors=True,
+            )
+            interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        raise TfeffError(
+            f"LiteRT cannot run the network to measure its layers ({_first_line(error)})",
+            "replace the layers that LiteRT has no kernel for",
+        ) from None
+    return interpreter
+
+
+def _first_line(error):
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+@contextmanager
+def _native_stderr_muted():
+    """LiteRT writes on file descriptor 2, with no way to stop it; its errors are raised."""
+    sys.stderr.flush()
+    try:
+        saved = os.dup(2)
+    except OSError:  # stderr is closed
+        yield
+        return
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)
+        os.close(null)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)

@@ -1,0 +1,78 @@
+"""A small network that tells red, green and blue images apart, as a calibrated float file; and images for it."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tfeff.calibration import Activations, Plan, audit, collect, observe, parse_method, parse_rules
+
+from tfeff.data import Preprocessing
+
+PREPROCESSING = Preprocessing(size=(16, 16))
+CLASSES = ("red", "green", "blue")
+DOOR = (-1.0, 127 / 128)
+
+
+def build():
+    """(16, 16, 3) -> 3 logits; channel 5 of layer `first` never gives anything but 0."""
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(4)
+    image = keras.Input((16, 16, 3))
+    first = layers.Conv2D(8, 3, padding="same", activation="relu", name="first")
+    colours = layers.Conv2D(3, 1, name="colours")
+    joined = layers.Concatenate(name="joined")([first(image), colours(image)])
+    look = layers.Dense(3, name="look")
+    model = keras.Model(image, look(layers.GlobalAveragePooling2D(name="pool")(joined)))
+    kernel, bias = first.get_weights()
+    bias[5] = -100.0
+    first.set_weights([kernel, bias])
+    colours.set_weights([np.eye(3).reshape(1, 1, 3, 3), np.zeros(3)])
+    look.set_weights([np.concatenate([np.zeros((8, 3)), 20 * np.eye(3)]), np.zeros(3)])
+    return model
+
+
+def calibrated_file(folder: Path) -> Path:
+    """The network as `export` measures it."""
+    from tfeff.export import quantize
+
+    np.save(folder / "one.npy", np.zeros((1, 16, 16, 3), np.float32))
+    quantize.write_saved_model(build(), folder / "saved", (16, 16, 3))
+    path = folder / "calibrated.tflite"
+    job = quantize.Job(str(folder / "saved"), "int8", "int8", str(path), step="calibrate")
+    quantize.convert([job], folder / "one.npy", folder)
+    return path
+
+
+def pictures(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Smooth uint8 images (n, 16, 16, 3), in each of which one colour is strongest, and which."""
+    rng = np.random.default_rng(seed)
+    strongest = rng.integers(0, 3, count)
+    images = np.empty((count, 16, 16, 3), np.uint8)
+    for image, colour in zip(images, strongest, strict=True):
+        small = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        small[0, 0], small[3, 3] = 0, 255  # every image uses the whole range
+        small[1:3, :, colour] = 255
+        small[1:3, :, (colour + 1) % 3] //= 4
+        small[1:3, :, (colour + 2) % 3] //= 4
+        image[:] = Image.fromarray(small).resize((16, 16), Image.Resampling.BICUBIC)
+    return images, strongest
+
+
+def audited(file: Path, folder: Path, method: str = "image-percentile", preprocessing=PREPROCESSING, **arrays):
+    """The findings, by code, of an `.npz` of these arrays."""
+    np.savez(folder / "images.npz", **arrays)
+    calibration = collect(str(folder / "images.npz"), preprocessing, folder / "calibration.npy")
+    network = Activations(file)
+    seen = observe(network, calibration.images(), calibration.names, folder)
+    done = audit(calibration, preprocessing, network, seen, parse_method(method), folder, labels=CLASSES)
+    return {each.code: each for each in done.findings}, done
+
+
+def ranges(file: Path, inputs: np.ndarray, folder: Path, method: str, rules=()):
+    """The ranges by layer, (low, high, method)."""
+    network = Activations(file)
+    plan = Plan(network.tensors, parse_method(method), parse_rules(rules), DOOR)
+    seen = observe(network, inputs, [f"image {n}" for n in range(len(inputs))], folder, histograms=plan.histograms)
+    return {each.tensor.label: (each.low, each.high, each.method) for each in plan.ranges(seen)}

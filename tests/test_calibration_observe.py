@@ -1,0 +1,136 @@
+"""What is seen of a network's layers: against Keras' own, in any order, in the same memory for any number."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from calibration_network import DOOR, build, calibrated_file, pictures, ranges
+from tfeff.calibration import Activations, observe
+
+from tfeff.errors import TfeffError
+
+METHODS = ["minmax", "percentile", "image-percentile", "mse", "entropy"]
+INPUTS = ((pictures(60)[0].astype(np.float32)) - 128) / 128
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    return calibrated_file(tmp_path_factory.mktemp("network"))
+
+
+def test_layers_hold_what_keras_computes(network, tmp_path):
+    import keras
+
+    model = build()
+    found = ranges(network, INPUTS, tmp_path, "minmax")
+    for name in ("first", "colours", "joined"):
+        values = np.asarray(keras.Model(model.input, model.get_layer(name).output)(INPUTS))
+        low, high, method = found[name]
+        assert method == "minmax"
+        assert low == pytest.approx(min(values.min(), 0), abs=1e-4)
+        assert high == pytest.approx(values.max(), rel=1e-4)
+
+
+def test_every_image_has_its_extremes(network, tmp_path):
+    import keras
+
+    model = build()
+    seen = observe(Activations(network), INPUTS, [""] * 60, tmp_path)
+    labels = [tensor.label for tensor in seen.tensors]
+    lows, highs = list(seen.extremes.columns())[labels.index("colours")]
+    values = np.asarray(keras.Model(model.input, model.get_layer("colours").output)(INPUTS)).reshape(60, -1)
+    np.testing.assert_allclose(lows, values.min(1), atol=1e-5)
+    np.testing.assert_allclose(highs, values.max(1), atol=1e-5)
+    position = labels.index("first")
+    assert seen.channel_lows[position][5] == seen.channel_highs[position][5] == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_any_order_gives_the_same_bits(network, tmp_path, method):
+    first = ranges(network, INPUTS, tmp_path, method)
+    assert ranges(network, INPUTS, tmp_path, method) == first
+    for seed in (1, 2):
+        assert ranges(network, np.random.default_rng(seed).permutation(INPUTS), tmp_path, method) == first
+    assert ranges(network, INPUTS[::-1], tmp_path, method) == first
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_input_has_the_range_of_its_preprocessing(network, tmp_path, method):
+    assert ranges(network, INPUTS * np.float32(0.1), tmp_path, method)["image"] == (*DOOR, "preprocessing")
+
+
+def test_layers_of_their_own(network, tmp_path):
+    rules = ["first=minmax", "colours=-3:4", "image=percentile:99"]
+    plain, found = (ranges(network, INPUTS, tmp_path, "image-percentile:90", r) for r in ((), rules))
+    assert found["first"] == ranges(network, INPUTS, tmp_path, "minmax")["first"]
+    assert found["first"] != plain["first"]
+    assert found["colours"] == (-3.0, 4.0, "given")
+    assert found["image"][2] == "percentile:99"
+    assert found["joined"] == plain["joined"]
+
+
+def test_unknown_layer_gets_the_nearest_names(network, tmp_path):
+    with pytest.raises(TfeffError) as caught:
+        ranges(network, INPUTS, tmp_path, "minmax", ["colour=minmax"])
+    assert "'colour'" in caught.value.what
+    assert "colours" in caught.value.mend
+
+
+@pytest.mark.parametrize(
+    "text", ["first", "first=", "=minmax", "first=1:2", "first=-1:x", "first=0:0", "first=nan:1", "first=kl"]
+)
+def test_rules_that_mean_nothing(network, tmp_path, text):
+    with pytest.raises(TfeffError) as caught:
+        ranges(network, INPUTS, tmp_path, "minmax", [text])
+    assert caught.value.mend
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nan_names_the_layer_and_the_image(network, tmp_path, value):
+    spoilt = INPUTS.copy()
+    spoilt[7, 3, 3, 0] = value
+    with pytest.raises(TfeffError, match="image 7: image gives NaN or infinity"):
+        ranges(network, spoilt, tmp_path, "minmax")
+    spoilt[7] = 3e38  # finite, but no longer in the first layer
+    with pytest.raises(TfeffError, match=r"image 7: \w+ gives NaN or infinity"):
+        ranges(network, spoilt, tmp_path, "minmax")
+
+
+def test_memory_does_not_grow_with_the_images(network, tmp_path):
+    """Peak resident memory of a process that collects, measures with histograms and audits: 2,000 images and 100."""
+    code = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "from tfeff.calibration import Activations, Plan, audit, collect, observe, parse_method\n"
+        "from tfeff.data import Preprocessing\n"
+        "folder, count = Path(sys.argv[3]), int(sys.argv[4])\n"
+        "preprocessing = Preprocessing(size=(16, 16))\n"
+        "calibration = collect('many_images:images', preprocessing, folder / 'c.npy', samples=count)\n"
+        "network = Activations(Path(sys.argv[2]))\n"
+        "method = parse_method('mse')\n"
+        "plan = Plan(network.tensors, method, (), (-1.0, 1.0))\n"
+        "seen = observe(network, calibration.images(), calibration.names, folder, histograms=plan.histograms)\n"
+        "plan.ranges(seen)\n"
+        "done = audit(calibration, preprocessing, network, seen, method, folder)\n"
+        "assert done.used == count\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    (tmp_path / "many_images.py").write_text(
+        "import numpy as np\n"
+        "def images():\n"
+        "    rng = np.random.default_rng(0)\n"
+        "    while True: yield rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)\n"
+    )
+
+    def peak(count):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        command = [sys.executable, "-c", code, tmp_path, network, folder, str(count)]
+        ran = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        return int(ran.stdout)
+
+    few, many = peak(100), peak(2000)
+    assert many < 1.1 * few, f"{few} KiB for 100 images, {many} KiB for 2,000"
