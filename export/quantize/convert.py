@@ -26,6 +26,7 @@ class Job:
         step: "whole"; or one half of it, for int8 with ranges of our own: "calibrate" leaves a float file with a range
             at every tensor that is to be quantized (the converter's, by the first image, and only a place to write to),
             "quantize" takes such a file as `saved_model`.
+        per_channel: of int8, whether weights have a scale an output channel or one in all.
     """
 
     saved_model: str
@@ -34,6 +35,7 @@ class Job:
     path: str
     calibration: str | None = None
     step: str = "whole"
+    per_channel: bool = True
 
 
 def write_saved_model(network, folder: Path, shape: Sequence[int]) -> None:
@@ -43,18 +45,23 @@ def write_saved_model(network, folder: Path, shape: Sequence[int]) -> None:
     same bytes.
 
     Args:
-        network: anything that maps a float32 (1, h, w, c) tensor to one tensor.
+        network: anything that maps a float32 (1, h, w, c) tensor to one tensor, or to several by name.
         shape: (h, w, c).
     """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+    def outputs(image):
+        made = network(image)
+        return made if isinstance(made, dict) else {"logits": made}
+
     signature = [tf.TensorSpec((1, *shape), tf.float32, name="image")]
-    function = tf.function(lambda image: {"logits": network(image)}, input_signature=signature)
-    frozen = convert_variables_to_constants_v2(function.get_concrete_function())
+    function = tf.function(outputs, input_signature=signature).get_concrete_function()
+    frozen = convert_variables_to_constants_v2(function)
+    names = sorted(function.structured_outputs)  # the order in which TensorFlow flattens them
 
     module = tf.Module()
-    module.serve = tf.function(lambda image: {"logits": frozen(image)[0]}, input_signature=signature)
+    module.serve = tf.function(lambda image: dict(zip(names, frozen(image), strict=True)), input_signature=signature)
     # Frozen, it has no more use for gradients, and one written by hand (SiLU's) could not be saved.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve}, options=options)

@@ -28,7 +28,7 @@ def main(request: dict) -> int:
 
 def _convert(job, calibration):
     if job["step"] == "quantize":
-        return _quantize(Path(job["saved_model"]).read_bytes(), job["io"])
+        return _quantize(Path(job["saved_model"]).read_bytes(), job)
     import numpy as np
     import tensorflow as tf
 
@@ -51,15 +51,21 @@ def _convert(job, calibration):
     # In two steps, what `convert` does in one, to have a word between measuring ranges and quantizing by them.
     converter._experimental_calibrate_only = True
     calibrated = converter.convert()
-    return calibrated if job["step"] == "calibrate" else _quantize(calibrated, job["io"])
+    return calibrated if job["step"] == "calibrate" else _quantize(calibrated, job)
 
 
-def _quantize(calibrated, io):
+def _quantize(calibrated, job):
     import tensorflow as tf
     from tensorflow.lite.python.convert import mlir_quantize
 
-    door = getattr(tf, io)
-    return mlir_quantize(share_ranges(calibrated), input_data_type=door, output_data_type=door)
+    door = getattr(tf, job["io"])
+    return mlir_quantize(
+        share_ranges(calibrated),
+        disable_per_channel=not job["per_channel"],
+        disable_per_channel_for_dense_layers=not job["per_channel"],
+        input_data_type=door,
+        output_data_type=door,
+    )
 
 
 if __name__ == "__main__":

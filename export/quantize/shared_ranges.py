@@ -6,7 +6,7 @@ shuffle folded into slices, one for each slice. So tensors that such operations 
 anything is quantized. Runs in the converter's process; it imports nothing of ours.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
@@ -19,7 +19,17 @@ _SAME_SCALE = {
     schema.BuiltinOperator.RESHAPE,
     schema.BuiltinOperator.TRANSPOSE,
     schema.BuiltinOperator.MAX_POOL_2D,
+    schema.BuiltinOperator.AVERAGE_POOL_2D,
     schema.BuiltinOperator.PAD,
+    schema.BuiltinOperator.SQUEEZE,
+    schema.BuiltinOperator.EXPAND_DIMS,
+    schema.BuiltinOperator.SPLIT_V,
+    schema.BuiltinOperator.PACK,
+    schema.BuiltinOperator.UNPACK,
+    schema.BuiltinOperator.TILE,
+    schema.BuiltinOperator.GATHER,
+    schema.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR,
+    schema.BuiltinOperator.RESIZE_BILINEAR,
 }
 
 
@@ -33,15 +43,21 @@ def write_ranges(calibrated: bytes, ranges: Mapping[int, tuple[float, float]]) -
     return _packed(model, len(calibrated))
 
 
-def share_ranges(calibrated: bytes) -> bytes:
-    """A calibrated float `.tflite` (ranges measured, nothing quantized yet), each group's ranges made one."""
+def share_ranges(calibrated: bytes, decisive: Collection[int] = ()) -> bytes:
+    """A calibrated float `.tflite` (ranges measured, nothing quantized yet), each group's ranges made one.
+
+    Args:
+        decisive: tensors whose range was decided; where a group holds some, the others take theirs.
+    """
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(calibrated, 0))
     for graph in model.subgraphs:
         for group in _groups(model, graph):
-            ranges = [graph.tensors[i].quantization for i in group]
-            ranges = [r for r in ranges if r is not None and r.min is not None and len(r.min) == 1]
+            ranged = {i: graph.tensors[i].quantization for i in group}
+            ranged = {i: r for i, r in ranged.items() if r is not None and r.min is not None and len(r.min) == 1}
+            ranges = list(ranged.values())
             if len(ranges) > 1:
-                low, high = min(float(r.min[0]) for r in ranges), max(float(r.max[0]) for r in ranges)
+                deciding = [r for i, r in ranged.items() if i in decisive] or ranges
+                low, high = min(float(r.min[0]) for r in deciding), max(float(r.max[0]) for r in deciding)
                 for each in ranges:
                     each.min, each.max = [low], [high]
     return _packed(model, len(calibrated))

@@ -1,0 +1,167 @@
+"""The layers of a fake-quant graph: ranges, values rounded as int8 rounds them, weights rounded while they train.
+
+What they compute is what the int8 kernels of TensorFlow Lite compute, in float: activations with 256 steps between two
+ends, weights symmetric with 255 (Jacob et al., arXiv 1712.05877; TensorFlow Lite's 8-bit quantization specification),
+biases as whole numbers of input scale times weight scale. Gradients pass through the rounding unchanged.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+STEPS = 255  # between the ends of an activation's range
+WEIGHT_STEPS = 127  # on each side of zero
+
+
+@keras.saving.register_keras_serializable(package="tfeff")
+class ActivationRange(keras.layers.Layer):
+    """The range of all tensors that have one scale in the file.
+
+    A layer, so that it is saved and can be trained with the network; it takes any tensor of the network (and ignores
+    it) and gives (low, high), two float32 scalars, `low <= 0 <= high`. Frozen unless `trainable` is set.
+    """
+
+    def __init__(self, low=-1.0, high=1.0, **kwargs):
+        kwargs.setdefault("trainable", False)
+        super().__init__(**kwargs)
+        self._start = float(low), float(high)
+        self.supports_jit = False
+
+    def build(self, anything_shape=None):
+        low, high = self._start
+        self.low = self.add_weight(name="low", shape=(), initializer=keras.initializers.Constant(low))
+        self.high = self.add_weight(name="high", shape=(), initializer=keras.initializers.Constant(high))
+
+    def call(self, anything):
+        # A trained range may wander; a quantized tensor must be able to say 0, and the range must not be empty.
+        low, high = ops.minimum(self.low, 0.0), ops.maximum(self.high, 0.0)
+        return low, ops.maximum(high, low + 1e-6)
+
+    def compute_output_spec(self, anything):
+        return keras.KerasTensor((), "float32"), keras.KerasTensor((), "float32")
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """(low, high) as the graph uses them now."""
+        low, high = self.call(None)
+        return float(low), float(high)
+
+    def set_bounds(self, low: float, high: float) -> None:
+        """Sets both ends; raises ValueError unless `low <= 0 <= high` and `low < high`."""
+        if not low <= 0 <= high or not low < high:
+            raise ValueError(f"{self.name}: a range holds 0 and is not empty, not {low} to {high}")
+        self.low.assign(low)
+        self.high.assign(high)
+
+    def get_config(self):
+        return {**super().get_config(), "low": self._start[0], "high": self._start[1]}
+
+
+@keras.saving.register_keras_serializable(package="tfeff")
+class FakeQuantize(keras.layers.Layer):
+    """Values as int8 holds them: (n, ...) -> the same shape, one of 256 values between `low` and `high`.
+
+    The gradient is 1 within the range and 0 beyond it. The ends get theirs too: as in LSQ (Esser et al., arXiv
+    1902.08153), every value moves the scale by what its rounding does, so that ranges learn even where nothing is
+    clipped.
+    """
+
+    def __init__(self, trains_range=False, **kwargs):
+        super().__init__(**kwargs)
+        self.trains_range = trains_range
+        self.supports_jit = False
+
+    def call(self, inputs, low, high):
+        if not self.trains_range:  # one kernel in place of seven
+            return tf.quantization.fake_quant_with_min_max_vars(inputs, low, high)
+        scale = (high - low) / STEPS
+        zero = ops.stop_gradient(ops.round(-low / scale))
+        steps = ops.clip(_round(inputs / scale), -zero, STEPS - zero)
+        return steps * scale
+
+    def compute_output_spec(self, inputs, low, high):
+        return keras.KerasTensor(inputs.shape, inputs.dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "trains_range": self.trains_range}
+
+
+@keras.saving.register_keras_serializable(package="tfeff")
+class QuantizedWeights(keras.layers.Layer):
+    """A convolution or fully connected layer whose kernel and bias are rounded as int8 and int32 round them.
+
+    The kernel keeps a scale an output channel (one in all with `per_tensor`), its largest weight over 127, and follows
+    the weights as they train. The bias is a whole number of (input scale x kernel scale).
+
+    Args:
+        layer: a Conv2D, GroupConv2D, DepthwiseConv2D (strided and dilated ones too), Conv2DTranspose or Dense, with a
+            bias or not, whose activation is none, ReLU or ReLU6.
+        per_tensor: one scale for all channels.
+
+    Shapes: those of `layer`; besides its input it takes the ends of the input's range, two scalars.
+    """
+
+    def __init__(self, layer, per_tensor=False, **kwargs):
+        super().__init__(**kwargs)
+        self.layer = keras.saving.deserialize_keras_object(layer) if isinstance(layer, dict) else layer
+        self.per_tensor = per_tensor
+        self.supports_jit = False  # XLA takes many times as long for grouped convolutions
+
+    def build(self, inputs_shape, low_shape=None, high_shape=None):
+        if not self.layer.built:
+            self.layer.build(inputs_shape)
+        self.built = True
+
+    def call(self, inputs, low, high):
+        kernel, scale = self.rounded_kernel()
+        if self.layer.bias is None:
+            return self.apply(inputs, kernel, None)
+        step = ops.reshape((high - low) / STEPS * scale, (-1,))  # of the bias: (f,), or (1,) for one scale in all
+        return self.apply(inputs, kernel, _round(self.layer.bias / step) * step)
+
+    def apply(self, inputs, kernel, bias):
+        """What the layer makes of its input with another kernel, and another bias if it has one."""
+        mapping = [(self.layer.kernel, kernel)] + ([] if bias is None else [(self.layer.bias, bias)])
+        with keras.StatelessScope(state_mapping=mapping):
+            return self.layer.call(inputs)
+
+    def rounded_kernel(self):
+        """The kernel as int8 holds it, and its scale, of a shape that goes with it."""
+        kernel = ops.convert_to_tensor(self.layer.kernel)
+        axes = None if self.per_tensor else reduced_axes(self.layer)
+        largest = ops.max(ops.abs(kernel), axis=axes, keepdims=True)
+        # A channel of zeros has no scale of its own; the converter gives it 1.
+        scale = ops.stop_gradient(ops.where(largest > 0, largest / WEIGHT_STEPS, ops.ones_like(largest)))
+        return _round(kernel / scale) * scale, scale
+
+    def compute_output_spec(self, inputs, low, high):
+        return keras.KerasTensor(self.layer.compute_output_shape(inputs.shape), inputs.dtype)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "layer": keras.saving.serialize_keras_object(self.layer),
+            "per_tensor": self.per_tensor,
+        }
+
+
+def reduced_axes(layer) -> tuple[int, ...]:
+    """Axes of a kernel over which one output channel's weights lie."""
+    if isinstance(layer, keras.layers.Dense):
+        return (0,)  # (c, units)
+    if isinstance(layer, keras.layers.DepthwiseConv2D):
+        return (0, 1)  # (kh, kw, c, multiplier)
+    if isinstance(layer, keras.layers.Conv2DTranspose):
+        return (0, 1, 3)  # (kh, kw, f, c)
+    return (0, 1, 2)  # (kh, kw, c/groups, f)
+
+
+def scale_of(low: float, high: float) -> tuple[float, int]:
+    """Scale and zero point of int8 for a range, as the converter and the kernels have them."""
+    scale = (high - low) / STEPS
+    return scale, int(np.clip(np.round(-128 - low / scale), -128, 127))
+
+
+def _round(x):
+    return x + ops.stop_gradient(ops.round(x) - x)

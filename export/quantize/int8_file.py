@@ -1,0 +1,83 @@
+"""An int8 file in the making: float file with a range at every tensor -> our ranges in it -> quantized.
+
+The converter's quantizer gets a float file in which every range is given and every weight is a multiple of its scale:
+nothing is left for it to decide. `prove` shows that it did not.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tfeff.export.quantize.convert import Job, convert, write_saved_model
+from tfeff.export.quantize.points_file import read_scales, take_points, tensor_names, with_points
+from tfeff.export.quantize.shared_ranges import share_ranges, write_ranges
+
+
+class Int8File:
+    """One network on its way; `job` first (with the others' jobs, in one process), then `take`, then `quantize`.
+
+    Attributes:
+        graph: its fake-quant graph; None where it has none, and every tensor's range is measured in the file.
+        path: the float file with a range at every tensor, once `take` was called.
+        tensors: {point: number of its tensor in it}.
+    """
+
+    def __init__(self, model, graph, folder: Path, shape, *, per_tensor: bool = False):
+        """Writes the SavedModel.
+
+        Args:
+            model: the network, for where there is no graph.
+            graph: of `graph.fake_quant_graph`, or None.
+            folder: a scratch folder of its own.
+            shape: (h, w, c) of an image.
+            per_tensor: one scale for all of a layer's weights.
+        """
+        folder.mkdir(exist_ok=True)
+        self.graph, self.path = graph, folder / "ranged.tflite"
+        self.tensors: dict[str, int] = {}
+        self._folder, self._per_tensor, self._names = folder, per_tensor, []
+        network = model
+        if graph is not None:
+            from tfeff.export.quantize.simulation import float_network
+
+            network, self._names = with_points(float_network(graph, rounded_weights=True))
+        write_saved_model(network, folder / "saved", shape)
+
+    def job(self, images: Path | None) -> Job:
+        """What makes the float file; the first of `images` gives it a range everywhere, to be replaced."""
+        return Job(
+            str(self._folder / "saved"), "int8", "int8", str(self.path), images and str(images), step="calibrate"
+        )
+
+    def take(self) -> None:
+        """Finds the points in the file that the job made, and leaves `logits` as its only output."""
+        if self.graph is not None:
+            from tfeff.export.quantize.graph import INPUT
+
+            file, self.tensors = take_points(self.path.read_bytes(), self._names, INPUT)
+            self.path.write_bytes(file)
+
+    def quantize(self, ranges: Mapping[int, tuple[float, float]], io: str, path: Path) -> None:
+        """Quantizes by these ranges.
+
+        Args:
+            ranges: by the number of the tensor; of one scale with a point (slices of it, say) have the point's.
+            io: dtype of input and output.
+            path: the `.tflite` to write.
+        """
+        ranged = self._folder / "ranges.tflite"
+        file = write_ranges(self.path.read_bytes(), ranges)
+        ranged.write_bytes(share_ranges(file, set(self.tensors.values())))
+        convert([self._quantize_job(ranged, io, path)], None, self._folder)
+
+    def point_ranges(self) -> dict[int, tuple[float, float]]:
+        """The graph's own ranges by tensor, for a graph whose ranges are known: it was trained with them."""
+        from tfeff.export.quantize.simulation import get_ranges
+
+        return {self.tensors[point]: bounds for point, bounds in get_ranges(self.graph).items()}
+
+    def scales(self, path: Path):
+        """{point: its scale} in the quantized file; see `points_file.read_scales`."""
+        return read_scales(path.read_bytes(), tensor_names(self.path.read_bytes(), self.tensors))
+
+    def _quantize_job(self, ranged, io, path):
+        return Job(str(ranged), "int8", io, str(path), step="quantize", per_channel=not self._per_tensor)

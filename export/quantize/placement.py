@@ -1,0 +1,126 @@
+"""Where a fake-quant graph rounds: what each layer of a network becomes in an int8 file.
+
+The rules are TensorFlow Lite's: which operations compute (their output has a range of its own), which only hand on
+values (their output has the scale of their input), which have a fixed output scale, and what is fused into what.
+"""
+
+import keras
+from keras import layers
+from tfeff.export.rewrites.matching import relu_of
+
+from tfeff.layers import ChannelShuffle, ChannelSplit, GroupConv2D
+from tfeff.layers.strided_dilated import StridedDilatedDepthwiseConv2D
+
+WEIGHTED = (layers.Dense, layers.Conv2D, layers.DepthwiseConv2D, layers.Conv2DTranspose, GroupConv2D)
+_EXACT_KINDS = (*WEIGHTED, StridedDilatedDepthwiseConv2D)  # not what a user derives from them
+
+POOLS = (layers.MaxPooling2D, layers.AveragePooling2D)
+_SAME_SCALE = (
+    *POOLS,
+    layers.Concatenate,
+    layers.Reshape,
+    layers.Flatten,
+    layers.Permute,
+    layers.ZeroPadding2D,
+    layers.Cropping2D,
+    layers.UpSampling2D,
+    layers.RepeatVector,
+    layers.GlobalMaxPooling2D,
+    ChannelShuffle,
+    ChannelSplit,
+)
+# By name, for Keras does not export the classes of its operations.
+_SAME_SCALE_OPERATIONS = {
+    "Reshape", "Transpose", "Permute", "ExpandDims", "Squeeze", "Moveaxis", "Swapaxes", "Split", "GetItem", "Take",
+    "Flip", "Concatenate", "Stack", "Pad", "Ravel", "Tile", "Repeat",
+}  # fmt: skip
+_COMPUTED = (
+    layers.Add,
+    layers.Subtract,
+    layers.Multiply,
+    layers.Maximum,
+    layers.Minimum,
+    layers.GlobalAveragePooling2D,
+    layers.ReLU,
+    layers.LeakyReLU,
+    layers.PReLU,
+    layers.Rescaling,
+    layers.Average,
+    layers.Normalization,
+    layers.Softmax,
+    layers.Activation,
+)
+_COMPUTED_OPERATIONS = {
+    "Add", "Subtract", "Multiply", "Mean", "Maximum", "Minimum", "Relu", "Relu6", "Sigmoid", "Tanh", "Softmax",
+    "HardSilu", "LeakyRelu", "Max", "Negative",
+}  # fmt: skip
+# Operations whose int8 output has a scale that the specification fixes: (low, high).
+_UNIT = (0.0, 255 / 256)
+_FIXED = {"sigmoid": _UNIT, "softmax": _UNIT, "Sigmoid": _UNIT, "Softmax": _UNIT, "tanh": (-1.0, 127 / 128),
+          "Tanh": (-1.0, 127 / 128)}  # fmt: skip
+# Where the converter fuses a ReLU that follows.
+_FUSES_RELU = (layers.Add, layers.Subtract, layers.Multiply)
+_FUSES_RELU_OPERATIONS = {"Add", "Subtract", "Multiply"}
+_KNOWN_ACTIVATIONS = {
+    "linear", "relu", "relu6", "sigmoid", "tanh", "hard_silu", "hard_sigmoid", "softmax", "leaky_relu", "gelu", "elu",
+}  # fmt: skip
+
+
+def kind_of(operation) -> str | None:
+    """What an operation is in an int8 file.
+
+    Returns:
+        "weighted", "same-scale" (hands on values), "computed" (has a range of its own), "fixed" (its range is given by
+        the specification), or None for what is not known here.
+    """
+    name = type(operation).__name__
+    if type(operation) in _EXACT_KINDS:
+        return "weighted"
+    if isinstance(operation, layers.UpSampling2D) and operation.interpolation != "nearest":
+        return "computed"
+    if isinstance(operation, _SAME_SCALE) or (not _is_layer(operation) and name in _SAME_SCALE_OPERATIONS):
+        return "same-scale"
+    if fixed_range(operation) is not None:
+        return "fixed"
+    if isinstance(operation, layers.Activation):
+        return "computed" if activation_name(operation) in _KNOWN_ACTIVATIONS else None
+    if isinstance(operation, _COMPUTED) or (not _is_layer(operation) and name in _COMPUTED_OPERATIONS):
+        return "computed"
+    return None
+
+
+def fixed_range(operation) -> tuple[float, float] | None:
+    """The range that the specification gives an operation's output, None where it has none."""
+    if isinstance(operation, layers.Softmax):
+        return _UNIT
+    if isinstance(operation, layers.Activation):
+        return _FIXED.get(activation_name(operation))
+    return None if _is_layer(operation) else _FIXED.get(type(operation).__name__)
+
+
+def activation_name(layer) -> str:
+    """The name of the activation that a layer applies last."""
+    return getattr(layer.activation, "__name__", type(layer.activation).__name__)
+
+
+def fuses_relu(operation) -> bool:
+    """Whether the converter makes one operation of it and a ReLU behind it."""
+    if type(operation) in _EXACT_KINDS:
+        return operation.activation is keras.activations.linear
+    if isinstance(operation, (*POOLS, *_FUSES_RELU)):
+        return True
+    return not _is_layer(operation) and type(operation).__name__ in _FUSES_RELU_OPERATIONS
+
+
+def is_fused_activation(layer) -> bool:
+    """Whether a weighted layer's own activation is one that int8 kernels have built in."""
+    return activation_name(layer) in ("linear", "relu", "relu6")
+
+
+def is_fusible_relu(operation) -> bool:
+    """Whether it is a ReLU that int8 kernels have built in."""
+    return relu_of(operation) is not None
+
+
+def _is_layer(operation):
+    return isinstance(operation, layers.Layer)

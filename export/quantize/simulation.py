@@ -1,0 +1,118 @@
+"""Using a fake-quant graph: its points and ranges, the float network inside it, and running it on given values."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from tfeff.export.quantize.fake_quant import ActivationRange, FakeQuantize, QuantizedWeights
+from tfeff.export.rewrites.graph import walk
+
+_SUFFIX = "_fq"
+
+
+def is_fake_quant(model) -> bool:
+    """Whether a model is a fake-quant graph, as `graph.fake_quant_graph` makes it."""
+    return any(isinstance(layer, FakeQuantize) for layer in getattr(model, "layers", ()))
+
+
+def points(model) -> dict[str, ActivationRange]:
+    """Where the graph rounds, in the order in which it is computed: point -> its range.
+
+    A point is named after the layer whose output it is; the input's is `image`.
+    """
+    found = {}
+    for layer in model.layers:
+        if isinstance(layer, FakeQuantize):
+            found[point_of(layer)] = layer.input[1]._keras_history.operation
+    return found
+
+
+def point_of(layer: FakeQuantize) -> str:
+    """The name of a point."""
+    return layer.name.removesuffix(_SUFFIX) if layer.name.endswith(_SUFFIX) else layer.name
+
+
+def get_ranges(model) -> dict[str, tuple[float, float]]:
+    """(low, high) of every point."""
+    return {point: layer.bounds for point, layer in points(model).items()}
+
+
+def set_ranges(model, ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Gives points their ranges; those with one range between them get what holds them all.
+
+    Raises:
+        ValueError: a range without 0 in it.
+    """
+    wanted: dict[int, tuple[ActivationRange, list[tuple[float, float]]]] = {}
+    for point, layer in points(model).items():
+        if point in ranges:
+            wanted.setdefault(id(layer), (layer, []))[1].append(ranges[point])
+    for layer, bounds in wanted.values():
+        layer.set_bounds(min(low for low, _ in bounds), max(high for _, high in bounds))
+
+
+def float_network(model, *, rounded_weights: bool) -> Callable[[Any], tuple[Any, dict[str, Any]]]:
+    """The float network inside a fake-quant graph.
+
+    Args:
+        rounded_weights: whether weights are rounded as int8 rounds them, or as they train.
+
+    Returns:
+        A function from images (n, h, w, c) to (what the model gives, {point: its value before rounding}).
+    """
+
+    def run(images):
+        seen = {}
+
+        def call(operation, *args, **kwargs):
+            if isinstance(operation, FakeQuantize):
+                seen[point_of(operation)] = args[0]
+                return args[0]
+            if isinstance(operation, QuantizedWeights):
+                kernel = operation.rounded_kernel()[0] if rounded_weights else operation.layer.kernel
+                return operation.apply(args[0], keras.ops.convert_to_tensor(kernel), None)
+            return operation(*args, **kwargs)
+
+        outputs = walk(model, [images], call)
+        return outputs, seen
+
+    return run
+
+
+def step_by_step(model, images, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What every point of the simulation gives when everything in front of it holds the values that are given.
+
+    Args:
+        images: float32 (n, h, w, c).
+        given: the value of every point, as another implementation has it, batch first.
+
+    Returns:
+        {point: what the simulation makes of the points in front of it}, the input left out.
+    """
+    made = {}
+
+    def call(operation, *args, **kwargs):
+        outputs = operation(*args, **kwargs)
+        if not isinstance(operation, FakeQuantize):
+            return outputs
+        point = point_of(operation)
+        made[point] = np.asarray(outputs)
+        return keras.ops.convert_to_tensor(np.reshape(given[point], made[point].shape))
+
+    walk(model, [keras.ops.convert_to_tensor(images)], call)
+    return made
+
+
+def run_points(model, images) -> dict[str, np.ndarray]:
+    """What every point of the simulation gives, the input among them."""
+    made = {}
+
+    def call(operation, *args, **kwargs):
+        outputs = operation(*args, **kwargs)
+        if isinstance(operation, FakeQuantize):
+            made[point_of(operation)] = np.asarray(outputs)
+        return outputs
+
+    walk(model, [keras.ops.convert_to_tensor(images)], call)
+    return made
