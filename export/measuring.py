@@ -81,11 +81,21 @@ def calibrate(
     )
     progress("converting", 0, 0)
     model, _, _ = steps.rewrite(subject, specs, calibration.inputs(steps.PROOF_IMAGES))
-    quantize.write_saved_model(model, folder / "network", subject.preprocessing.shape)
-    calibrated = folder / "calibrated.tflite"
-    job = quantize.Job(str(folder / "network"), "int8", "int8", str(calibrated), step="calibrate")
-    quantize.convert([job], calibration.path, folder)
-    return measure(calibrated, subject, calibration, method, rules, folder, seed=seed, progress=progress)
+    int8 = quantize.Int8File(model, _graph(subject, model), folder / "int8", subject.preprocessing.shape)
+    quantize.convert([int8.job(calibration.path)], None, folder)
+    int8.take()
+    return measure(int8.path, subject, calibration, method, rules, folder, seed=seed, progress=progress)
+
+
+def _graph(subject, model):
+    """The fake-quant graph; None where the network has none."""
+    from tfeff.export.quantize.graph import fake_quant_graph
+    from tfeff.export.rewrites.graph import CannotRewrite
+
+    try:
+        return fake_quant_graph(model) if subject.is_keras else None
+    except CannotRewrite:
+        return None
 
 
 def measure(
@@ -138,6 +148,17 @@ def measure(
         seed=seed,
     )
     return Measured(audited, plan.ranges(seen))
+
+
+def audited(ranged, subject, request, calibration, folder, progress) -> Calibration:
+    """The calibration with the audit's findings, for a precision whose ranges are the converter's own.
+
+    Raises:
+        GateFailed: a grave finding that the user has not allowed.
+    """
+    measured = measure(ranged, subject, calibration, "minmax", (), folder, seed=request.seed, progress=progress)
+    gate_audit(measured.calibration, request.allow_audit)
+    return measured.calibration
 
 
 def gate_audit(calibration: Calibration, allowed: bool) -> None:

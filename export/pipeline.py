@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tfeff.export import measuring, quantize, steps
+from tfeff.export import measuring, quantize, quantizing, steps
 from tfeff.export.flatbuffer import describe_operations, describe_tensor, read_graph
 from tfeff.export.placing import compiled_path, put_in_place, scratch, twin_path
 from tfeff.export.quantize.convert import environment_versions
@@ -36,6 +36,10 @@ class Request:
         method: how int8 ranges come from them, see `calibration.methods`; None is the default.
         ranges: `LAYER=METHOD` or `LAYER=LOW:HIGH`, for layers that get their own.
         allow_audit: whether grave findings about the images are let pass.
+        quantizer: of int8: "graph", our own, or "converter", TensorFlow's.
+        per_tensor: one scale for all of a layer's int8 weights, for hardware that has none by channel.
+        equalize: whether channels are brought to like ranges before int8.
+        correct_bias: whether what int8 weights do to the mean of each output is taken off the biases.
         dataset: labelled images for the comparison; None leaves it out.
         evaluation_samples: how many of those; None is all.
         devices: where it is timed; empty leaves it out.
@@ -56,6 +60,10 @@ class Request:
     method: str | None = None
     ranges: tuple[str, ...] = ()
     allow_audit: bool = False
+    quantizer: str = "graph"
+    per_tensor: bool = False
+    equalize: bool = False
+    correct_bias: bool = False
     dataset: str | None = None
     evaluation_samples: int | None = None
     devices: tuple[str, ...] = ("local",)
@@ -110,9 +118,7 @@ def check_request(request: Request, path: Path) -> None:
     _door(request, target)
     check_compiler(request.compiler, target)
     measuring.parse_choice(request.method, request.ranges)
-    if (request.method or request.ranges) and request.precision != "int8":
-        word = "--calibration-method" if request.method else "--range"
-        raise TfeffError(f"{word}: means nothing for {request.precision}", "leave it out, or export --int8")
+    quantizing.check_quantizer(request)
     if request.max_drop is not None and request.dataset is None:
         raise TfeffError("--max-drop: there is nothing to compare on", "give --dataset with labelled images")
     if request.max_latency_ms is not None and not request.devices:
@@ -143,6 +149,7 @@ def export_model(
     path: Path,
     request: Request = Request(),
     *,
+    trained=None,
     command: str = "",
     progress: Callable[[str, int, int], None] = lambda step, done, total: None,
 ) -> Export:
@@ -151,6 +158,7 @@ def export_model(
     Args:
         subject: the network.
         path: the `.tflite` to write; its record and its float twin go beside it.
+        trained: a fake-quant graph of the network, trained with its ranges: the int8 file is made of it.
         command: the command line, for the record.
         progress: called with (step, done, total).
 
@@ -180,19 +188,27 @@ def export_model(
         progress("converting", 0, 0)
         quantize.write_saved_model(twin_model, folder / "original", shape)
         original = rewritten = folder / "original"
-        if [each.name for each in applied] != [each.name for each in twin_applied]:
-            rewritten = folder / "rewritten"
-            quantize.write_saved_model(model, rewritten, shape)
         file, twin = folder / path.name, folder / twin_path(path).name
-        jobs = [quantize.Job(str(original), "float32", "float32", str(twin))]
-        calibrated = folder / "calibrated.tflite"
-        if precision.calibrated:
-            jobs.append(quantize.Job(str(rewritten), "int8", "int8", str(calibrated), step="calibrate"))
-        if precision.name != "int8":
+        jobs, begun = [quantize.Job(str(original), "float32", "float32", str(twin))], None
+        if precision.name == "int8":
+            begun = quantizing.begin(subject, request, model, proof, io, file, folder, trained)
+            jobs += begun.jobs
+        else:
+            if [each.name for each in applied] != [each.name for each in twin_applied]:
+                rewritten = folder / "rewritten"
+                quantize.write_saved_model(model, rewritten, shape)
+            ranged = folder / "ranged.tflite"
+            if precision.calibrated:
+                jobs.append(quantize.Job(str(rewritten), "int8", "int8", str(ranged), step="calibrate"))
             jobs.append(quantize.Job(str(rewritten), precision.name, io, str(file)))
         quantize.convert(jobs, calibration and calibration.path, folder)
-        if precision.calibrated:
-            calibration = _measure(subject, request, calibration, calibrated, io, file, folder, progress)
+        quantization = None
+        if begun is not None:
+            calibration, quantization = quantizing.finish(
+                subject, request, begun, calibration, io, file, folder, progress
+            )
+        elif precision.calibrated:  # 16 bits have room for all values: the converter's own ranges
+            calibration = measuring.audited(ranged, subject, request, calibration, folder, progress)
 
         graph = read_graph(file)
         verdict = steps.gate_operations(graph, precision, target)
@@ -228,12 +244,14 @@ def export_model(
             "tuning": tuning,
             "proof": {"inputs": len(proof), "source": calibration.source if calibration else "seeded noise"},
             "calibration": calibration.as_dict() if calibration and precision.calibrated else None,
+            "quantization": quantization,
             "accuracy": steps.compare(subject, request, file, twin, progress),
             "latency": [],
             "notes": list(subject.notes),
             "command": command,
             "versions": environment_versions(),
         }
+        record["notes"] += begun.notes if begun is not None else []
         if not_rewritten and set(specs) - set(steps.TWIN_REWRITES):
             record["notes"].append(f"not rewritten for {target.name}: {not_rewritten}")
         files = {twin: twin_path(path), file: path}
@@ -264,22 +282,6 @@ def check_compiler(options: CompilerOptions, target: Target) -> None:
 def _door(request, target):
     """The dtype of input and output."""
     return quantize.check_io(quantize.PRECISIONS[request.precision], request.io or target.io)
-
-
-def _measure(subject, request, calibration, calibrated, io, file, folder, progress):
-    """Audits the images; for int8 finds the ranges and quantizes by them. The calibration with its findings."""
-    own = request.precision == "int8"
-    method = request.method if own else "minmax"  # 16 bits have room for all values: the converter's own
-    measured = measuring.measure(
-        calibrated, subject, calibration, method, request.ranges, folder, seed=request.seed, progress=progress
-    )
-    measuring.gate_audit(measured.calibration, request.allow_audit)
-    if own:
-        progress("quantizing", 0, 0)
-        path = folder / "measured.tflite"
-        measuring.write_measured(calibrated, measured.ranges, path)
-        quantize.convert([quantize.Job(str(path), "int8", io, str(file), step="quantize")], None, folder)
-    return measured.calibration
 
 
 def _compile(request, target, file, path, verdict, record, files, folder, progress):

@@ -130,6 +130,7 @@ class ChannelScales:
             return self._refuse(operation, inputs, outputs)
         if is_weighted(operation):
             self._weighted.append(operation)
+            self._channels(inputs[0]), self._channels(outputs[0])
             if operation.activation not in _HOMOGENEOUS:
                 self._refuse(operation, [], outputs)
             return [operation]
@@ -208,8 +209,6 @@ class ChannelScales:
 
     def _number(self):
         """Numbers the groups, and reads the kernels by them."""
-        for operation in self._weighted:
-            self._channels(operation.input), self._channels(operation.output)
         roots = np.array([self._find(channel) for channel in range(len(self._parent))])
         _, self._group = np.unique(roots, return_inverse=True)  # 0 stays 0
         self.count = int(self._group.max()) + 1

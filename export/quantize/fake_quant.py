@@ -20,12 +20,16 @@ class ActivationRange(keras.layers.Layer):
 
     A layer, so that it is saved and can be trained with the network; it takes any tensor of the network (and ignores
     it) and gives (low, high), two float32 scalars, `low <= 0 <= high`. Frozen unless `trainable` is set.
+
+    Args:
+        fixed: whether TensorFlow Lite's specification gives the range, so that nothing else may.
     """
 
-    def __init__(self, low=-1.0, high=1.0, **kwargs):
+    def __init__(self, low=-1.0, high=1.0, fixed=False, **kwargs):
         kwargs.setdefault("trainable", False)
         super().__init__(**kwargs)
         self._start = float(low), float(high)
+        self.fixed = fixed
         self.supports_jit = False
 
     def build(self, anything_shape=None):
@@ -55,7 +59,7 @@ class ActivationRange(keras.layers.Layer):
         self.high.assign(high)
 
     def get_config(self):
-        return {**super().get_config(), "low": self._start[0], "high": self._start[1]}
+        return {**super().get_config(), "low": self._start[0], "high": self._start[1], "fixed": self.fixed}
 
 
 @keras.saving.register_keras_serializable(package="tfeff")

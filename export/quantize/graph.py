@@ -143,7 +143,8 @@ class _Builder:
         if group not in self._ranges:
             low, high = bounds or (-1.0, 1.0)
             trainable = self._train_ranges and bounds is None and label != INPUT
-            layer = ActivationRange(low, high, trainable=trainable, name=self._fresh(f"{label}_range"))
+            fixed, name = bounds is not None, self._fresh(f"{label}_range")
+            layer = ActivationRange(low, high, fixed, trainable=trainable, name=name)
             self._ranges[group] = layer(self._image)
         trains = self._train_ranges and bounds is None and label != INPUT
         return FakeQuantize(trains, name=self._fresh(f"{label}_fq"))(x, *self._ranges[group])

@@ -57,27 +57,26 @@ class Int8File:
             self.path.write_bytes(file)
 
     def quantize(self, ranges: Mapping[int, tuple[float, float]], io: str, path: Path) -> None:
-        """Quantizes by these ranges.
+        """Quantizes by these ranges, and gives them to the graph.
 
         Args:
             ranges: by the number of the tensor; of one scale with a point (slices of it, say) have the point's.
             io: dtype of input and output.
             path: the `.tflite` to write.
         """
+        ranges = dict(ranges)
+        if self.graph is not None:
+            from tfeff.export.quantize.simulation import get_ranges, set_ranges
+
+            set_ranges(self.graph, {point: ranges[tensor] for point, tensor in self.tensors.items() if tensor in ranges})
+            ranges |= {self.tensors[point]: bounds for point, bounds in get_ranges(self.graph).items()}
+        ranges = {tensor: bounds if bounds[0] < bounds[1] else (0.0, 1.0) for tensor, bounds in ranges.items()}
         ranged = self._folder / "ranges.tflite"
         file = write_ranges(self.path.read_bytes(), ranges)
         ranged.write_bytes(share_ranges(file, set(self.tensors.values())))
-        convert([self._quantize_job(ranged, io, path)], None, self._folder)
-
-    def point_ranges(self) -> dict[int, tuple[float, float]]:
-        """The graph's own ranges by tensor, for a graph whose ranges are known: it was trained with them."""
-        from tfeff.export.quantize.simulation import get_ranges
-
-        return {self.tensors[point]: bounds for point, bounds in get_ranges(self.graph).items()}
+        job = Job(str(ranged), "int8", io, str(path), step="quantize", per_channel=not self._per_tensor)
+        convert([job], None, self._folder)
 
     def scales(self, path: Path):
         """{point: its scale} in the quantized file; see `points_file.read_scales`."""
         return read_scales(path.read_bytes(), tensor_names(self.path.read_bytes(), self.tensors))
-
-    def _quantize_job(self, ranged, io, path):
-        return Job(str(ranged), "int8", io, str(path), step="quantize", per_channel=not self._per_tensor)

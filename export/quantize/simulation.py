@@ -8,6 +8,7 @@ import numpy as np
 from tfeff.export.quantize.fake_quant import ActivationRange, FakeQuantize, QuantizedWeights
 from tfeff.export.rewrites.graph import walk
 
+DEAD = (0.0, 1.0)  # range of what is always 0
 _SUFFIX = "_fq"
 
 
@@ -41,15 +42,19 @@ def get_ranges(model) -> dict[str, tuple[float, float]]:
 def set_ranges(model, ranges: Mapping[str, tuple[float, float]]) -> None:
     """Gives points their ranges; those with one range between them get what holds them all.
 
+    A range of nothing but 0, of a point that is always 0, has no say beside others, and is 0 to 1 alone. Ranges that
+    the specification fixes stay.
+
     Raises:
         ValueError: a range without 0 in it.
     """
     wanted: dict[int, tuple[ActivationRange, list[tuple[float, float]]]] = {}
     for point, layer in points(model).items():
-        if point in ranges:
+        if point in ranges and not layer.fixed:
             wanted.setdefault(id(layer), (layer, []))[1].append(ranges[point])
     for layer, bounds in wanted.values():
-        layer.set_bounds(min(low for low, _ in bounds), max(high for _, high in bounds))
+        low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
+        layer.set_bounds(*((low, high) if low < high else DEAD))
 
 
 def float_network(model, *, rounded_weights: bool) -> Callable[[Any], tuple[Any, dict[str, Any]]]:

@@ -52,6 +52,15 @@ def _precision_options(function):
 )
 @click.option("--range", "ranges", multiple=True, metavar="LAYER=METHOD", help="Of one layer, or =LOW:HIGH; repeat it.")
 @click.option("--allow-audit", is_flag=True, help="Go on with images that the audit finds unfit.")
+@click.option(
+    "--quantizer",
+    type=click.Choice(["graph", "converter"]),
+    default="graph",
+    help="Of int8: our own, simulated and proven, or TensorFlow's converter. [default: graph]",
+)
+@click.option("--per-tensor", is_flag=True, help="One scale for all int8 weights of a layer, for NPUs without more.")
+@click.option("--equalize", is_flag=True, help="Bring channels to like ranges before int8; float stays the same.")
+@click.option("--correct-bias", is_flag=True, help="Take what int8 weights do to the means off the biases.")
 @click.option("--dataset", metavar="SOURCE", help="Labelled images for the comparison. [default: the preset's own]")
 @click.option("--evaluation-samples", type=int, help="How many of those. [default: all]")
 @click.option(
@@ -138,6 +147,10 @@ def _request(network, precision, options):
         method=options["method"],
         ranges=options["ranges"],
         allow_audit=options["allow_audit"],
+        quantizer=options["quantizer"],
+        per_tensor=options["per_tensor"],
+        equalize=options["equalize"],
+        correct_bias=options["correct_bias"],
         dataset=dataset,
         evaluation_samples=options["evaluation_samples"],
         devices=() if options["no_bench"] else options["devices"] or ("local",),
