@@ -170,7 +170,8 @@ def export_model(
     check_request(request, path)
     target, precision = get_target(request.target), quantize.PRECISIONS[request.precision]
     io, shape = _door(request, target), subject.preprocessing.shape
-    with scratch(path) as folder:
+    with scratch(path) as folder, quantize.Converter(folder) as converter:
+        converter.start()
         calibration = steps.calibrate(subject, request, precision, folder, progress)
         proof = calibration.inputs(steps.PROOF_IMAGES) if calibration else steps.some_inputs(shape)
 
@@ -201,11 +202,11 @@ def export_model(
             if precision.calibrated:
                 jobs.append(quantize.Job(str(rewritten), "int8", "int8", str(ranged), step="calibrate"))
             jobs.append(quantize.Job(str(rewritten), precision.name, io, str(file)))
-        quantize.convert(jobs, calibration and calibration.path, folder)
+        converter.convert(jobs, calibration and calibration.path)
         quantization = None
         if begun is not None:
             calibration, quantization = quantizing.finish(
-                subject, request, begun, calibration, io, file, folder, progress
+                subject, request, begun, calibration, io, file, folder, converter, progress
             )
         elif precision.calibrated:  # 16 bits have room for all values: the converter's own ranges
             calibration = measuring.audited(ranged, subject, request, calibration, folder, progress)

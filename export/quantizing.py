@@ -76,7 +76,7 @@ def _graph(subject, request, model, proof):
         return None, {}, [f"quantized without a simulation to prove it: {why.what}"]
 
 
-def finish(subject, request, begun: Quantizing, calibration, io, file: Path, folder: Path, progress):
+def finish(subject, request, begun: Quantizing, calibration, io, file: Path, folder: Path, converter, progress):
     """Ranges, the quantized file, and the proof that it is what was planned.
 
     Returns:
@@ -104,26 +104,24 @@ def finish(subject, request, begun: Quantizing, calibration, io, file: Path, fol
     if int8 is None:
         return calibration, entry
     progress("quantizing", 0, 0)
-    int8.quantize(ranges, io, file)
+    # The same file with int8 doors takes the simulation's own input.
+    inside = file if io == "int8" or int8.graph is None else folder / "inside.tflite"
+    int8.quantize(ranges, {io: file, **({} if inside is file else {"int8": inside})}, converter)
     if int8.graph is not None:
         progress("proving", 0, 0)
-        entry["simulation"] = _prove(int8, ranges, calibration, io, file, folder)
+        entry["simulation"] = _prove(int8, inside, calibration)
         if beyond := entry["simulation"]["beyond"]:
             begun.notes.append(f"{len(beyond)} units differ from the simulation by more than 1: {', '.join(beyond[:5])}")
     return calibration, entry
 
 
-def _prove(int8, ranges, calibration, io, file, folder):
+def _prove(int8, file, calibration):
     """The record's `simulation` entry: how the file agrees with the fake-quant graph."""
     from tfeff.export.quantize.prove import prove_units
     from tfeff.export.steps import PROOF_IMAGES
 
-    inside = file
-    if io != "int8":  # the same file with int8 doors, which take the simulation's own input
-        inside = folder / "inside.tflite"
-        int8.quantize(ranges, "int8", inside)
     images = calibration.inputs(PROOF_IMAGES)
-    return prove_units(int8.graph, inside.read_bytes(), int8.scales(inside), images).as_dict()
+    return prove_units(int8.graph, file.read_bytes(), int8.scales(file), images).as_dict()
 
 
 def check_quantizer(request) -> None:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 from keras import layers
-from tfeff.export.rewrites.graph import CannotRewrite, GraphView, rebuild
 from tfeff.export.rewrites.core import again
+from tfeff.export.rewrites.graph import CannotRewrite, GraphView, rebuild
 from tfeff.export.rewrites.matching import POOL_LIKE, groups_of
 from tfeff.export.rewrites.selection import selection
 

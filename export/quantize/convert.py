@@ -67,41 +67,87 @@ def write_saved_model(network, folder: Path, shape: Sequence[int]) -> None:
     tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve}, options=options)
 
 
+class Converter:
+    """The child process, started once and given jobs until it is closed: to start it takes longer than most jobs.
+
+    Use it in a `with` block; it starts with `start` or the first jobs, and ends with its memory.
+    """
+
+    def __init__(self, folder: Path):
+        """`folder`: a scratch folder."""
+        self._folder, self._child, self._calls = folder, None, 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def close(self) -> None:
+        """Ends the process."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()  # between jobs it has nothing to lose
+            child.wait()
+            child.stdin.close()
+            child.stdout.close()
+
+    def convert(self, jobs: Sequence[Job], calibration: Path | None = None) -> None:
+        """Does the jobs.
+
+        Args:
+            calibration: float32 `.npy` (n, h, w, c), for the precisions that need it and jobs that have none of their
+                own.
+
+        Raises:
+            TfeffError: the converter refused the network, or died.
+        """
+        self.start()
+        request = {"jobs": [asdict(job) for job in jobs], "calibration": calibration and str(calibration)}
+        try:
+            self._child.stdin.write(json.dumps(request) + "\n")
+            self._child.stdin.flush()
+            answer = self._child.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
+        except BaseException:
+            self.close()
+            raise
+        if not answer.endswith("\n"):
+            self._died()
+        if error := json.loads(answer)["error"]:
+            raise TfeffError(f"the converter refused the network: {error}")
+
+    def start(self) -> None:
+        """Starts the process, if it does not run yet; it makes itself ready in the background."""
+        if self._child is not None:
+            return
+        # By its path: with -m, a folder named tfeff where the user happens to stand would be taken for the package.
+        command = [sys.executable, str(Path(__file__).with_name("converter_child.py"))]
+        # Into a file: a pipe that nobody reads while a job runs would stop it once it is full.
+        with (self._folder / "converter.log").open("wb") as log:
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log}
+            self._child = subprocess.Popen(command, text=True, errors="replace", **pipes)
+
+    def _died(self):
+        code = self._child.wait()
+        self.close()
+        why = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit {code}"
+        stderr = (self._folder / "converter.log").read_text(errors="replace")
+        last = [line for line in stderr.splitlines() if line.strip()][-3:]
+        raise TfeffError(
+            f"the converter died ({why}): {' | '.join(last)[:500]}", "see that there is memory left, then retry"
+        )
+
+
 def convert(jobs: Sequence[Job], calibration: Path | None, folder: Path) -> None:
-    """Runs the jobs in a child process, which ends with its memory when they are done.
+    """Runs jobs in a child process of their own; see `Converter.convert`.
 
     Args:
-        calibration: float32 `.npy` (n, h, w, c), for the precisions that need it and jobs that have none of their own.
         folder: a scratch folder.
-
-    Raises:
-        TfeffError: the converter refused the network, or died.
     """
-    answer = folder / "answer.json"
-    answer.unlink(missing_ok=True)  # of an earlier call with the same folder, which would speak for a child that died
-    request = {
-        "jobs": [asdict(job) for job in jobs],
-        "calibration": calibration and str(calibration),
-        "answer": str(answer),
-    }
-    # By its path: with -m, a folder named tfeff where the user happens to stand would be taken for the package.
-    command = [sys.executable, str(Path(__file__).with_name("converter_child.py")), json.dumps(request)]
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
-    try:
-        _, stderr = child.communicate()
-    except BaseException:
-        child.kill()
-        child.wait()
-        raise
-    if child.returncode == 0 and answer.is_file():
-        return
-    if answer.is_file():
-        raise TfeffError(f"the converter refused the network: {json.loads(answer.read_text())['error']}")
-    why = f"signal {signal.Signals(-child.returncode).name}" if child.returncode < 0 else f"exit {child.returncode}"
-    last = [line for line in stderr.splitlines() if line.strip()][-3:]
-    raise TfeffError(
-        f"the converter died ({why}): {' | '.join(last)[:500]}", "see that there is memory left, then retry"
-    )
+    with Converter(folder) as converter:
+        converter.convert(jobs, calibration)
 
 
 def environment_versions() -> dict[str, str]:

@@ -1,6 +1,7 @@
-"""The converter's process: `python converter_child.py REQUEST`. It imports nothing of ours."""
+"""The converter's process: a request a line on stdin, an answer a line on stdout. It imports nothing of ours."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -12,18 +13,26 @@ _INTEGER_KERNELS = {
 }
 
 
-def main(request: dict) -> int:
-    """Does the jobs of a request; on failure leaves the reason in the answer file."""
-    answer = Path(request["answer"])
+def main() -> int:
+    """Does what each line of stdin asks, and answers with a line: {"error": null, or why not}."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what TensorFlow prints is no answer
+    import tensorflow  # noqa: F401, while the parent has other things to do
+    for line in sys.stdin:
+        answers.write(json.dumps({"error": _do(json.loads(line))}) + "\n")
+        answers.flush()
+    return 0
+
+
+def _do(request):
+    """Does the jobs of a request; the reason if one fails."""
     try:
         for job in request["jobs"]:
             Path(job["path"]).write_bytes(_convert(job, job["calibration"] or request["calibration"]))
     except Exception as error:  # the converter raises whatever it likes
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        answer.write_text(json.dumps({"error": " | ".join(lines)[:1000] or type(error).__name__}))
-        return 1
-    answer.write_text(json.dumps({"error": None}))
-    return 0
+        return " | ".join(lines)[:1000] or type(error).__name__
+    return None
 
 
 def _convert(job, calibration):
@@ -69,4 +78,4 @@ def _quantize(calibrated, job):
 
 
 if __name__ == "__main__":
-    sys.exit(main(json.loads(sys.argv[1])))
+    sys.exit(main())

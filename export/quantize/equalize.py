@@ -52,7 +52,10 @@ class Equalization(Rewrite):
         self.details |= {
             "channels": int(np.count_nonzero(exponents)),
             "largest_factor": float(2.0 ** np.abs(exponents).max()),
-            "unused_bits": {"before": problem.unused_bits(np.zeros(scales.count)), "after": problem.unused_bits(exponents)},
+            "unused_bits": {
+                "before": problem.unused_bits(np.zeros(scales.count)),
+                "after": problem.unused_bits(exponents),
+            },
         }
         return new, places
 

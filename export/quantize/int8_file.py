@@ -7,7 +7,7 @@ nothing is left for it to decide. `prove` shows that it did not.
 from collections.abc import Mapping
 from pathlib import Path
 
-from tfeff.export.quantize.convert import Job, convert, write_saved_model
+from tfeff.export.quantize.convert import Converter, Job, write_saved_model
 from tfeff.export.quantize.points_file import read_scales, take_points, tensor_names, with_points
 from tfeff.export.quantize.shared_ranges import share_ranges, write_ranges
 
@@ -56,13 +56,15 @@ class Int8File:
             file, self.tensors = take_points(self.path.read_bytes(), self._names, INPUT)
             self.path.write_bytes(file)
 
-    def quantize(self, ranges: Mapping[int, tuple[float, float]], io: str, path: Path) -> None:
+    def quantize(
+        self, ranges: Mapping[int, tuple[float, float]], files: Mapping[str, Path], converter: Converter
+    ) -> None:
         """Quantizes by these ranges, and gives them to the graph.
 
         Args:
             ranges: by the number of the tensor; of one scale with a point (slices of it, say) have the point's.
-            io: dtype of input and output.
-            path: the `.tflite` to write.
+            files: the `.tflite` to write for each dtype of input and output.
+            converter: that does it.
         """
         ranges = dict(ranges)
         if self.graph is not None:
@@ -74,8 +76,8 @@ class Int8File:
         ranged = self._folder / "ranges.tflite"
         file = write_ranges(self.path.read_bytes(), ranges)
         ranged.write_bytes(share_ranges(file, set(self.tensors.values())))
-        job = Job(str(ranged), "int8", io, str(path), step="quantize", per_channel=not self._per_tensor)
-        convert([job], None, self._folder)
+        options = {"step": "quantize", "per_channel": not self._per_tensor}
+        converter.convert([Job(str(ranged), "int8", io, str(path), **options) for io, path in files.items()])
 
     def scales(self, path: Path):
         """{point: its scale} in the quantized file; see `points_file.read_scales`."""

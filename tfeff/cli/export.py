@@ -207,6 +207,7 @@ def _show(export, out):
         used = record["calibration"]
         rows.append(("calibration", f"{used['used']} images of {used['source']}, ranges by {used['method']}"))
         rows += [("", text_of(each)) for each in used["findings"]]
+    rows += _simulation_rows(record["quantization"])
     rows += _accuracy_rows(record)
     out.facts(f"{record['preset'] or record['network']} -> {export.path.name}", rows)
     if export.latency:
@@ -239,6 +240,18 @@ def _check_rows(record):
             figure += f"{figures['sram_bytes'] / 1024:,.0f} KiB of SRAM on {compiled['accelerator']}"
             rows.append(("  estimate", f"{figure}, by {compiled['compiler']}'s model"))
     return rows
+
+
+def _simulation_rows(quantization):
+    """How the int8 file agrees with what was simulated."""
+    proof = (quantization or {}).get("simulation")
+    if proof is None:
+        return []
+    agree = proof["units"] - len(proof["beyond"])
+    text = f"{agree} of {proof['units']} units of the file equal it within 1 step of int8"
+    if proof["rescaled"] or proof["missing"]:
+        text += f"; {len(proof['rescaled']) + len(proof['missing'])} scales are not as planned"
+    return [("simulation", text)]
 
 
 def _accuracy_rows(record):
