@@ -111,7 +111,9 @@ def finish(subject, request, begun: Quantizing, calibration, io, file: Path, fol
         progress("proving", 0, 0)
         entry["simulation"] = _prove(int8, inside, calibration)
         if beyond := entry["simulation"]["beyond"]:
-            begun.notes.append(f"{len(beyond)} units differ from the simulation by more than 1: {', '.join(beyond[:5])}")
+            begun.notes.append(
+                f"{len(beyond)} units differ from the simulation by more than 1: {', '.join(beyond[:5])}"
+            )
     return calibration, entry
 
 
@@ -121,7 +123,7 @@ def _prove(int8, file, calibration):
     from tfeff.export.steps import PROOF_IMAGES
 
     images = calibration.inputs(PROOF_IMAGES)
-    return prove_units(int8.graph, file.read_bytes(), int8.scales(file), images).as_dict()
+    return prove_units(int8.graph, file.read_bytes(), *int8.scales(file), images).as_dict()
 
 
 def check_quantizer(request) -> None:

@@ -27,6 +27,7 @@ class Job:
             at every tensor that is to be quantized (the converter's, by the first image, and only a place to write to),
             "quantize" takes such a file as `saved_model`.
         per_channel: of int8, whether weights have a scale an output channel or one in all.
+        kept: of the step "quantize", names of tensors whose operation stays in float.
     """
 
     saved_model: str
@@ -36,6 +37,7 @@ class Job:
     calibration: str | None = None
     step: str = "whole"
     per_channel: bool = True
+    kept: tuple[str, ...] = ()
 
 
 def write_saved_model(network, folder: Path, shape: Sequence[int]) -> None:

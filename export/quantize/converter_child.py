@@ -18,6 +18,7 @@ def main() -> int:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what TensorFlow prints is no answer
     import tensorflow  # noqa: F401, while the parent has other things to do
+
     for line in sys.stdin:
         answers.write(json.dumps({"error": _do(json.loads(line))}) + "\n")
         answers.flush()
@@ -72,6 +73,7 @@ def _quantize(calibrated, job):
         share_ranges(calibrated),
         disable_per_channel=not job["per_channel"],
         disable_per_channel_for_dense_layers=not job["per_channel"],
+        denylisted_nodes=set(job["kept"]) or None,
         input_data_type=door,
         output_data_type=door,
     )

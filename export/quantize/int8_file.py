@@ -4,7 +4,7 @@ The converter's quantizer gets a float file in which every range is given and ev
 nothing is left for it to decide. `prove` shows that it did not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from tfeff.export.quantize.convert import Converter, Job, write_saved_model
@@ -21,7 +21,7 @@ class Int8File:
         tensors: {point: number of its tensor in it}.
     """
 
-    def __init__(self, model, graph, folder: Path, shape, *, per_tensor: bool = False):
+    def __init__(self, model, graph, folder: Path, shape, *, per_tensor: bool = False, rounded_weights: bool = True):
         """Writes the SavedModel.
 
         Args:
@@ -30,6 +30,7 @@ class Int8File:
             folder: a scratch folder of its own.
             shape: (h, w, c) of an image.
             per_tensor: one scale for all of a layer's weights.
+            rounded_weights: whether weights are rounded before the converter sees them; not where layers stay in float.
         """
         folder.mkdir(exist_ok=True)
         self.graph, self.path = graph, folder / "ranged.tflite"
@@ -39,7 +40,7 @@ class Int8File:
         if graph is not None:
             from tfeff.export.quantize.simulation import float_network
 
-            network, self._names = with_points(float_network(graph, rounded_weights=True))
+            network, self._names = with_points(float_network(graph, rounded_weights=rounded_weights))
         write_saved_model(network, folder / "saved", shape)
 
     def job(self, images: Path | None) -> Job:
@@ -57,7 +58,11 @@ class Int8File:
             self.path.write_bytes(file)
 
     def quantize(
-        self, ranges: Mapping[int, tuple[float, float]], files: Mapping[str, Path], converter: Converter
+        self,
+        ranges: Mapping[int, tuple[float, float]],
+        files: Mapping[str, Path],
+        converter: Converter,
+        kept: Collection[str] = (),
     ) -> None:
         """Quantizes by these ranges, and gives them to the graph.
 
@@ -65,20 +70,25 @@ class Int8File:
             ranges: by the number of the tensor; of one scale with a point (slices of it, say) have the point's.
             files: the `.tflite` to write for each dtype of input and output.
             converter: that does it.
+            kept: points whose operation stays in float.
         """
         ranges = dict(ranges)
         if self.graph is not None:
             from tfeff.export.quantize.simulation import get_ranges, set_ranges
 
-            set_ranges(self.graph, {point: ranges[tensor] for point, tensor in self.tensors.items() if tensor in ranges})
+            set_ranges(
+                self.graph, {point: ranges[tensor] for point, tensor in self.tensors.items() if tensor in ranges}
+            )
             ranges |= {self.tensors[point]: bounds for point, bounds in get_ranges(self.graph).items()}
         ranges = {tensor: bounds if bounds[0] < bounds[1] else (0.0, 1.0) for tensor, bounds in ranges.items()}
         ranged = self._folder / "ranges.tflite"
         file = write_ranges(self.path.read_bytes(), ranges)
         ranged.write_bytes(share_ranges(file, set(self.tensors.values())))
-        options = {"step": "quantize", "per_channel": not self._per_tensor}
+        names = tensor_names(file, self.tensors)
+        kept = tuple(names[point] for point in kept)
+        options = {"step": "quantize", "per_channel": not self._per_tensor, "kept": kept}
         converter.convert([Job(str(ranged), "int8", io, str(path), **options) for io, path in files.items()])
 
     def scales(self, path: Path):
-        """{point: its scale} in the quantized file; see `points_file.read_scales`."""
+        """How the quantized file holds the points; see `points_file.read_scales`."""
         return read_scales(path.read_bytes(), tensor_names(self.path.read_bytes(), self.tensors))

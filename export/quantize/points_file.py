@@ -75,24 +75,28 @@ class Scale:
         return self.scale * (-128 - self.zero_point), self.scale * (127 - self.zero_point)
 
 
-def read_scales(file: bytes, names: Mapping[str, str]) -> dict[str, Scale]:
-    """Scales of a quantized file by tensor name.
+def read_scales(file: bytes, names: Mapping[str, str]) -> tuple[dict[str, Scale], dict[str, int]]:
+    """How a quantized file holds its points.
 
     Args:
         names: {point: name of its tensor in the float file}.
 
     Returns:
-        {point: its scale}; points whose tensor is gone or was left in float are missing.
+        {point: its scale} of those in int8, and {point: number of its tensor} of those in float.
     """
-    model = _read(file)
-    (graph,) = model.subgraphs
-    tensors = {}
+    (graph,) = _read(file).subgraphs
+    scales, floats = {}, {}
     for number, tensor in enumerate(graph.tensors):
-        quantization = tensor.quantization
+        quantization, name = tensor.quantization, tensor.name.decode("utf-8", "replace")
         if tensor.type == schema.TensorType.INT8 and quantization is not None and quantization.scale is not None:
             held = Scale(float(quantization.scale[0]), int(quantization.zeroPoint[0]), number)
-            tensors.setdefault(tensor.name.decode("utf-8", "replace"), held)
-    return {point: tensors[name] for point, name in names.items() if name in tensors}
+            scales.setdefault(name, held)
+        elif tensor.type == schema.TensorType.FLOAT32:
+            floats.setdefault(name, number)
+    return (
+        {point: scales[name] for point, name in names.items() if name in scales},
+        {point: floats[name] for point, name in names.items() if name in floats and name not in scales},
+    )
 
 
 def with_outputs(file: bytes, tensors: Sequence[int]) -> bytes:

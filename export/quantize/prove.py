@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from tfeff.export.quantize.fake_quant import scale_of
 from tfeff.export.quantize.graph import INPUT
 from tfeff.export.quantize.points_file import Scale, with_outputs
 from tfeff.export.quantize.simulation import get_ranges, run_points, set_ranges, step_by_step
@@ -23,15 +24,17 @@ class Proof:
 
     Attributes:
         images: on how many images.
-        units: what was compared: {"unit", "max_lsb", "differing"}, the share of values that differ, in the graph's order.
+        units: what was compared, in order: {"unit", "max_lsb", "differing"}, the share of values that differ.
         rescaled: points whose scale in the file is not the one that was planned.
-        missing: points that the file does not hold as int8.
+        missing: points that the file does not hold.
+        floats: points that it holds in float.
     """
 
     images: int
     units: tuple[dict[str, Any], ...]
     rescaled: tuple[str, ...]
     missing: tuple[str, ...]
+    floats: tuple[str, ...] = ()
 
     @property
     def beyond(self) -> list[str]:
@@ -43,38 +46,41 @@ class Proof:
         worst = max((unit["max_lsb"] for unit in self.units), default=0)
         return {
             "images": self.images, "units": len(self.units), "max_lsb": worst, "beyond": self.beyond,
-            "rescaled": list(self.rescaled), "missing": list(self.missing),
+            "rescaled": list(self.rescaled), "missing": list(self.missing), "float": list(self.floats),
             "differing": [unit for unit in self.units if unit["max_lsb"]],
         }  # fmt: skip
 
 
-def prove_units(graph, file: bytes, scales: dict[str, Scale], images: np.ndarray) -> Proof:
+def prove_units(graph, file: bytes, scales: dict[str, Scale], floats: dict[str, int], images: np.ndarray) -> Proof:
     """Compares the file, in LiteRT with its default kernels (XNNPACK), with the simulation, unit by unit.
 
-    The graph's ranges are set to the file's.
+    The graph's ranges are set to the file's. Of points that were left in float, what their QUANTIZE makes of them is
+    handed on, and they are not compared.
 
     Args:
         graph: the fake-quant graph that the file was made of.
         file: int8 inside and at its doors.
-        scales: of its points.
+        scales, floats: of its points, as `points_file.read_scales` gives them.
         images: float32 (n, h, w, c), preprocessed.
     """
     planned = get_ranges(graph)
-    missing = tuple(point for point in planned if point not in scales)
+    missing = [point for point in planned if point not in scales and point not in floats]
     rescaled = tuple(point for point, held in scales.items() if _differs(planned[point], held))
     set_ranges(graph, {point: held.bounds for point, held in scales.items()})
-    values, given = _run(file, scales, images)
+    values, given = _run(file, scales, floats, images)
+    for point in floats:
+        given[point] = _rounded(given[point], planned[point])
     if missing:  # nothing to give the units behind them: the simulation's own stand in
-        given |= _simulated(graph, given, missing)
+        simulated = run_points(graph, given[INPUT])
+        given |= {point: simulated[point] for point in missing}
     made = step_by_step(graph, given[INPUT], given)
     units = []
     for point, held in scales.items():
         if point != INPUT:
             steps = np.round(made[point] / held.scale) + held.zero_point - values[point].reshape(made[point].shape)
-            units.append(
-                {"unit": point, "max_lsb": int(np.abs(steps).max()), "differing": round(float((steps != 0).mean()), 6)}
-            )
-    return Proof(len(images), tuple(units), rescaled, missing)
+            differing = round(float((steps != 0).mean()), 6)
+            units.append({"unit": point, "max_lsb": int(np.abs(steps).max()), "differing": differing})
+    return Proof(len(images), tuple(units), rescaled, tuple(missing), tuple(floats))
 
 
 def _differs(bounds, held):
@@ -82,33 +88,34 @@ def _differs(bounds, held):
     return abs((high - low) / 255 - held.scale) > _SAME * held.scale or abs(low - held.bounds[0]) > held.scale
 
 
-def _run(file, scales, images):
-    """Every point's int8 values and what they stand for, float32."""
+def _rounded(values, bounds):
+    """Float values as int8 of that range holds them."""
+    scale, zero_point = scale_of(*bounds)
+    return ((np.clip(np.round(values / scale) + zero_point, -128, 127) - zero_point) * scale).astype(np.float32)
+
+
+def _run(file, scales, floats, images):
+    """Every point's int8 values, and what they stand for, float32."""
     from ai_edge_litert.interpreter import Interpreter
 
-    points = [point for point in scales if point != INPUT]
-    tensors = list(dict.fromkeys(scales[point].tensor for point in points))
-    interpreter = Interpreter(model_content=with_outputs(file, tensors), num_threads=1)
+    tensors = {point: held.tensor for point, held in scales.items() if point != INPUT} | floats
+    wanted = list(dict.fromkeys(tensors.values()))
+    interpreter = Interpreter(model_content=with_outputs(file, wanted), num_threads=1)
     interpreter.allocate_tensors()
     (door,) = interpreter.get_input_details()
-    outputs = {tensor: each["index"] for tensor, each in zip(tensors, interpreter.get_output_details(), strict=True)}
+    outputs = {tensor: each["index"] for tensor, each in zip(wanted, interpreter.get_output_details(), strict=True)}
     entrance = scales[INPUT]
     held = np.clip(np.round(images / entrance.scale) + entrance.zero_point, -128, 127).astype(np.int8)
-    rows = {tensor: [] for tensor in tensors}
+    rows = {tensor: [] for tensor in wanted}
     for image in held:
         interpreter.set_tensor(door["index"], image[None])
         interpreter.invoke()
         for tensor, index in outputs.items():
             rows[tensor].append(interpreter.get_tensor(index))
-    values = {INPUT: held, **{point: np.concatenate(rows[scales[point].tensor]) for point in points}}
-    given = {
-        point: ((held.astype(np.int32) - scales[point].zero_point) * scales[point].scale).astype(np.float32)
-        for point, held in values.items()
-    }
+    values = {INPUT: held, **{point: np.concatenate(rows[tensor]) for point, tensor in tensors.items()}}
+    given = {}
+    for point, value in values.items():
+        if point in scales:
+            value = (value.astype(np.int32) - scales[point].zero_point) * scales[point].scale
+        given[point] = value.astype(np.float32)
     return values, given
-
-
-def _simulated(graph, given, missing):
-    """Values of points that the file does not hold, as the graph alone gives them."""
-    simulated = run_points(graph, given[INPUT])
-    return {point: simulated[point] for point in missing}

@@ -17,7 +17,9 @@ class GroupConv2D(tf_keras.layers.Conv2D, tfmot.sparsity.keras.PrunableLayer, tf
     """
 
     def _jit_compiled_convolution_op(self, inputs, kernel):
-        return tf.nn.conv2d(inputs, kernel, list(self.strides), self.padding.upper(), dilations=list(self.dilation_rate))
+        return tf.nn.conv2d(
+            inputs, kernel, list(self.strides), self.padding.upper(), dilations=list(self.dilation_rate)
+        )
 
     def get_prunable_weights(self):
         return [self.kernel]

@@ -101,9 +101,7 @@ class Vocabulary:
             raise _NoWord("it renormalizes, or synchronizes replicas")
         config = {"axis": layer.axis, "momentum": layer.momentum, "epsilon": layer.epsilon}
         config |= {"center": layer.center, "scale": layer.scale}
-        return self._plan.add(
-            "batch_norm", layer.name, [x], x.shape, layer.get_weights(), layer.trainable, **config
-        )
+        return self._plan.add("batch_norm", layer.name, [x], x.shape, layer.get_weights(), layer.trainable, **config)
 
     def merge(self, layer, xs):
         return self._merge(_MERGES[type(layer)], layer, xs)
@@ -160,9 +158,7 @@ class Vocabulary:
 
     def prelu(self, layer, x):
         axes = None if layer.shared_axes is None else list(layer.shared_axes)
-        return self._plan.add(
-            "prelu", layer.name, [x], x.shape, layer.get_weights(), layer.trainable, shared_axes=axes
-        )
+        return self._plan.add("prelu", layer.name, [x], x.shape, layer.get_weights(), layer.trainable, shared_axes=axes)
 
     def activation(self, layer, x):
         return self._activate(x, layer.name, layer.activation, own=True)
