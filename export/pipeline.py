@@ -211,10 +211,23 @@ def export_model(
         elif precision.calibrated:  # 16 bits have room for all values: the converter's own ranges
             calibration = measuring.audited(ranged, subject, request, calibration, folder, progress)
 
+        def compare(path):
+            return steps.compare(subject, request, path, twin, progress)
+
         graph = read_graph(file)
         verdict = steps.gate_operations(graph, precision, target)
         progress("proving", 0, 0)
         float_error = steps.prove_float(subject, twin, proof)
+        accuracy = compare(file)
+        if begun is not None:
+            accuracy, changed = quantizing.keep_some_float(
+                subject, request, target, begun, model, calibration, accuracy, compare, io, file, twin, folder,
+                converter, progress,
+            )  # fmt: skip
+            quantization |= changed
+            if changed.get("simulation"):
+                graph = read_graph(file)
+                verdict = target.check(graph)
 
         record = {
             "schema_version": SCHEMA_VERSION,
@@ -246,7 +259,7 @@ def export_model(
             "proof": {"inputs": len(proof), "source": calibration.source if calibration else "seeded noise"},
             "calibration": calibration.as_dict() if calibration and precision.calibrated else None,
             "quantization": quantization,
-            "accuracy": steps.compare(subject, request, file, twin, progress),
+            "accuracy": accuracy,
             "latency": [],
             "notes": list(subject.notes),
             "command": command,

@@ -4,7 +4,8 @@
 weights to TensorFlow's converter, as everybody has them.
 """
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,19 @@ class Quantizing:
         jobs: to be run with the export's others, then `finish`.
         int8: the file in the making; None with the converter's own quantizer.
         notes: for the record.
+        graph: the fake-quant graph, None where there is none.
+        improvements: what was done to the float network before, for the record.
+        trained: whether the graph came with ranges of its own.
+        ranges: by tensor, once `finish` found them.
     """
 
     jobs: list[quantize.Job]
     int8: Int8File | None
     notes: list[str]
     graph: Any = None
-    improvements: dict[str, Any] | None = None
+    improvements: dict[str, Any] = field(default_factory=dict)
     trained: bool = False
+    ranges: dict[int, tuple[float, float]] = field(default_factory=dict)
 
 
 def begin(subject, request, model, proof, io, file: Path, folder: Path, trained=None) -> Quantizing:
@@ -86,7 +92,10 @@ def finish(subject, request, begun: Quantizing, calibration, io, file: Path, fol
         GateFailed: the audit found the images unfit, and the user has not allowed it.
     """
     int8 = begun.int8
-    entry = {"quantizer": request.quantizer, "per_tensor": request.per_tensor, "simulation": None}
+    entry = {
+        "quantizer": request.quantizer, "per_tensor": request.per_tensor, **begun.improvements, "simulation": None,
+        "kept_float": None,
+    }  # fmt: skip
     if int8 is None:
         ranged, method = folder / "ranged.tflite", "minmax"
     else:
@@ -103,6 +112,7 @@ def finish(subject, request, begun: Quantizing, calibration, io, file: Path, fol
         ranges = {each.tensor.index: (each.low, each.high) for each in measured.ranges}
     if int8 is None:
         return calibration, entry
+    begun.ranges = ranges
     progress("quantizing", 0, 0)
     # The same file with int8 doors takes the simulation's own input.
     inside = file if io == "int8" or int8.graph is None else folder / "inside.tflite"
@@ -124,6 +134,65 @@ def _prove(int8, file, calibration):
 
     images = calibration.inputs(PROOF_IMAGES)
     return prove_units(int8.graph, file.read_bytes(), *int8.scales(file), images).as_dict()
+
+
+def keep_some_float(
+    subject, request, target, begun: Quantizing, model, calibration, accuracy, compare, io, file: Path, twin: Path,
+    folder: Path, converter, progress,
+):  # fmt: skip
+    """Where int8 costs more than `--max-drop`, keeps the fewest layers in float that mend it; `file` is then that one.
+
+    Returns:
+        The accuracy of what `file` is now, and what is new in the record's `quantization` entry: nothing when there was
+        no need, and why not when there is no way.
+    """
+    from tfeff.export.mixed import find_kept
+
+    if request.max_drop is None or accuracy is None or -accuracy["delta"] <= request.max_drop:
+        return accuracy, {}
+    if target.whole:
+        return accuracy, _refused(f"{target.name} takes no float operation, so no layer can be kept in float")
+    if begun.int8 is None or begun.graph is None:
+        return accuracy, _refused("only with our own quantizer, of a Keras graph, can layers be kept in float")
+    shape = subject.preprocessing.shape
+    made = Int8File(model, begun.graph, folder / "mixed", shape, per_tensor=request.per_tensor, rounded_weights=False)
+    converter.convert([made.job(None)], calibration.path)
+    made.take()
+    ranges = {made.tensors[point]: begun.ranges[tensor] for point, tensor in begun.int8.tensors.items()
+              if tensor in begun.ranges}  # fmt: skip
+    found = find_kept(
+        made, ranges, file, twin, calibration.inputs(), io=io, max_drop=request.max_drop, compare=compare,
+        folder=folder, converter=converter, progress=progress,
+    )  # fmt: skip
+    entry = {"layers": list(found.kept), "all_int8": accuracy, "tried": list(found.tried), "latency": []}
+    if found.path is None:
+        return accuracy, _refused("no number of layers in float meets it", tried=list(found.tried))
+    if request.devices:
+        entry["latency"] = _cost(file, found.path, request, progress)
+    os.replace(found.path, file)
+    inside = file
+    if io != "int8":
+        inside = folder / "mixed_inside.tflite"
+        made.quantize(ranges, {"int8": inside}, converter, found.kept)
+    return found.accuracy, {"kept_float": entry, "simulation": _prove(made, inside, calibration)}
+
+
+def _refused(why, **more):
+    return {"kept_float": {"layers": [], "refused": why, **more}}
+
+
+def _cost(int8, mixed, request, progress):
+    """What keeping layers in float costs in time: mixed / int8, on each device, in one interleaved run."""
+    from tfeff.bench import bench
+
+    timing = bench(
+        [int8, mixed], request.devices, threads=request.threads, seed=request.seed,
+        progress=lambda done, total: progress("timing what float costs", done, total),
+    )  # fmt: skip
+    return [
+        {"device": each["device"], "ratio": each["ratio"], "ci95": each["ci95"], "of": "all in int8"}
+        for each in timing["ratios"]
+    ]
 
 
 def check_quantizer(request) -> None:

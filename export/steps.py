@@ -156,7 +156,9 @@ def missed_gates(request, target, record):
     missed = []
     accuracy, check = record["accuracy"], record["check"]
     if request.max_drop is not None and accuracy is not None and -accuracy["delta"] > request.max_drop:
-        missed.append(f"top-1 fell by {-accuracy['delta']:.2f} points, --max-drop allows {request.max_drop:g}")
+        kept = (record["quantization"] or {}).get("kept_float") or {}
+        why = f"; {kept['refused']}" if "refused" in kept else ""
+        missed.append(f"top-1 fell by {-accuracy['delta']:.2f} points, --max-drop allows {request.max_drop:g}{why}")
     if request.max_latency_ms is not None:
         missed += [
             f"{entry['median_ms']:.3f} ms on {entry['device']}, --max-latency-ms allows {request.max_latency_ms:g}"

@@ -20,7 +20,6 @@ _MAKERS: dict[str, Callable[..., Any]] = {
     "multiply": layers.Multiply,
     "maximum": layers.Maximum,
     "minimum": layers.Minimum,
-    "average": layers.Average,
     "concatenate": layers.Concatenate,
     "max_pool": layers.MaxPooling2D,
     "average_pool": layers.AveragePooling2D,
@@ -41,33 +40,28 @@ _MAKERS: dict[str, Callable[..., Any]] = {
 }
 
 
-def build(plan: Mapping[str, Any], weights: Mapping[str, np.ndarray], wrap=lambda layer, node: layer):
+def build(plan: Mapping[str, Any], weights: Mapping[str, np.ndarray]):
     """The network of a plan, in tf_keras.
 
     Args:
         plan: `Plan.as_dict()`.
         weights: `Plan.weights`.
-        wrap: what is to stand in a layer's place, given the layer and its node.
 
     Returns:
         A functional `tf_keras.Model`; its layers have the names of the plan's nodes.
     """
     tensors = {0: layers.Input(tuple(plan["shape"]), name="image")}
-    weighted = []
     for at, node in enumerate(plan["nodes"]):
         layer = _MAKERS[node["kind"]](name=node["name"], trainable=node["trainable"], **node["config"])
         inputs = [tensors[index] for index in node["inputs"]]
-        tensors[node["output"]] = wrap(layer, node)(inputs if len(inputs) > 1 else inputs[0])
+        tensors[node["output"]] = layer(inputs if len(inputs) > 1 else inputs[0])
         if node["weights"]:
-            weighted.append((layer, [weights[f"{at}/{number}"] for number in range(node["weights"])]))
-    model = tf_keras.Model(tensors[0], tensors[plan["output"]], name=plan["name"].replace("/", "_"))
-    for layer, values in weighted:  # once all are built: a wrapper builds its layer late
-        layer.set_weights(values)
-    return model
+            layer.set_weights([weights[f"{at}/{number}"] for number in range(node["weights"])])
+    return tf_keras.Model(tensors[0], tensors[plan["output"]], name=plan["name"].replace("/", "_"))
 
 
 def read_weights(model, plan: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The weights of a model that `build` made, as `Plan.weights` has them."""
+    """The weights of a model whose layers have the names of the plan's nodes, as `Plan.weights` has them."""
     found = {}
     for at, node in enumerate(plan["nodes"]):
         if node["weights"]:

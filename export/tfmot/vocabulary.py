@@ -21,7 +21,6 @@ _MERGES = {
     layers.Multiply: "multiply",
     layers.Maximum: "maximum",
     layers.Minimum: "minimum",
-    layers.Average: "average",
 }
 _MERGE_OPERATIONS = {"Add": "add", "Subtract": "subtract", "Multiply": "multiply", "Maximum": "maximum",
                      "Minimum": "minimum"}  # fmt: skip
@@ -105,6 +104,10 @@ class Vocabulary:
 
     def merge(self, layer, xs):
         return self._merge(_MERGES[type(layer)], layer, xs)
+
+    def average(self, layer, xs):
+        total = self._merge("add", layer, xs)
+        return self._constant("multiply_constant", total, f"{layer.name}_part", 1 / len(xs))
 
     def concatenate(self, layer, xs):
         return self._plan.add("concatenate", layer.name, xs, layer.output.shape, axis=layer.axis)
@@ -350,6 +353,7 @@ _LAYERS = {
     layers.Dense: Vocabulary.dense,
     layers.BatchNormalization: Vocabulary.batch_norm,
     BatchNorm: Vocabulary.batch_norm,
+    layers.Average: Vocabulary.average,
     layers.Concatenate: Vocabulary.concatenate,
     layers.ZeroPadding2D: Vocabulary.zero_padding,
     layers.Cropping2D: Vocabulary.cropping,

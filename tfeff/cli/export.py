@@ -82,7 +82,9 @@ def _precision_options(function):
 @click.option("--accelerator", metavar="NAME", help="Of --target ethos-u: ethos-u55-128 (default), ethos-u65-256, ...")
 @click.option("--compiler", metavar="PATH", help="Of --target edgetpu: edgetpu_compiler. [default: PATH]")
 @click.option("--compiler-timeout", type=float, metavar="SECONDS", help="How long the target's compiler may take.")
-@click.option("--max-drop", type=float, metavar="POINTS", help="Gate: exit 1 if top-1 falls by more.")
+@click.option(
+    "--max-drop", type=float, metavar="POINTS", help="Keep layers in float until top-1 falls by no more; else exit 1."
+)
 @click.option("--max-latency-ms", type=float, metavar="MS", help="Gate: exit 1 if the median is longer on any device.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @output_options
@@ -251,7 +253,17 @@ def _simulation_rows(quantization):
     text = f"{agree} of {proof['units']} units of the file equal it within 1 step of int8"
     if proof["rescaled"] or proof["missing"]:
         text += f"; {len(proof['rescaled']) + len(proof['missing'])} scales are not as planned"
-    return [("simulation", text)]
+    rows = [("simulation", text)]
+    kept = quantization["kept_float"] or {}
+    if kept.get("layers"):
+        names = ", ".join(kept["layers"][:5]) + (
+            f" and {len(kept['layers']) - 5} more" if len(kept["layers"]) > 5 else ""
+        )
+        rows.append(("kept in float", f"{len(kept['layers'])} layers for --max-drop: {names}"))
+        rows.append(("", f"all in int8 the difference is {kept['all_int8']['delta']:+.2f} points"))
+        rows += [("", f"takes {each['ratio']:.2f} [{each['ci95'][0]:.2f}, {each['ci95'][1]:.2f}] of the time of all in "
+                      f"int8 on {each['device']}") for each in kept["latency"]]  # fmt: skip
+    return rows
 
 
 def _accuracy_rows(record):
