@@ -1,13 +1,17 @@
 """Which way of choosing int8 ranges is the default, and why: top-1 of every bundled preset by every method, with clean
-calibration images and with 2 of 512 corrupted.
+calibration images and with 2 of 512 damaged.
 
     python benchmarks/calibration.py [PRESET ...]
 
-The images are the 512 bundled training images of Fashion-MNIST. Corrupted: number 100 is multiplied by 20 after it was
-preprocessed (as if its normalization had gone wrong), and of number 300 a seeded tenth of the pixels is white (salt
-noise). Accuracy is that of all 10,000 test images in LiteRT; `delta` is against the float file, with a paired interval.
-`converter` is TensorFlow's own calibration on the same rewritten network. The input's range, which our methods take
-from the preprocessing, is measured by the converter. The audit's findings for both sets stand beside them.
+The images are the 512 bundled training images of Fashion-MNIST. `scaled-and-salted`: number 100 is multiplied by 20
+after it was preprocessed (as if its normalization had gone wrong), and of number 300 a seeded tenth of the pixels is
+white. Of the other damages, which only `auto` is measured on: `unnormalized`, both images are pixel values; `noise`,
+both are uniform noise; `shuffled`, both have their pixels in random order; `cards`, one is white and one is grey;
+`striped`, both are a checkerboard of 2x2 black and white; `inverted`, both are their negatives.
+
+Accuracy is that of all 10,000 test images in LiteRT; `delta` is against the float file, with a paired interval.
+`converter` is TensorFlow's own calibration and quantizer on the same rewritten network. The methods by name see all
+images, with nothing left out; `auto` is what `tfeff export --int8` does, the audit's left-out images included.
 
 Writes docs/results/calibration.json; with PRESETs only those are measured anew.
 """
@@ -23,34 +27,50 @@ from pathlib import Path
 import numpy as np
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "calibration.json"
-METHODS = (
-    "minmax",
-    "percentile:99.9",
-    "percentile:99.99",
-    "image-percentile:99",
-    "image-percentile:95",
-    "mse",
-    "entropy",
-)
-SCALED, SALTED = 100, 300  # numbers of the corrupted images
+METHODS = ("minmax", "percentile:99.9", "image-percentile:95", "mse", "entropy")
+SPOILT = 100, 300  # numbers of the damaged images
+CLEAN, DAMAGED = "clean", "scaled-and-salted"
+OTHERS = ("unnormalized", "noise", "shuffled", "cards", "striped", "inverted")
 
 
-def corrupt(calibration, preprocessing, path):
-    """A copy of the calibration's file with the two images spoilt."""
-    inputs = np.array(calibration.inputs())
-    inputs[SCALED] *= 20
-    white = preprocessing.normalize(np.full(preprocessing.shape, 255, np.uint8))
-    salt = np.random.default_rng(0).random((*preprocessing.size, 1)) < 0.1
-    inputs[SALTED] = np.where(salt, white, inputs[SALTED])
+def damage(calibration, preprocessing, kind, path):
+    """A copy of the calibration's file with two images spoilt."""
+    inputs, rng = np.array(calibration.inputs()), np.random.default_rng(0)
+    mean, std = np.float32(preprocessing.mean), np.float32(preprocessing.std)
+
+    def flat(value):
+        return preprocessing.normalize(np.full(preprocessing.shape, value, np.uint8))
+
+    if kind == DAMAGED:
+        inputs[SPOILT[0]] *= 20
+        inputs[SPOILT[1]] = np.where(rng.random((*preprocessing.size, 1)) < 0.1, flat(255), inputs[SPOILT[1]])
+    for number in SPOILT:
+        if kind == "unnormalized":
+            inputs[number] = inputs[number] * std + mean
+        elif kind == "noise":
+            inputs[number] = preprocessing.normalize(rng.integers(0, 256, preprocessing.shape, dtype=np.uint8))
+        elif kind == "shuffled":
+            inputs[number] = rng.permutation(inputs[number].reshape(-1, inputs.shape[-1])).reshape(inputs.shape[1:])
+        elif kind == "cards":
+            inputs[number] = flat(255 if number == SPOILT[0] else 128)
+        elif kind == "striped":
+            squares = np.indices(preprocessing.size).sum(0)[..., None] // 2 % 2
+            inputs[number] = np.where(squares, flat(255), flat(0))
+        elif kind == "inverted":
+            inputs[number] = (255 - (inputs[number] * std + mean) - mean) / std
     np.save(path, inputs)
-    return replace(calibration, path=path)
+    digests = np.array(calibration.digests)
+    digests[list(SPOILT)] ^= 1  # they are other images now
+    # All are inputs here; that some were given as floats would be said of a user's own.
+    return replace(calibration, path=path, digests=digests)
 
 
-def one(name: str) -> dict:
+def one(name: str, kinds) -> dict:
     """What a preset's files reach."""
-    from tfeff.calibration import Activations, Plan, audit, collect, observe, parse_method
+    from tfeff.calibration import Activations, Plan, audit, choose, collect, observe, parse_method
     from tfeff.export import Subject, measuring, quantize, steps
     from tfeff.export.quantize.convert import environment_versions
+    from tfeff.export.quantize.graph import fake_quant_graph
     from tfeff.export.targets import get_target
 
     from tfeff import presets
@@ -60,59 +80,66 @@ def one(name: str) -> dict:
     preset = presets.load_preset(name)
     preprocessing = preset.preprocessing
     subject = Subject(preset.build(), preset.name, preset.network, preprocessing, preset.labels, preset.name)
-    with tempfile.TemporaryDirectory() as scratch:
+    test = open_dataset("fashion_mnist", "test")
+    inputs = np.stack([preprocessing(test.image(number)) for number in range(len(test))])
+    row = {"preset": name, "images": len(inputs), "versions": environment_versions()}
+    with tempfile.TemporaryDirectory() as scratch, quantize.Converter(Path(scratch)) as converter:
         folder = Path(scratch)
         clean = collect("fashion_mnist_sample", preprocessing, folder / "clean.npy")
-        sets = {"clean": clean, "corrupted": corrupt(clean, preprocessing, folder / "corrupted.npy")}
+        row["planted"] = [clean.names[number] for number in SPOILT]
         model, _, _ = steps.rewrite(subject, get_target("litert").rewrites, clean.inputs(steps.PROOF_IMAGES))
+        int8 = quantize.Int8File(model, fake_quant_graph(model), folder / "int8", preprocessing.shape)
         quantize.write_saved_model(model, folder / "network", preprocessing.shape)
-        saved, calibrated = str(folder / "network"), folder / "calibrated.tflite"
-        quantize.convert(
-            [
-                quantize.Job(saved, "int8", "int8", str(calibrated), step="calibrate"),
-                quantize.Job(saved, "float32", "float32", str(folder / "float.tflite")),
-                *(quantize.Job(saved, "int8", "int8", str(folder / f"converter.{word}.tflite"), str(images.path))
-                  for word, images in sets.items()),
-            ],
-            clean.path,
-            folder,
-        )  # fmt: skip
-        network = Activations(calibrated)
+        saved, path = str(folder / "network"), folder / "int8.tflite"
+        converter.convert(
+            [int8.job(clean.path), quantize.Job(saved, "float32", "float32", str(folder / "float.tflite"))]
+        )
+        int8.take()
+        network = Activations(int8.path)
         ends = [preprocessing.normalize(np.full(preprocessing.shape, v, np.uint8)) for v in (0, 255)]
         door = float(ends[0].min()), float(ends[1].max())
-        jobs, audits = [], {}
-        for word, images in sets.items():
-            seen = observe(network, images.images(), images.names, folder, histograms=range(len(network.tensors)))
-            default = parse_method("image-percentile")
-            audited = audit(images, preprocessing, network, seen, default, folder, labels=subject.labels)
-            audits[word] = [each.as_dict() for each in audited.findings]
-            for method in METHODS:
-                ranges = Plan(network.tensors, parse_method(method), (), door).ranges(seen)
-                path = folder / f"{method}.{word}.measured.tflite"
-                measuring.write_measured(calibrated, ranges, path)
-                jobs.append(
-                    quantize.Job(str(path), "int8", "int8", str(folder / f"{method}.{word}.tflite"), step="quantize")
-                )
-        quantize.convert(jobs, None, folder)
-        test = open_dataset("fashion_mnist", "test")
-        inputs = np.stack([preprocessing(test.image(number)) for number in range(len(test))])
         truth = right(folder / "float.tflite", inputs, test.labels)
-        row = {"preset": name, "float_top1": 100 * float(truth.mean()), "images": len(inputs), "audit": audits}
-        row["versions"] = environment_versions()
-        for word in sets:
-            row[word] = {}
-            for method in ("converter", *METHODS):
-                got = right(folder / f"{method}.{word}.tflite", inputs, test.labels)
-                figures = statistics.paired_difference(truth, got, 0)
-                row[word][method] = {
-                    "top1": 100 * float(got.mean()),
-                    "delta": figures["delta"],
-                    "ci95": figures["ci95"],
-                }
-                print(f"{name:40s} {word:10s} {method:20s} {figures['delta']:+.2f}", file=sys.stderr)
-    row["named"] = sorted({name for each in row["audit"]["corrupted"] for name in each["images"]})
-    row["planted"] = [clean.names[SCALED], clean.names[SALTED]]
+        row["float_top1"] = 100 * float(truth.mean())
+        auto = parse_method("auto")
+
+        def figures():
+            got = right(path, inputs, test.labels)
+            found = statistics.paired_difference(truth, got, 0)
+            return {"top1": 100 * float(got.mean()), "delta": found["delta"], "ci95": found["ci95"]}
+
+        for kind in kinds:
+            images = clean if kind == CLEAN else damage(clean, preprocessing, kind, folder / "damaged.npy")
+            whole = kind in (CLEAN, DAMAGED)
+            histograms = range(len(network.tensors)) if whole else ()
+            seen = observe(network, images.images(), images.names, folder, histograms=histograms)
+            made = row[kind] = {}
+            if whole:
+                converter.convert([quantize.Job(saved, "int8", "int8", str(path), str(images.path))])
+                made["converter"] = figures()
+                for method in METHODS:
+                    found = Plan(network.tensors, parse_method(method), (), door).ranges(seen)
+                    int8.quantize({r.tensor.index: (r.low, r.high) for r in found}, {"int8": path}, converter)
+                    made[method] = figures()
+            audited, kept = audit(images, preprocessing, network, seen, auto, folder, labels=subject.labels)
+            trial = measuring.trial_file(int8, folder, converter)
+            trials = choose(auto, (), door, network, kept, audited, trial)
+            int8.quantize({r.tensor.index: (r.low, r.high) for r in trials[0].ranges}, {"int8": path}, converter)
+            made["auto"] = {
+                **figures(),
+                "chosen": trials[0].method,
+                "tried": {trial.method: trial.divergence for trial in trials},
+                "left_out": list(audited.left_out),
+                "findings": [each.as_dict() for each in audited.findings],
+            }
+            for method in made:
+                print(f"{name:40s} {kind:18s} {method:20s} {made[method]['delta']:+.2f}", file=sys.stderr, flush=True)
     return row
+
+
+def named(row, kind):
+    """Which of the planted images some finding names."""
+    found = {name for each in row[kind]["auto"]["findings"] for name in each["images"]}
+    return [name for name in row["planted"] if name in found]
 
 
 def right(path, inputs, labels):
@@ -124,16 +151,30 @@ def right(path, inputs, labels):
 
 
 def table(rows):
-    """Lines of markdown: the two sets side by side, points against the float file."""
-    methods = ("converter", *METHODS)
-    for word in ("clean", "corrupted"):
-        yield f"\n{word}\n\n| preset | float | {' | '.join(methods)} |\n|---|---|{'---|' * len(methods)}\n"
-        for row in rows:
-            cells = (f"{row[word][method]['delta']:+.2f}" for method in methods)
+    """Lines of markdown: clean and damaged, points against the float file; then the default on all damages."""
+    methods = ("converter", *METHODS, "auto")
+    for kind in (CLEAN, DAMAGED):
+        some = [row for row in rows if kind in row]
+        yield f"\n{kind}\n\n| preset | float | {' | '.join(methods)} |\n|---|---|{'---|' * len(methods)}\n"
+        for row in some:
+            cells = (f"{row[kind][method]['delta']:+.2f}" for method in methods)
             yield f"| {row['preset'].partition('.')[0]} | {row['float_top1']:.2f} | {' | '.join(cells)} |\n"
-        worst = (f"{min(row[word][method]['delta'] for row in rows):+.2f}" for method in methods)
-        mean = (f"{np.mean([row[word][method]['delta'] for row in rows]):+.2f}" for method in methods)
+        worst = (f"{min(row[kind][method]['delta'] for row in some):+.2f}" for method in methods)
+        mean = (f"{np.mean([row[kind][method]['delta'] for row in some]):+.2f}" for method in methods)
         yield f"| mean | | {' | '.join(mean)} |\n| worst | | {' | '.join(worst)} |\n"
+    kinds = (CLEAN, DAMAGED, *OTHERS)
+    yield f"\nauto; of the two damaged images so many named, left out\n\n| preset | {' | '.join(kinds)} |\n"
+    yield f"|---|{'---|' * len(kinds)}\n"
+    for row in rows:
+        yield f"| {row['preset'].partition('.')[0]} | {' | '.join(_cell(row, kind) for kind in kinds)} |\n"
+
+
+def _cell(row, kind):
+    if kind not in row:
+        return ""
+    found = row[kind]["auto"]
+    cell = f"{found['delta']:+.2f}"
+    return cell if kind == CLEAN else f"{cell} ({len(named(row, kind))}, {len(found['left_out'])})"
 
 
 def main():
@@ -141,21 +182,22 @@ def main():
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("presets", nargs="*", metavar="PRESET")
+    parser.add_argument("--kinds", nargs="+", choices=(CLEAN, DAMAGED, *OTHERS), default=(CLEAN, DAMAGED, *OTHERS))
     parser.add_argument("--json", action="store_true", help="one preset only: its row on stdout")
     parser.add_argument("--table", action="store_true", help="print what the results file holds as markdown")
     arguments = parser.parse_args()
     names = [presets.load_preset(name).name for name in arguments.presets or presets.list_presets()]
-    known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+    rows = {row["preset"]: row for row in json.loads(RESULTS.read_text(encoding="utf-8"))} if RESULTS.exists() else {}
     if arguments.table:
-        print("".join(table(known)))
+        print("".join(table([rows[name] for name in sorted(rows)])))
         return
     if arguments.json:
-        print(json.dumps(one(names[0])))
+        print(json.dumps(one(names[0], arguments.kinds)))
         return
-    rows = {row["preset"]: row for row in known}
     for name in names:  # each in a process of its own, for the converter leaks memory
-        ran = subprocess.run([sys.executable, __file__, name, "--json"], stdout=subprocess.PIPE, text=True, check=True)
-        rows[name] = json.loads(ran.stdout.splitlines()[-1])
+        command = [sys.executable, __file__, name, "--json", "--kinds", *arguments.kinds]
+        ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        rows[name] = rows.get(name, {}) | json.loads(ran.stdout.splitlines()[-1])
         RESULTS.write_text(json.dumps([rows[key] for key in sorted(rows)], indent=1) + "\n", encoding="utf-8")
 
 

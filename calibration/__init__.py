@@ -2,6 +2,7 @@
 
 from tfeff.calibration.activations import Activations
 from tfeff.calibration.audit import audit
+from tfeff.calibration.choice import choose
 from tfeff.calibration.collect import Calibration, collect
 from tfeff.calibration.findings import Finding, grave, text_of
 from tfeff.calibration.methods import DEFAULT_METHOD, parse_method
@@ -9,6 +10,6 @@ from tfeff.calibration.observe import observe
 from tfeff.calibration.ranges import Plan, parse_rules
 
 __all__ = [
-    "DEFAULT_METHOD", "Activations", "Calibration", "Finding", "Plan", "audit", "collect", "grave", "observe",
+    "DEFAULT_METHOD", "Activations", "Calibration", "Finding", "Plan", "audit", "choose", "collect", "grave", "observe",
     "parse_method", "parse_rules", "text_of",
 ]  # fmt: skip

@@ -4,7 +4,6 @@ import difflib
 import os
 import re
 import sys
-from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tfeff.errors import TfeffError
+from tfeff.tensor_names import find_scope, layer_names
 
 
 @dataclass(frozen=True)
@@ -95,36 +95,15 @@ def read_tensors(path: Path) -> tuple[Tensor, ...]:
     (graph,) = model.subgraphs
     order = dict.fromkeys([*map(int, graph.inputs), *(int(i) for op in graph.operators for i in op.outputs)])
     names = {index: graph.tensors[index].name.decode("utf-8", "replace") for index in order}
-    scope = _scope(names.values())
+    scope = find_scope(names.values())
     tensors = []
     for index in order:
         tensor = graph.tensors[index]
         measured = tensor.quantization is not None and tensor.quantization.min is not None
         if tensor.type == schema.TensorType.FLOAT32 and measured and len(tensor.quantization.min) == 1:
             shape = tuple(int(n) for n in tensor.shape)
-            tensors.append(Tensor(index, names[index], shape, _layers(names[index], scope)))
+            tensors.append(Tensor(index, names[index], shape, layer_names(names[index], scope)))
     return tuple(tensors)
-
-
-def _layers(name, scope):
-    """`net_1/stem_bn_1/batchnorm/add;net_1/stem_1/Conv2D` -> (stem_bn, stem), where the network's own scope is `net_1`:
-    the `_1` is Keras' for a network that was called once more, and is at all its layers then."""
-    if name.startswith("serving_default_"):
-        return (name.removeprefix("serving_default_").partition(":")[0],)
-    found = []
-    for part in name.split(";"):
-        pieces = [piece for piece in part.split("/") if piece]
-        inside = len(pieces) > 1 and pieces[0] == scope
-        layer = pieces[inside] if pieces else ""
-        found.append(layer.removesuffix("_1") if inside and len(pieces) > 2 and scope.endswith("_1") else layer)
-    return tuple(dict.fromkeys(layer for layer in found if layer))
-
-
-def _scope(names):
-    """What nearly all names begin with: the network's own name; empty without one."""
-    counted = Counter(name.partition("/")[0] for name in names if "/" in name)
-    (first, count), *_ = counted.most_common(1) or [("", 0)]
-    return first if count > 1 and count > len(names) / 2 else ""
 
 
 def _open(path):

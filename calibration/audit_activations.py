@@ -1,52 +1,33 @@
 """What the network's layers say: images far from the others, channels that are always the same, ranges that move."""
 
-import math
 from typing import Any
 
 import numpy as np
 from tfeff.calibration.collect import Calibration
 from tfeff.calibration.findings import GRAVE, NOTE, Finding, finding
+from tfeff.calibration.left_out import MOST
 from tfeff.calibration.methods import Method, Statistics, parse_method
 from tfeff.calibration.observe import Observation
 
-_FAR = 2.0  # times what the largest of the other images reach
-_SHARE = 0.1  # of the tensors: so many must say so
-_TOP = 0.05  # of the images: as many may be odd and are not asked what is usual
 _SHUFFLES = 8
 _MOVES = 0.1  # of a range: more is said
 
 
-def outlier_images(calibration: Calibration, seen: Observation, method: Method) -> list[Finding]:
-    """Images that alone would stretch the ranges: in a tenth of the tensors twice as far as the other images reach.
+def outlier_images(calibration: Calibration, far: np.ndarray, shares: np.ndarray, most: np.ndarray) -> list[Finding]:
+    """Images that alone would stretch the ranges; a note when they are left out, grave when they are too many for that.
 
-    How far the others reach is the largest magnitude of any image when the top twentieth is left out.
+    Args:
+        far, shares, most: of `left_out.far_images` and `left_out.distances`.
     """
-    count = seen.extremes.count
-    if count < 3:
+    if not len(far):
         return []
-    top = math.ceil(_TOP * count)
-    reach = (np.maximum(-lows, highs) for lows, highs in seen.extremes.columns())
-    usual = np.array([np.partition(each, count - 1 - top)[count - 1 - top] for each in reach])
-    alive = usual > 0
-    if not alive.any():
-        return []
-    far, most = [], []
-    for block in seen.extremes.blocks():
-        ratio = np.maximum(-block[:, alive, 0], block[:, alive, 1]) / usual[alive]
-        far.append((ratio > _FAR).mean(1))
-        most.append(ratio.max(1))
-    far, most = np.concatenate(far), np.concatenate(most)
-    which = np.nonzero(far > _SHARE)[0]
-    if not len(which):
-        return []
-    which = which[np.argsort(-far[which], kind="stable")]
+    few = len(far) <= MOST * calibration.used
     text = (
-        f"{len(which)} of {count} images reach further than the others in up to {100 * far.max():.0f} % of the "
-        f"tensors, up to {most[which].max():.3g} times as far"
+        f"{len(far)} of {calibration.used} images reach further than the others in up to {100 * shares[far].max():.0f} "
+        f"% of the tensors, up to {most[far].max():.3g} times as far"
     )
-    borne = len(which) < method.clips_images * count
-    text += f"; {method.name} leaves them out" if borne else f"; {method.name} would take its ranges from them"
-    return [finding("outlier-images", NOTE if borne else GRAVE, text, calibration.names, which)]
+    text += "; they have no say in the ranges" if few else "; they are too many to leave out"
+    return [finding("outlier-images", NOTE if few else GRAVE, text, calibration.names, far)]
 
 
 def constant_channels(seen: Observation) -> list[Finding]:
@@ -70,14 +51,15 @@ def stability(seen: Observation, method: Method, rng: np.random.Generator) -> di
     """How far ranges move when they are chosen by half of the images.
 
     The movement of a tensor is that of both bounds between two halves, over the range by all images. Of a method that
-    counts all values `image-percentile` is taken in its place, for that can be said of halves after the fact.
+    counts all values `image-percentile` is taken in its place, for that can be said of halves after the fact. Images
+    that are left out have no say.
 
     Returns:
         `method`; `halves`: movement between the first and the second half as the images came, `shuffles`: between
         random halves, the mean of 8; of each the `median` tensor and the `worst`, and which that is.
     """
     method = parse_method("image-percentile") if method.values else method
-    count = seen.extremes.count
+    count = seen.extremes.count if seen.kept is None else int(seen.kept.sum())
     if count < 2:
         return {"method": method.name, "halves": None, "shuffles": None}
     orders = [np.arange(count), *(rng.permutation(count) for _ in range(_SHUFFLES))]

@@ -14,9 +14,9 @@ _THUMBNAIL = 16  # pixels
 _NEAR = 0.06  # distance of two thumbnails over their own contrast; 1 in 5,000 different Fashion-MNIST images is nearer
 _BLOCK = 256  # images compared with each other at a time
 _SLACK = 0.01  # of the range that the preprocessing gives
-# Noise, by two signs. What of a pixel's variance the mean of its neighbours does not know: 1.125 in white noise, at most
-# 0.56 in Fashion-MNIST. And the share of pixels that all 8 neighbours differ from, to one side, by a fifth of the range:
-# at most 0.0056 there, above 0.0067 in 99 % of these images with a twentieth of the pixels salted.
+# Noise, by two signs. What of a pixel's variance the mean of its neighbours does not know: 1.125 in white noise, at
+# most 0.56 in Fashion-MNIST. And the share of pixels that all 8 neighbours differ from, to one side, by a fifth of the
+# range: at most 0.0056 there, above 0.0067 in 99 % of these images with a twentieth of the pixels salted.
 _UNKNOWN, _LONELY, _APART = 0.6, 0.006, 0.2
 # What a network's inputs are called, and the values that pixels of 0 and 255 get.
 _ENCODINGS = {
@@ -51,19 +51,17 @@ class Inputs:
 def measure(calibration: Calibration, preprocessing: Preprocessing, folder: Path) -> Inputs:
     """Reads all inputs once; thumbnails go into the folder."""
     apart = _APART * 255 * float(np.mean(1 / np.array(preprocessing.std)))
-    lows, highs, means, noise = [], [], [], []
+    lows, highs, means = np.empty((3, calibration.used, preprocessing.channels), np.float32)
+    noise = np.empty(calibration.used, bool)
     thumbnails = folder / "thumbnails.f32"
     with thumbnails.open("wb") as file:
-        for image in calibration.images():
-            lows.append(image.min((0, 1)))
-            highs.append(image.max((0, 1)))
-            means.append(image.mean((0, 1)))
+        for number, image in enumerate(calibration.images()):
+            lows[number], highs[number], means[number] = image.min((0, 1)), image.max((0, 1)), image.mean((0, 1))
             grey = image.mean(-1)
-            noise.append(_is_noise(grey, apart))
+            noise[number] = _is_noise(grey, apart)
             small = Image.fromarray(grey).resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX)
             file.write(np.asarray(small, np.float32).tobytes())
-    lows, highs = np.array(lows), np.array(highs)
-    return Inputs(lows, highs, np.array(means), np.array(noise), (lows == highs).all(1), thumbnails)
+    return Inputs(lows, highs, means, noise, (lows == highs).all(1), thumbnails)
 
 
 def _is_noise(grey, apart):
@@ -128,22 +126,32 @@ def class_coverage(calibration: Calibration) -> list[Finding]:
     return []
 
 
+def outside(preprocessing: Preprocessing, inputs: Inputs) -> np.ndarray:
+    """Numbers of the images that hold values which the preprocessing cannot give."""
+    ends = _ends(preprocessing)
+    slack = _SLACK * (ends[1] - ends[0])
+    return np.nonzero(((inputs.lows < ends[0] - slack) | (inputs.highs > ends[1] + slack)).any(1))[0]
+
+
+def _ends(preprocessing):
+    """What pixels of 0 and of 255 become: (c,) each."""
+    return [preprocessing.normalize(np.full((1, 1, preprocessing.channels), v, np.uint8))[0, 0] for v in (0, 255)]
+
+
 def value_range(calibration: Calibration, preprocessing: Preprocessing, inputs: Inputs) -> list[Finding]:
     """Whether the inputs are what the preprocessing gives; a usual other one is called by its name."""
-    ends = [preprocessing.normalize(np.full((1, 1, preprocessing.channels), v, np.uint8))[0, 0] for v in (0, 255)]
+    ends = _ends(preprocessing)
     wanted = f"the network wants {ends[0].min():.4g} to {ends[1].max():.4g}"
-    span = ends[1] - ends[0]
-    outside = ((inputs.lows < ends[0] - _SLACK * span) | (inputs.highs > ends[1] + _SLACK * span)).any(1)
+    span, which = ends[1] - ends[0], outside(preprocessing, inputs)
     # What all but the oddest images hold, so that one bad one does not name the others.
     low, high = np.percentile(inputs.lows.min(1), 5), np.percentile(inputs.highs.max(1), 95)
     filled = float(np.median((np.percentile(inputs.highs, 95, 0) - np.percentile(inputs.lows, 5, 0)) / span))
-    if outside.mean() > 0.1:
+    if len(which) > 0.1 * calibration.used:
         what = _encoding(low, high) or "not what the preprocessing gives"
-        text = f"values {low:.4g} to {high:.4g} in {outside.sum()} of {calibration.used} images: {what}; {wanted}"
-        return [finding("input-range", GRAVE, text, calibration.names, np.nonzero(outside)[0])]
+        text = f"values {low:.4g} to {high:.4g} in {len(which)} of {calibration.used} images: {what}; {wanted}"
+        return [finding("input-range", GRAVE, text, calibration.names, which)]
     found = []
-    if outside.any():
-        which = np.nonzero(outside)[0]
+    if len(which):
         reach = f"{inputs.lows[which].min():.4g} to {inputs.highs[which].max():.4g}"
         text = f"{len(which)} of {calibration.used} images hold values that the preprocessing cannot give, {reach}"
         found.append(finding("input-range", GRAVE, f"{text}; {wanted}", calibration.names, which))

@@ -1,13 +1,15 @@
 """Collecting calibration inputs into a file, in constant memory, with the checks that must not be skipped."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tfeff.calibration.findings import NOTE, Finding, finding
+from tfeff.calibration.findings import GRAVE, NOTE, Finding, finding
+from tfeff.calibration.names import Names
 from tfeff.calibration.sources import open_source
 
 from tfeff.data import Preprocessing
@@ -31,8 +33,11 @@ class Calibration:
         labels: their classes' numbers, int64 (n,); None where the source has none.
         classes: names of the classes, empty when unknown.
         floats: whether some came as float arrays, which the preprocessing has not touched.
+        digests: uint64 (n, 2), of the inputs.
         method: how ranges were found from them.
+        left_out: names of the images that had no say in the ranges.
         stability: how far ranges move between parts of the images; None without an audit.
+        tried: what `auto` tried: `method`, and `divergence` of its int8 file from the float network; None without.
     """
 
     path: Path
@@ -45,31 +50,46 @@ class Calibration:
     labels: np.ndarray | None = None
     classes: tuple[str, ...] = ()
     floats: bool = False
+    digests: np.ndarray | None = None
     method: str = "minmax"
+    left_out: tuple[str, ...] = ()
     stability: dict[str, Any] | None = None
+    tried: tuple[dict[str, Any], ...] | None = None
 
     def inputs(self, count: int | None = None) -> np.ndarray:
         """The first `count` inputs (all without it), mapped from the file: float32 (n, h, w, c)."""
         return np.load(self.path, mmap_mode="r")[:count]
 
-    def images(self) -> Iterator[np.ndarray]:
-        """The inputs one at a time, read rather than mapped: pages of a mapping would count as our memory."""
+    def images(self, which: Iterable[int] | None = None) -> Iterator[np.ndarray]:
+        """The inputs one at a time (those of these numbers), read rather than mapped: pages of a mapping would count as
+        our memory."""
         with self.path.open("rb") as file:
             np.lib.format.read_magic(file)
             (count, *shape), _, _ = np.lib.format.read_array_header_1_0(file)
-            for _ in range(count):
-                yield np.fromfile(file, np.float32, int(np.prod(shape))).reshape(shape)
+            start, size = file.tell(), int(np.prod(shape))
+            for number in range(count) if which is None else which:
+                file.seek(start + 4 * size * int(number))
+                yield np.fromfile(file, np.float32, size).reshape(shape)
 
-    def with_audit(self, method: str, findings: Sequence[Finding], stability: dict[str, Any]) -> "Calibration":
+    def with_audit(
+        self, method: str, findings: Sequence[Finding], left_out: Sequence[str], stability: dict[str, Any]
+    ) -> "Calibration":
         """The same with what an audit found."""
-        return replace(self, method=method, findings=(*self.findings, *findings), stability=stability)
+        findings = (*self.findings, *findings)
+        return replace(self, method=method, findings=findings, left_out=tuple(left_out), stability=stability)
+
+    def with_trials(self, trials: Sequence[Any]) -> "Calibration":
+        """The same with what `choice.choose` tried, the best first."""
+        tried = tuple({"method": each.method, "divergence": each.divergence} for each in trials)
+        return replace(self, method=trials[0].method, tried=tried)
 
     def as_dict(self) -> dict[str, Any]:
         """The record's `calibration` entry."""
         return {
             "source": self.source, "asked": self.asked, "found": self.found, "used": self.used,
             "method": self.method, "findings": [each.as_dict() for each in self.findings],
-            "stability": self.stability,
+            "left_out": list(self.left_out), "stability": self.stability,
+            "tried": None if self.tried is None else list(self.tried),
         }  # fmt: skip
 
 
@@ -100,32 +120,41 @@ def collect(
     source = open_source(spec, samples, limit, seed)
     wanted = samples or limit
     total = wanted if source.found is None else min(source.found, wanted)
-    names, labels, again, seen, floats = [], [], [], {}, False
+    names, labels, digests, floats = Names(path.with_suffix(".names")), array("q"), array("Q"), False
     try:
-        with path.open("wb") as file:
+        with path.open("wb") as file, path.with_suffix(".names").open("wb") as names_file:
             _write_header(file, total, preprocessing.shape)
             for name, image, label in source.images:
                 value = np.ascontiguousarray(_input(name, image, preprocessing))
                 floats |= np.asarray(image).dtype != np.uint8
                 file.write(value.tobytes())
-                first = seen.setdefault(hashlib.blake2b(value.tobytes(), digest_size=16).digest(), len(names))
-                again += [len(names)] if first < len(names) else []
-                names.append(name)
-                labels.append(label)
+                digests.frombytes(hashlib.blake2b(value.tobytes(), digest_size=16).digest())
+                names.append(names_file, name)
+                if label is not None:
+                    labels.append(label)
                 progress(len(names), total)
                 if len(names) == wanted:
                     break
-            _check(spec, len(names), samples, len(seen))
+            digests = np.array(digests, np.uint64).reshape(-1, 2)
+            again = _again(digests)
+            _check(spec, len(names), samples, len(names) - len(again))
             file.seek(0)  # the number of images is known only at the end of a function's iterable
             _write_header(file, len(names), preprocessing.shape)
     except BaseException:
         path.unlink(missing_ok=True)
+        path.with_suffix(".names").unlink(missing_ok=True)
         raise
-    known = bool(labels) and all(label is not None for label in labels)
+    known = len(labels) == len(names)
     return Calibration(
         path, spec, samples, source.found, len(names), tuple(_findings(names, again)), names,
-        np.array(labels, np.int64) if known else None, source.classes if known else (), bool(floats),
+        np.array(labels, np.int64) if known else None, source.classes if known else (), bool(floats), digests,
     )  # fmt: skip
+
+
+def _again(digests):
+    """Numbers of the inputs that were there before, ascending."""
+    _, first = np.unique(digests, axis=0, return_index=True)
+    return np.setdiff1d(np.arange(len(digests)), first)
 
 
 def _write_header(file, count, shape):
@@ -138,8 +167,8 @@ def _findings(names, again):
     used = len(names)
     if used < _FEW:
         yield finding("few-images", NOTE, f"{used} images are few: ranges may be too narrow")
-    if again:
-        severity = "grave" if len(again) > _MANY_DUPLICATES * used else NOTE
+    if len(again):
+        severity = GRAVE if len(again) > _MANY_DUPLICATES * used else NOTE
         yield finding("duplicates", severity, f"{len(again)} of {used} images are duplicates", names, again)
 
 

@@ -28,12 +28,19 @@ class Histogram:
 
     def add(self, values: np.ndarray) -> None:
         """Counts float32 values of any shape, all finite."""
+        self._count(values, 1)
+
+    def remove(self, values: np.ndarray) -> None:
+        """Takes off values that were counted."""
+        self._count(values, -1)
+
+    def _count(self, values, times):
         bits = np.ascontiguousarray(values, np.float32).reshape(-1).view(np.int32)
         magnitude = np.clip(((bits & 0x7FFFFFFF) >> _DROPPED) - (_BASE - 1), 0, _BINS)
         number = _BINS + np.where(bits < 0, -magnitude, magnitude)
         first = int(number.min())
         counted = np.bincount(number - first)
-        self._counts[first : first + len(counted)] += counted
+        self._counts[first : first + len(counted)] += times * counted
 
     def bins(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(lower edges, upper edges, counts) of the bins that are not empty, ascending; 0 has a bin without width."""

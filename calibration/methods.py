@@ -5,7 +5,7 @@ Every method is a pure function of counts and sorted extremes, so the order of t
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from tfeff.calibration.histogram import Histogram
@@ -13,7 +13,11 @@ from tfeff.calibration.search import least_divergence, least_error
 
 from tfeff.errors import TfeffError
 
-DEFAULT_METHOD = "image-percentile"
+DEFAULT_METHOD = "auto"
+# What `auto` tries. They need no histogram, and one bad image in fifty moves none but the first. Each is tried a little
+# wider as well: a hundredth moves what is constant in all images (a black background) from between two steps onto one.
+_TRIED = ("image-percentile:95", "image-percentile:97.5", "image-percentile:90", "minmax")
+_WIDER = ("", "*1.01", "*1.02")
 
 
 @dataclass(frozen=True)
@@ -40,55 +44,85 @@ class Method:
     Attributes:
         name: as users and records write it, its parameter included: `percentile:99.9`.
         values: whether it needs the histogram of all values, which costs time.
-        clips_images: share of the images whose extremes it leaves out on each side, whatever they hold.
         range_of: the range, (low, high).
+        candidates: of `auto`, the methods that are tried.
     """
 
     name: str
     values: bool
-    clips_images: float
     range_of: Callable[[Statistics], tuple[float, float]]
+    candidates: tuple["Method", ...] = ()
 
 
 def parse_method(text: str) -> Method:
-    """Reads `minmax`, `percentile[:Q]`, `image-percentile[:Q]`, `mse` or `entropy`.
+    """Reads `auto`, or `minmax`, `percentile[:Q]`, `image-percentile[:Q]`, `mse`, `entropy`, any of them `*FACTOR`.
 
+    - `auto`: several of the others are tried, and the one kept whose int8 file is nearest to the float network on the
+      calibration images (see `choice`). Its own `range_of` is `image-percentile:95`, for where nothing is tried.
     - `minmax`: from the smallest to the largest value.
     - `percentile`: from the (100 - Q)th to the Qth percentile of all values; Q is 99.9. Right within 1/512.
-    - `image-percentile`: the Qth percentile of each image's largest value, and likewise below; Q is 99. It leaves out
+    - `image-percentile`: the Qth percentile of each image's largest value, and likewise below; Q is 95. It leaves out
       the extremes of whole images, so that a few bad ones have no say.
     - `mse`: the range with the least squared error of 256 steps.
     - `entropy`: the range with the least Kullback-Leibler divergence (Migacz, 8-bit inference with TensorRT, GTC 2017).
+    - `METHOD*FACTOR`: both bounds of METHOD, times FACTOR (0.5 to 2): `minmax*1.02`.
 
     Raises:
-        TfeffError: another word, or a Q that is none.
+        TfeffError: another word, or a Q or a FACTOR that is none.
     """
-    name, colon, parameter = text.partition(":")
+    if text == DEFAULT_METHOD:
+        tried = tuple(parse_method(method + wider) for wider in _WIDER for method in _TRIED)
+        return Method(text, False, parse_method("image-percentile").range_of, tried)
+    plain, star, factor = text.partition("*")
+    method = _parse_plain(plain, text)
+    return _widened(method, factor, text) if star else method
+
+
+def _parse_plain(plain, text):
+    name, colon, parameter = plain.partition(":")
     if name not in _METHODS or (colon and name not in _QUANTILES):
-        raise TfeffError(f"calibration method {text!r} is not known", f"choose one of {', '.join(_METHODS)}")
+        raise TfeffError(
+            f"calibration method {text!r} is not known", f"choose one of {DEFAULT_METHOD}, {', '.join(_METHODS)}"
+        )
     if name not in _QUANTILES:
         return _METHODS[name]()
-    try:
-        quantile = float(parameter) if colon else _QUANTILES[name]
-    except ValueError:
-        quantile = math.nan
+    quantile = _number(parameter) if colon else _QUANTILES[name]
     if not 50 < quantile <= 100:
         raise TfeffError(f"calibration method {text!r}: {parameter!r} is no percentile", "give one above 50, up to 100")
     return _METHODS[name](quantile)
 
 
+def _widened(method, factor, text):
+    times = _number(factor)
+    if not 0.5 <= times <= 2:
+        raise TfeffError(f"calibration method {text!r}: {factor!r} is no factor", "give one from 0.5 to 2")
+
+    def range_of(seen):
+        low, high = method.range_of(seen)
+        return low * times, high * times
+
+    return replace(method, name=f"{method.name}*{times:g}", range_of=range_of)
+
+
+def _number(text):
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def is_method(text: str) -> bool:
     """Whether this begins like a method rather than like a number."""
-    return text.partition(":")[0] in _METHODS
+    return text.partition("*")[0].partition(":")[0] in (*_METHODS, DEFAULT_METHOD)
 
 
 def with_zero(low: float, high: float) -> tuple[float, float]:
     """The range, made to hold 0, which a quantized tensor must be able to say exactly."""
-    return min(float(low), 0.0), max(float(high), 0.0)
+    return min(float(low), 0.0) + 0.0, max(float(high), 0.0) + 0.0  # -0.0 becomes 0.0: its bits depend on the order
 
 
 def _minmax():
-    return Method("minmax", False, 0.0, lambda seen: (seen.low, seen.high))
+    return Method("minmax", False, lambda seen: (seen.low, seen.high))
 
 
 def _percentile(quantile):
@@ -100,25 +134,25 @@ def _percentile(quantile):
         low = lows[np.searchsorted(up_to, up_to[-1] - 1 - rank, side="right")]
         return max(low, seen.low), min(high, seen.high)
 
-    return Method(f"percentile:{quantile:g}", True, 0.0, range_of)
+    return Method(f"percentile:{quantile:g}", True, range_of)
 
 
 def _image_percentile(quantile):
     def range_of(seen):
         return np.percentile(seen.image_lows, 100 - quantile), np.percentile(seen.image_highs, quantile)
 
-    return Method(f"image-percentile:{quantile:g}", False, 1 - quantile / 100, range_of)
+    return Method(f"image-percentile:{quantile:g}", False, range_of)
 
 
 def _mse():
-    return Method("mse", True, 0.0, lambda seen: least_error(*seen.histogram.bins(), seen.low, seen.high))
+    return Method("mse", True, lambda seen: least_error(*seen.histogram.bins(), seen.low, seen.high))
 
 
 def _entropy():
-    return Method("entropy", True, 0.0, lambda seen: least_divergence(*seen.histogram.bins(), seen.low, seen.high))
+    return Method("entropy", True, lambda seen: least_divergence(*seen.histogram.bins(), seen.low, seen.high))
 
 
-_QUANTILES = {"percentile": 99.9, "image-percentile": 99.0}
+_QUANTILES = {"percentile": 99.9, "image-percentile": 95.0}
 _METHODS = {
     "minmax": _minmax,
     "percentile": _percentile,

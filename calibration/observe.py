@@ -1,47 +1,16 @@
 """One walk over the images: what every tensor holds, in memory that does not grow with their number."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from tfeff.calibration.activations import Activations, Tensor
+from tfeff.calibration.extremes import Extremes
 from tfeff.calibration.histogram import Histogram
 from tfeff.calibration.methods import Statistics
 
 from tfeff.errors import TfeffError
-
-_BLOCK = 256  # images whose extremes are read from the file at a time
-_COLUMNS = 100_000  # pairs of extremes that are held in memory for the columns
-
-
-class Extremes:
-    """The smallest and the largest value of every tensor in every image, in a file: float32 (images, tensors, 2)."""
-
-    def __init__(self, path: Path, tensors: int):
-        self._path, self._row = path, 2 * tensors
-        self.count = 0
-        path.write_bytes(b"")
-
-    def append(self, file, lows: np.ndarray, highs: np.ndarray) -> None:
-        """Writes an image's row behind the others; `file` is this path, opened by the caller."""
-        file.write(np.stack([lows, highs], 1).astype(np.float32).tobytes())
-        self.count += 1
-
-    def columns(self) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-        """The lows and the highs of each tensor in turn, (images,) each, in the images' order."""
-        tensors = self._row // 2
-        together = max(1, _COLUMNS // max(1, self.count))
-        for first in range(0, tensors, together):
-            some = np.concatenate([block[:, first : first + together] for block in self.blocks()])
-            for tensor in range(some.shape[1]):
-                yield some[:, tensor, 0], some[:, tensor, 1]
-
-    def blocks(self) -> Iterable[np.ndarray]:
-        """The rows, some at a time: float32 (n, tensors, 2)."""
-        with self._path.open("rb") as file:
-            while len(block := np.fromfile(file, np.float32, _BLOCK * self._row)):
-                yield block.reshape(-1, self._row // 2, 2)
 
 
 @dataclass(frozen=True)
@@ -53,6 +22,7 @@ class Observation:
         channel_lows, channel_highs: of each tensor over all images, by its last axis.
         histograms: of the tensors that were to have one, by position.
         extremes: by image.
+        kept: (n,), the images that `statistics` are of; None is all.
     """
 
     tensors: tuple[Tensor, ...]
@@ -60,12 +30,32 @@ class Observation:
     channel_highs: list[np.ndarray]
     histograms: dict[int, Histogram]
     extremes: Extremes
+    kept: np.ndarray | None = None
 
-    def statistics(self) -> Iterable[Statistics]:
+    def statistics(self) -> Iterator[Statistics]:
         """What a method needs to know, of each tensor in turn."""
         for number, (lows, highs) in enumerate(self.extremes.columns()):
-            low, high = float(self.channel_lows[number].min()), float(self.channel_highs[number].max())
-            yield Statistics(low, high, lows, highs, self.histograms.get(number))
+            if self.kept is not None:
+                lows, highs = lows[self.kept], highs[self.kept]
+            yield Statistics(float(lows.min()), float(highs.max()), lows, highs, self.histograms.get(number))
+
+    def without(self, network: Activations, images: Iterable[np.ndarray], which: np.ndarray) -> "Observation":
+        """The same of the other images; what these gave is taken off the histograms, which is exact.
+
+        Args:
+            images: those to leave out, preprocessed.
+            which: their numbers.
+        """
+        if not len(which):
+            return self
+        kept = np.ones(self.extremes.count, bool)
+        kept[which] = False
+        if self.histograms:
+            for image in images:
+                network.run(image)
+                for position, histogram in self.histograms.items():
+                    histogram.remove(network.value(self.tensors[position]))
+        return replace(self, kept=kept)
 
 
 def observe(

@@ -63,7 +63,10 @@ def _rule(text):
     except ValueError:
         raise TfeffError(f"--range {text!r}: {said!r} is no range", "give LOW:HIGH, two numbers") from None
     if fixed is None:
-        return Rule(layer, parse_method(said), None)
+        method = parse_method(said)
+        if method.candidates:
+            raise TfeffError(f"--range {text!r}: {said} is for all layers together", "give the layer another method")
+        return Rule(layer, method, None)
     if not (all(map(math.isfinite, fixed)) and fixed[0] <= 0 <= fixed[1] and fixed[0] < fixed[1]):
         raise TfeffError(f"--range {text!r}: a range must hold 0", "give a LOW of 0 or less and a HIGH of 0 or more")
     return Rule(layer, None, fixed)

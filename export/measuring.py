@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tfeff.calibration import (
@@ -11,6 +12,7 @@ from tfeff.calibration import (
     Calibration,
     Plan,
     audit,
+    choose,
     collect,
     grave,
     observe,
@@ -24,7 +26,7 @@ from tfeff.export import quantize, steps
 from tfeff.export.subject import Subject
 from tfeff.export.targets import get_target
 
-from tfeff.errors import GateFailed
+from tfeff.errors import GateFailed, TfeffError
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,22 @@ def parse_choice(method: str | None, rules: tuple[str, ...]) -> tuple[Method, tu
     return parse_method(method or DEFAULT_METHOD), parse_rules(rules)
 
 
+def train_ranges_by(method: str | None, wanted: bool | None) -> bool:
+    """Whether ranges are trained: by default where a method that clips was asked for.
+
+    From the whole range of all images there is nothing to learn: no value lies beyond it.
+
+    Raises:
+        TfeffError: an unknown method, or training of ranges that do not clip.
+    """
+    clips = parse_method(method or DEFAULT_METHOD).name != "minmax"
+    if wanted and not clips:
+        raise TfeffError(
+            "ranges by minmax clip nothing and cannot be trained", "choose percentile, image-percentile, mse or entropy"
+        )
+    return (clips and method is not None) if wanted is None else wanted
+
+
 def calibrate(
     subject: Subject,
     source: str,
@@ -54,6 +72,7 @@ def calibrate(
     samples: int | None = None,
     method: str | None = None,
     rules: tuple[str, ...] = (),
+    try_out: bool = True,
     seed: int = 0,
     progress: Callable[[str, int, int], None] = lambda step, done, total: None,
 ) -> Measured:
@@ -64,13 +83,12 @@ def calibrate(
         source: see `calibration.sources`.
         folder: a scratch folder.
         target: whose rewrites the network gets.
-        samples, method, rules, seed, progress: as for `measure` and `collect`.
+        samples, method, rules, try_out, seed, progress: as for `ranged_graph` and `collect`.
 
     Raises:
         TfeffError: bad input.
     """
     parse_choice(method, rules)
-    specs = get_target(target).rewrites
     calibration = collect(
         source,
         subject.preprocessing,
@@ -79,23 +97,65 @@ def calibrate(
         seed=seed,
         progress=lambda done, total: progress("reading", done, total),
     )
-    progress("converting", 0, 0)
-    model, _, _ = steps.rewrite(subject, specs, calibration.inputs(steps.PROOF_IMAGES))
-    int8 = quantize.Int8File(model, _graph(subject, model), folder / "int8", subject.preprocessing.shape)
-    quantize.convert([int8.job(calibration.path)], None, folder)
-    int8.take()
-    return measure(int8.path, subject, calibration, method, rules, folder, seed=seed, progress=progress)
+    _, measured = ranged_graph(
+        subject, calibration, folder, target=target, method=method, rules=rules, try_out=try_out, seed=seed,
+        progress=progress,
+    )  # fmt: skip
+    return measured
 
 
-def _graph(subject, model):
-    """The fake-quant graph; None where the network has none."""
+def ranged_graph(
+    subject: Subject,
+    calibration: Calibration,
+    folder: Path,
+    *,
+    target: str = "litert",
+    method: str | None = None,
+    rules: tuple[str, ...] = (),
+    per_tensor: bool = False,
+    train_ranges: bool = False,
+    required: bool = False,
+    try_out: bool = True,
+    seed: int = 0,
+    progress: Callable[[str, int, int], None] = lambda step, done, total: None,
+) -> tuple[Any, Measured]:
+    """The fake-quant graph of a network as a target gets it, with the ranges that images give it, as in an export.
+
+    Args:
+        calibration: the images.
+        folder: a scratch folder.
+        per_tensor, train_ranges: see `graph.fake_quant_graph`.
+        try_out: whether a method that is found by trying is; else it is what it means without.
+        required: whether a network that has no such graph is an error; else the graph is None, and every tensor of its
+            file is measured.
+        target, method, rules, seed, progress: as for `calibrate`.
+
+    Raises:
+        TfeffError: bad input, or a network without a graph where it is required.
+    """
     from tfeff.export.quantize.graph import fake_quant_graph
     from tfeff.export.rewrites.graph import CannotRewrite
 
+    progress("converting", 0, 0)
+    model, _, _ = steps.rewrite(subject, get_target(target).rewrites, calibration.inputs(steps.PROOF_IMAGES))
+    graph = None
     try:
-        return fake_quant_graph(model) if subject.is_keras else None
+        if required or subject.is_keras:
+            graph = fake_quant_graph(model, per_tensor=per_tensor, train_ranges=train_ranges)
     except CannotRewrite:
-        return None
+        if required:
+            raise
+    int8 = quantize.Int8File(model, graph, folder / "int8", subject.preprocessing.shape)
+    with quantize.Converter(folder) as converter:
+        converter.convert([int8.job(calibration.path)])
+        int8.take()
+        measured = measure(
+            int8.path, subject, calibration, method, rules, folder,
+            quantized=trial_file(int8, folder, converter) if try_out else None, seed=seed, progress=progress,
+        )  # fmt: skip
+    if graph is not None:
+        int8.set_ranges({each.tensor.index: (each.low, each.high) for each in measured.ranges})
+    return graph, measured
 
 
 def measure(
@@ -106,6 +166,7 @@ def measure(
     rules: tuple[str, ...],
     folder: Path,
     *,
+    quantized: Callable[[list[Range]], Callable[[np.ndarray], np.ndarray]] | None = None,
     seed: int = 0,
     progress: Callable[[str, int, int], None] = lambda step, done, total: None,
 ) -> Measured:
@@ -117,6 +178,8 @@ def measure(
         calibrated: what a `Job` with the step "calibrate" left.
         method, rules: see `calibration.methods` and `calibration.ranges`.
         folder: a scratch folder.
+        quantized: makes an int8 file with these ranges and gives what runs it, for a method that is found by trying;
+            None takes what it means without. So does a network that was not trained: nothing is near its outputs.
         seed: of the audit's shuffles.
         progress: called with (step, done, total).
 
@@ -126,7 +189,8 @@ def measure(
     chosen, by_layer = parse_choice(method, rules)
     network = Activations(calibrated)
     ends = [subject.preprocessing.normalize(np.full(subject.preprocessing.shape, v, np.uint8)) for v in (0, 255)]
-    plan = Plan(network.tensors, chosen, by_layer, (float(ends[0].min()), float(ends[1].max())))
+    door = float(ends[0].min()), float(ends[1].max())
+    plan = Plan(network.tensors, chosen, by_layer, door)
     seen = observe(
         network,
         calibration.images(),
@@ -136,7 +200,7 @@ def measure(
         progress=lambda done: progress("measuring", done, calibration.used),
     )
     progress("auditing", 0, 0)
-    audited = audit(
+    audited, seen = audit(
         calibration,
         subject.preprocessing,
         network,
@@ -147,7 +211,25 @@ def measure(
         trained=not subject.random_weights,
         seed=seed,
     )
-    return Measured(audited, plan.ranges(seen))
+    if not chosen.candidates or quantized is None or subject.random_weights:
+        return Measured(audited, plan.ranges(seen))
+    trials = choose(
+        chosen, by_layer, door, network, seen, audited, quantized,
+        progress=lambda done, total: progress("trying ranges", done, total),
+    )  # fmt: skip
+    return Measured(audited.with_trials(trials), trials[0].ranges)
+
+
+def trial_file(int8: quantize.Int8File, folder: Path, converter: quantize.Converter):
+    """For `measure`: ranges -> what runs the int8 file that has them."""
+    from tfeff.compare import Runner
+
+    def quantized(ranges):
+        path = folder / "trial.tflite"
+        int8.quantize({each.tensor.index: (each.low, each.high) for each in ranges}, {"int8": path}, converter)
+        return Runner(path)
+
+    return quantized
 
 
 def audited(ranged, subject, request, calibration, folder, progress) -> Calibration:

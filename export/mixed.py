@@ -101,14 +101,13 @@ def _fewest(ranked, met):
 
 
 def _rank(int8, file, twin, images, folder, progress):
-    """Points, the one first whose layer makes most of the output's error."""
+    """Points, the one first whose layer makes most of the output's error; tensors are called by their points."""
+    from tfeff.export.quantize.graph import INPUT
+
     from tfeff.debug import debug
 
     source = folder / "ranked_on.npz"
     np.savez(source, images=np.asarray(images[:_RANKED_ON]))
     rows = debug(file, float_file=twin, images=str(source), samples=_RANKED_ON, progress=progress)["layers"]
     scales, _ = int8.scales(file)
-    points = {held.tensor: point for point, held in scales.items()}
-    by_name = {point: point for point in scales}
-    ranked = [by_name.get(row["tensor"]) or points.get(row["tensor"]) for row in rows]
-    return [point for point in dict.fromkeys(ranked) if point is not None]
+    return list(dict.fromkeys(name for row in rows for name in row["tensors"] if name in scales and name != INPUT))

@@ -6,7 +6,7 @@ equals Keras? -> accuracy, float against quantized -> latency -> the target's co
 """
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ class Request:
         quantizer: of int8: "graph", our own, or "converter", TensorFlow's.
         per_tensor: one scale for all of a layer's int8 weights, for hardware that has none by channel.
         equalize: whether channels are brought to like ranges before int8.
-        correct_bias: whether what int8 weights do to the mean of each output is taken off the biases.
+        correct_bias: whether what int8 does to the mean of each layer's output is taken off its bias.
         dataset: labelled images for the comparison; None leaves it out.
         evaluation_samples: how many of those; None is all.
         devices: where it is timed; empty leaves it out.
@@ -63,7 +63,7 @@ class Request:
     quantizer: str = "graph"
     per_tensor: bool = False
     equalize: bool = False
-    correct_bias: bool = False
+    correct_bias: bool = True
     dataset: str | None = None
     evaluation_samples: int | None = None
     devices: tuple[str, ...] = ("local",)
@@ -150,6 +150,7 @@ def export_model(
     request: Request = Request(),
     *,
     trained=None,
+    training: Mapping[str, Any] | None = None,
     command: str = "",
     progress: Callable[[str, int, int], None] = lambda step, done, total: None,
 ) -> Export:
@@ -158,7 +159,10 @@ def export_model(
     Args:
         subject: the network.
         path: the `.tflite` to write; its record and its float twin go beside it.
-        trained: a fake-quant graph of the network, trained with its ranges: the int8 file is made of it.
+        trained: a fake-quant graph of the network, trained with its ranges: the int8 file is made of it. None is the
+            subject's own, if it came as one. Or the path of an int8 file that another tool made of the network.
+        training: how it was trained, for the record's `quantization.training`; what is under `calibration`, the images
+            that its ranges began with, is the record's `calibration`.
         command: the command line, for the record.
         progress: called with (step, done, total).
 
@@ -169,13 +173,20 @@ def export_model(
     """
     check_request(request, path)
     target, precision = get_target(request.target), quantize.PRECISIONS[request.precision]
+    trained = None if precision.name != "int8" else subject.fake_quant if trained is None else trained
+    if trained is not None:
+        request = quantizing.as_trained(request, trained, own=subject.fake_quant is not None)
+    training = dict(training or {})
     io, shape = _door(request, target), subject.preprocessing.shape
     with scratch(path) as folder, quantize.Converter(folder) as converter:
         converter.start()
-        calibration = steps.calibrate(subject, request, precision, folder, progress)
+        needed = precision.calibrated and trained is None
+        calibration = steps.calibrate(subject, request, needed, folder, progress, noise=trained is not None)
         proof = calibration.inputs(steps.PROOF_IMAGES) if calibration else steps.some_inputs(shape)
 
-        specs, choices, tuning = target.rewrites, {}, None
+        # What came as a fake-quant graph has its target's rewrites in it.
+        made = trained is not None and trained is subject.fake_quant
+        specs, choices, tuning = () if made else target.rewrites, {}, None
         if request.tune:
             from tfeff.export.tune import tune
 
@@ -257,8 +268,8 @@ def export_model(
             "rewrites": steps.rewrites_as_dicts(applied, target),
             "tuning": tuning,
             "proof": {"inputs": len(proof), "source": calibration.source if calibration else "seeded noise"},
-            "calibration": calibration.as_dict() if calibration and precision.calibrated else None,
-            "quantization": quantization,
+            "calibration": calibration.as_dict() if calibration and needed else training.pop("calibration", None),
+            "quantization": quantization and {**quantization, "training": training or None},
             "accuracy": accuracy,
             "latency": [],
             "notes": list(subject.notes),

@@ -5,7 +5,8 @@ weights to TensorFlow's converter, as everybody has them.
 """
 
 import os
-from dataclasses import dataclass, field
+import shutil
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,13 @@ def begin(subject, request, model, proof, io, file: Path, folder: Path, trained=
         proof: images on which what changes the float network is proven.
         io: dtype at the file's doors.
         file: where the finished file goes.
-        trained: a fake-quant graph with ranges, of quantization-aware training, in place of `model`.
+        trained: a fake-quant graph with ranges, of quantization-aware training, in place of `model`; or the finished
+            int8 file that another tool left.
     """
     shape = subject.preprocessing.shape
+    if isinstance(trained, Path):
+        shutil.copyfile(trained, file)
+        return Quantizing([], None, [], trained=True)
     if request.quantizer == "converter":
         saved = folder / "rewritten"
         quantize.write_saved_model(model, saved, shape)
@@ -96,20 +101,31 @@ def finish(subject, request, begun: Quantizing, calibration, io, file: Path, fol
         "quantizer": request.quantizer, "per_tensor": request.per_tensor, **begun.improvements, "simulation": None,
         "kept_float": None,
     }  # fmt: skip
+    if begun.trained and int8 is None:
+        return calibration, {**entry, "quantizer": "converter"}  # of the ranges that it was trained with
     if int8 is None:
         ranged, method = folder / "ranged.tflite", "minmax"
     else:
         int8.take()
         ranged, method = int8.path, request.method
     if begun.trained:
-        ranges = {}  # the graph's own
+        from tfeff.export.quantize.simulation import get_ranges
+
+        ranges = {int8.tensors[point]: bounds for point, bounds in get_ranges(begun.graph).items()}
     else:
+        trial = None if int8 is None else Trial(int8, calibration, request, folder, converter)
         measured = measuring.measure(
-            ranged, subject, calibration, method, request.ranges, folder, seed=request.seed, progress=progress
-        )
+            ranged, subject, calibration, method, request.ranges, folder,
+            quantized=trial and trial.run, seed=request.seed, progress=progress,
+        )  # fmt: skip
         calibration = measured.calibration
         measuring.gate_audit(calibration, request.allow_audit)
         ranges = {each.tensor.index: (each.low, each.high) for each in measured.ranges}
+        if trial is not None and int8.graph is not None:
+            progress("correcting biases", 0, 0)
+            begun.int8 = int8 = trial.make(ranges)
+            ranges = {int8.tensors[point]: bounds for point, bounds in int8.ranges().items()}
+            entry["bias_correction"] = trial.report
     if int8 is None:
         return calibration, entry
     begun.ranges = ranges
@@ -125,6 +141,55 @@ def finish(subject, request, begun: Quantizing, calibration, io, file: Path, fol
                 f"{len(beyond)} units differ from the simulation by more than 1: {', '.join(beyond[:5])}"
             )
     return calibration, entry
+
+
+class Trial:
+    """An int8 file with some ranges, its biases corrected for them: for trying ranges out, and for the last of them.
+
+    Attributes:
+        report: what `correct_means` said, None where biases are left as they are.
+    """
+
+    def __init__(self, int8: Int8File, calibration, request, folder: Path, converter):
+        """`int8`: the network, as it is before any correction."""
+        self._int8, self._calibration, self._request = int8, calibration, request
+        self._folder, self._converter = folder, converter
+        self._biases = None if int8.graph is None else int8.biases()
+        self._made: tuple[Any, Int8File] | None = None
+        self.report: dict[str, Any] | None = None
+
+    def make(self, ranges: dict[int, tuple[float, float]]) -> Int8File:
+        """The file in the making; `ranges` by tensor of the uncorrected one."""
+        if self._made is not None and self._made[0] == ranges:
+            return self._made[1]
+        from tfeff.export.quantize.mean_correction import correct_means
+
+        self._int8.set_biases(self._biases)
+        self._int8.set_ranges(ranges)
+        made = self._int8
+        if self._request.correct_bias:
+            self.report = correct_means(self._int8.graph, self._calibration.inputs())
+            made = Int8File(
+                None, self._int8.graph, self._folder / "corrected", self._calibration.inputs().shape[1:],
+                per_tensor=self._request.per_tensor,
+            )  # fmt: skip
+            self._converter.convert([made.job(None)], self._calibration.path)
+            made.take()
+        self._made = ranges, made
+        return made
+
+    def run(self, found):
+        """For `measuring.measure`: ranges -> what runs the int8 file that has them."""
+        from tfeff.compare import Runner
+
+        ranges = {each.tensor.index: (each.low, each.high) for each in found}
+        made = self._int8
+        if self._int8.graph is not None:
+            made = self.make(ranges)
+            ranges = {made.tensors[point]: bounds for point, bounds in made.ranges().items()}
+        path = self._folder / "trial.tflite"
+        made.quantize(ranges, {"int8": path}, self._converter)
+        return Runner(path)
 
 
 def _prove(int8, file, calibration):
@@ -195,6 +260,39 @@ def _cost(int8, mixed, request, progress):
     ]
 
 
+def as_trained(request, graph, *, own: bool):
+    """The request for a fake-quant graph that has its ranges: its weights' scales are as it was made.
+
+    Args:
+        graph: or the finished file that another tool left.
+        own: whether the network came as this graph, and was not rewritten for its target now.
+
+    Raises:
+        TfeffError: options that would change what was trained.
+    """
+    from tfeff.export.quantize.fake_quant import QuantizedWeights
+
+    words = {
+        "--calibration-method": request.method, "--range": request.ranges, "--equalize": request.equalize,
+        "--no-correct-bias": not request.correct_bias, "--quantizer converter": request.quantizer == "converter",
+        "--samples": request.samples, "--tune": own and request.tune,
+    }  # fmt: skip
+    if given := [word for word, value in words.items() if value]:
+        raise TfeffError(
+            f"{given[0]}: means nothing for a fake-quant network, which has its ranges and its target's rewrites",
+            "leave it out, or export the float network",
+        )
+    if isinstance(graph, Path):
+        return request
+    units = [layer for layer in graph.layers if isinstance(layer, QuantizedWeights)]
+    per_tensor = bool(units) and all(unit.per_tensor for unit in units)
+    if request.per_tensor and not per_tensor:
+        raise TfeffError(
+            "--per-tensor: this fake-quant network was made with a scale a channel", "make it anew with per_tensor"
+        )
+    return replace(request, per_tensor=per_tensor)
+
+
 def check_quantizer(request) -> None:
     """Raises TfeffError for options of int8 that mean nothing here."""
     if request.quantizer not in QUANTIZERS:
@@ -202,7 +300,7 @@ def check_quantizer(request) -> None:
     words = {
         "--calibration-method": request.method, "--range": request.ranges, "--per-tensor": request.per_tensor,
         "--quantizer": request.quantizer != "graph", "--equalize": request.equalize,
-        "--correct-bias": request.correct_bias,
+        "--no-correct-bias": not request.correct_bias,
     }  # fmt: skip
     given = [word for word, value in words.items() if value]
     if given and request.precision != "int8":

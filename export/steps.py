@@ -13,12 +13,21 @@ FLOAT_TOLERANCE = 1e-4  # of the largest output: float kernels of another runtim
 TWIN_REWRITES = ("freeze_shift",)
 
 
-def calibrate(subject, request, precision, scratch, progress):
-    """The calibration images; for a precision that needs none, a few of them for the proofs if there are any."""
-    from tfeff.calibration import collect
+def calibrate(subject, request, needed, scratch, progress, *, noise=False):
+    """The calibration images; where ranges need none, a few of them for the proofs if there are any.
+
+    Args:
+        needed: whether ranges come from them.
+        noise: whether seeded noise stands in where there are none and none are needed.
+    """
+    from tfeff.calibration import Calibration, collect
 
     if request.calibration is None:
-        if not precision.calibrated:
+        if noise:
+            path, images = scratch / "calibration.npy", some_inputs(subject.preprocessing.shape)
+            np.save(path, images)
+            return Calibration(path, "seeded noise", None, None, len(images), ())
+        if not needed:
             return None
         raise TfeffError(
             f"{request.precision} for {request.target} needs representative images",
@@ -28,7 +37,7 @@ def calibrate(subject, request, precision, scratch, progress):
         request.calibration,
         subject.preprocessing,
         scratch / "calibration.npy",
-        **({"samples": request.samples} if precision.calibrated else {"limit": PROOF_IMAGES}),
+        **({"samples": request.samples} if needed else {"limit": PROOF_IMAGES}),
         seed=request.seed,
         progress=lambda done, total: progress("calibrating", done, total),
     )

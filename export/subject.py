@@ -19,6 +19,7 @@ class Subject:
         preset: name of the preset, None without one.
         dataset: what it was trained on, None when unknown.
         random_weights: whether it was never trained, so that its accuracy means nothing.
+        fake_quant: the fake-quant graph that it came as, with ranges; `model` is then the float network inside.
         notes: words for the user about what was not done.
     """
 
@@ -30,6 +31,7 @@ class Subject:
     preset: str | None = None
     dataset: str | None = None
     random_weights: bool = False
+    fake_quant: Any = None
     notes: tuple[str, ...] = ()
 
     @property

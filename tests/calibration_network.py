@@ -66,7 +66,7 @@ def audited(file: Path, folder: Path, method: str = "image-percentile", preproce
     calibration = collect(str(folder / "images.npz"), preprocessing, folder / "calibration.npy")
     network = Activations(file)
     seen = observe(network, calibration.images(), calibration.names, folder)
-    done = audit(calibration, preprocessing, network, seen, parse_method(method), folder, labels=CLASSES)
+    done, _ = audit(calibration, preprocessing, network, seen, parse_method(method), folder, labels=CLASSES)
     return {each.code: each for each in done.findings}, done
 
 

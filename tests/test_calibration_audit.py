@@ -184,22 +184,25 @@ def test_noise(audit):
     assert (found.severity, found.images) == ("note", ("train image 20", "train image 21"))
 
 
-def test_outlier_is_named_and_its_weight_is_the_methods(network, tmp_path):
+def test_an_outlier_is_named_and_left_out(network, tmp_path):
     inputs = INPUTS.copy()
     inputs[50] *= 20
-    found = audited(network, tmp_path, images=inputs)[0]["outlier-images"]
-    assert (found.severity, found.images) == ("note", ("train image 50",))
-    assert "leaves them out" in found.text
-    found = audited(network, tmp_path, "minmax", images=inputs)[0]["outlier-images"]
-    assert (found.severity, found.images) == ("grave", ("train image 50",))
-    assert "would take its ranges from them" in found.text
+    found, done = audited(network, tmp_path, images=inputs)
+    assert (found["outlier-images"].severity, found["outlier-images"].images) == ("note", ("train image 50",))
+    assert "no say in the ranges" in found["outlier-images"].text
+    assert done.left_out == ("train image 50",)
+    assert done.as_dict()["left_out"] == ["train image 50"]
+    assert audited(network, tmp_path, images=INPUTS)[1].left_out == ()
 
 
-def test_outliers_too_many_to_be_left_out(network, tmp_path):
+@pytest.mark.parametrize("share", [0.06, 0.2])
+def test_outliers_too_many_to_be_left_out(network, tmp_path, share):
     inputs = INPUTS.copy()
-    inputs[50:54] *= 20
-    found = audited(network, tmp_path, "image-percentile:99", images=inputs)[0]["outlier-images"]
-    assert (found.severity, len(found.images)) == ("grave", 4)
+    inputs[: int(share * len(inputs))] *= 20
+    found, done = audited(network, tmp_path, images=inputs)
+    assert found["outlier-images"].severity == "grave"
+    assert f"{int(share * len(inputs))} of 120" in found["outlier-images"].text
+    assert done.left_out == ()
 
 
 def test_ordered_images(network, tmp_path):

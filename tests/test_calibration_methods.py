@@ -83,6 +83,25 @@ def test_image_percentile_is_numpys(name, quantile):
     assert high == np.percentile(values.max(1), quantile)
 
 
+@pytest.mark.parametrize("method", ["minmax", "percentile:99", "mse"])
+def test_a_factor_widens_both_bounds(method):
+    plain, wider = (parse_method(text).range_of(statistics(SHAPES["heavy"])) for text in (method, f"{method}*1.25"))
+    assert wider == (1.25 * plain[0], 1.25 * plain[1])
+    assert parse_method(f"{method}*1.25").name == f"{parse_method(method).name}*1.25"
+
+
+def test_removed_values_leave_no_trace():
+    images = SHAPES["hard swish"]
+    histogram = Histogram()
+    for image in images:
+        histogram.add(image)
+    for image in images[::3]:
+        histogram.remove(image)
+    rest = statistics(np.delete(images, np.s_[::3], 0)).histogram
+    for found, expected in zip(histogram.bins(), rest.bins(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize("name", SHAPES)
 def test_mse_is_as_good_as_trying_all_bounds(name):
     values = SHAPES[name]
@@ -149,7 +168,22 @@ def test_a_tensor_of_zeros(method):
 
 
 @pytest.mark.parametrize(
-    "text", ["kl", "minmax:3", "percentile:", "percentile:x", "percentile:50", "percentile:101", "mse:9"]
+    "text",
+    [
+        "kl",
+        "minmax:3",
+        "percentile:",
+        "percentile:x",
+        "percentile:50",
+        "percentile:101",
+        "mse:9",
+        "minmax*",
+        "minmax*9",
+        "minmax*x",
+        "*2",
+        "auto:3",
+        "auto*1.1",
+    ],
 )
 def test_unknown_methods(text):
     with pytest.raises(TfeffError) as caught:

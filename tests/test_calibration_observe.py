@@ -1,7 +1,7 @@
 """What is seen of a network's layers: against Keras' own, in any order, in the same memory for any number."""
 
-import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,39 +98,16 @@ def test_nan_names_the_layer_and_the_image(network, tmp_path, value):
 
 
 def test_memory_does_not_grow_with_the_images(network, tmp_path):
-    """Peak resident memory of a process that collects, measures with histograms and audits: 2,000 images and 100."""
-    code = (
-        "import resource, sys\n"
-        "from pathlib import Path\n"
-        "sys.path.insert(0, sys.argv[1])\n"
-        "from tfeff.calibration import Activations, Plan, audit, collect, observe, parse_method\n"
-        "from tfeff.data import Preprocessing\n"
-        "folder, count = Path(sys.argv[3]), int(sys.argv[4])\n"
-        "preprocessing = Preprocessing(size=(16, 16))\n"
-        "calibration = collect('many_images:images', preprocessing, folder / 'c.npy', samples=count)\n"
-        "network = Activations(Path(sys.argv[2]))\n"
-        "method = parse_method('mse')\n"
-        "plan = Plan(network.tensors, method, (), (-1.0, 1.0))\n"
-        "seen = observe(network, calibration.images(), calibration.names, folder, histograms=plan.histograms)\n"
-        "plan.ranges(seen)\n"
-        "done = audit(calibration, preprocessing, network, seen, method, folder)\n"
-        "assert done.used == count\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
-    )
+    """Peak resident memory of a process that collects, measures with histograms and audits: 3,000 images and 100."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+    from calibration_memory import run
+
     (tmp_path / "many_images.py").write_text(
         "import numpy as np\n"
         "def images():\n"
         "    rng = np.random.default_rng(0)\n"
         "    while True: yield rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)\n"
     )
-
-    def peak(count):
-        folder = tmp_path / str(count)
-        folder.mkdir()
-        command = [sys.executable, "-c", code, tmp_path, network, folder, str(count)]
-        ran = subprocess.run(list(map(str, command)), capture_output=True, text=True)
-        assert ran.returncode == 0, ran.stderr
-        return int(ran.stdout)
-
-    few, many = peak(100), peak(2000)
-    assert many < 1.1 * few, f"{few} KiB for 100 images, {many} KiB for 2,000"
+    few, many = (run(network, "many_images:images", count, 16, tmp_path) for count in (100, 3000))
+    assert (few["images"], many["images"]) == (100, 3000)
+    assert many["peak_kib"] < 1.1 * few["peak_kib"]

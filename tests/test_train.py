@@ -258,14 +258,14 @@ def test_test_images_choose_nothing(recipe, tmp_path, monkeypatch):
 
 
 def test_held_out_images_are_not_trained_on(recipe):
-    from tfeff.train import _hold_out
+    from tfeff.train import hold_out
 
     whole = open_dataset(recipe.dataset, "train")
-    fit, held_out = _hold_out(whole, recipe)
+    fit, held_out = hold_out(whole, recipe.validation, recipe.seed)
     assert (len(fit), len(held_out)) == (180, 20)
     assert not {*fit.names} & {*held_out.names}
-    assert _hold_out(whole, recipe)[1].names == held_out.names
-    assert _hold_out(whole, replace(recipe, seed=4))[1].names != held_out.names
+    assert hold_out(whole, recipe.validation, recipe.seed)[1].names == held_out.names
+    assert hold_out(whole, recipe.validation, 4)[1].names != held_out.names
 
 
 def test_learning_rate_rises_for_an_epoch_and_falls_to_zero(recipe):

@@ -13,6 +13,7 @@ _PUBLIC = {
     "list_networks": "tfeff.networks",
     "load_preset": "tfeff.presets",
     "GroupConv2D": "tfeff.layers",
+    "quantize_aware": "tfeff.export.quantize.aware",
     "TfeffError": "tfeff.errors",
     "GateFailed": "tfeff.errors",
 }

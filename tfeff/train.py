@@ -100,7 +100,7 @@ def train(
         )
     if len(whole.classes) < 2:
         raise TfeffError(f"{recipe.dataset}: {len(whole.classes)} class", "a classifier needs at least 2")
-    fit, held_out = _hold_out(whole, recipe)
+    fit, held_out = hold_out(whole, recipe.validation, recipe.seed)
 
     keras.utils.set_random_seed(recipe.seed)
     preprocessing = Preprocessing(size=tuple(recipe.input_size))
@@ -224,11 +224,16 @@ def _augment(images, move, rng):
     return padded[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
-def _hold_out(dataset, recipe):
-    order = np.random.default_rng([recipe.seed, 1]).permutation(len(dataset))
-    count = max(1, round(recipe.validation * len(dataset)))
+def hold_out(dataset: Dataset, share: float, seed: int) -> tuple[Subset, Subset]:
+    """(images to train with, images held out), a seeded choice.
+
+    Raises:
+        TfeffError: no image would be left to train with.
+    """
+    order = np.random.default_rng([seed, 1]).permutation(len(dataset))
+    count = max(1, round(share * len(dataset)))
     if count >= len(dataset):
-        raise TfeffError(f"{recipe.dataset}: {len(dataset)} training images are too few", "add images")
+        raise TfeffError(f"{dataset.name}: {len(dataset)} training images are too few", "add images")
     return Subset(dataset, np.sort(order[count:])), Subset(dataset, np.sort(order[:count]))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import layers
-from tfeff.export.quantize.channel_scales import is_weighted
+from tfeff.export.quantize.channel_scales import is_weighted, some
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.building import rebuilt
 from tfeff.export.rewrites.core import again, apply_rewrites
@@ -42,7 +42,7 @@ def correct_bias(model, images: np.ndarray, *, per_tensor: bool = False) -> tupl
     Raises:
         TfeffError: the model has no graph, or a layer that cannot be copied.
     """
-    chosen = images[np.unique(np.linspace(0, len(images) - 1, min(IMAGES, len(images))).astype(int))]
+    chosen = some(images, IMAGES)
     folded, _ = apply_rewrites(model, [load_rewrite("batch_norm:fold")], chosen[:_PROOF])
     model = inline(as_functional(folded))
     places = [operation for operation in model.operations if _is_place(operation)]
@@ -108,7 +108,7 @@ def _shifts(model, places, images, per_tensor):
         ]
     if not wanted:
         return [], []
-    probe = keras.Model(model.inputs, wanted)
+    probe = keras.Model(model.inputs[0], wanted)
 
     @tf.function(reduce_retracing=True)
     def sums(x):

@@ -13,19 +13,18 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 from keras import layers
+from tfeff.export.quantize.placement import fuses_relu, is_fusible_relu, kind_of
 from tfeff.export.rewrites.core import again
 from tfeff.export.rewrites.graph import CannotRewrite, GraphView, rebuild
 from tfeff.export.rewrites.matching import POOL_LIKE, groups_of
 from tfeff.export.rewrites.selection import selection
 
-from tfeff.layers import GroupConv2D
+from tfeff.errors import TfeffError
 
 _HOMOGENEOUS = tuple(keras.activations.get(name) for name in ("linear", "relu", "leaky_relu"))
-_SUMS = {"Add", "Subtract", "Average", "Maximum", "Minimum"}  # layers and operations of the same names
-_PRODUCTS = {"Multiply"}
+# By name, for Keras does not export the classes of its operations; its layers are called the same.
+_SUMS = {"Add", "Subtract", "Maximum", "Minimum"}
 _MOVERS = {"Flatten", "Reshape", "GetItem", "Squeeze", "ExpandDims", "Permute", "Transpose"}
-# Tensors that these join have one range in the file, see `shared_ranges`.
-_HAND_ON = (layers.MaxPooling2D, layers.ZeroPadding2D, layers.Cropping2D)
 
 
 @dataclass(eq=False)
@@ -63,7 +62,7 @@ class ChannelScales:
         self._first: dict[int, int] = {}  # id of a tensor -> number of its first channel
         self._tensors: list = []
         self._parent = [0]
-        self._weighted: list[tuple] = []
+        self._weighted: list[keras.layers.Layer] = []
         self._ranges: dict[int, int] = {}  # id of a tensor -> id of one that has the same range
         self.refused: dict[str, int] = {}
         done: set[int] = set()
@@ -125,7 +124,10 @@ class ChannelScales:
     def _visit(self, operation):
         """Joins or pins the channels around an operation; the operations that this has dealt with."""
         inputs, outputs = keras.tree.flatten(operation.input), keras.tree.flatten(operation.output)
-        name = type(operation).__name__
+        name = type(operation).__name__ if type(operation).__module__.startswith("keras.") else ""
+        if kind_of(operation) == "same-scale":
+            for tensor in outputs + inputs[1:]:
+                self._same_range(tensor, inputs[0])
         if getattr(operation, "data_format", "channels_last") != "channels_last":
             return self._refuse(operation, inputs, outputs)
         if is_weighted(operation):
@@ -139,30 +141,26 @@ class ChannelScales:
             chain, picks = found
             for tensor, pick in zip(keras.tree.flatten(chain[-1].output), picks, strict=True):
                 self._join(tensor, inputs[0], pick)
-                self._same_range(tensor, inputs[0])
+                self._same_range(tensor, inputs[0])  # what is between is not looked at
             return chain
         if len(inputs) == len(outputs) == 1 and _carries(operation):
             self._join(outputs[0], inputs[0])
-            if isinstance(operation, _HAND_ON):
-                self._same_range(outputs[0], inputs[0])
             return [operation]
         if name in _MOVERS and (pick := _moved(operation)) is not None:
             self._join(outputs[0], inputs[0], pick)
-            self._same_range(outputs[0], inputs[0])
             return [operation]
         if isinstance(operation, layers.Concatenate) and operation.axis in (-1, len(outputs[0].shape) - 1):
             start = 0
             for tensor in inputs:
                 self._join(tensor, outputs[0], np.arange(start, start + tensor.shape[-1]))
-                self._same_range(tensor, outputs[0])
                 start += tensor.shape[-1]
             return [operation]
         if len(inputs) > 1 and {tensor.shape[-1] for tensor in inputs} == {outputs[0].shape[-1]}:
-            if name in _SUMS:
+            if name in _SUMS or isinstance(operation, layers.Average):
                 for tensor in inputs:
                     self._join(tensor, outputs[0])
                 return [operation]
-            if name in _PRODUCTS and len(free := [t for t in inputs if not self._pinned(t)]) == 1:
+            if name == "Multiply" and len(free := [t for t in inputs if not self._pinned(t)]) == 1:
                 self._join(free[0], outputs[0])  # by factors that stay as they are, such as a gate's
                 return [operation]
         return self._refuse(operation, inputs, outputs)
@@ -212,7 +210,8 @@ class ChannelScales:
         roots = np.array([self._find(channel) for channel in range(len(self._parent))])
         _, self._group = np.unique(roots, return_inverse=True)  # 0 stays 0
         self.count = int(self._group.max()) + 1
-        self.tensors = [t for t in self._tensors if len(t.shape) > 1 and not self._is_fused(t)]
+        known = [t for t in self._tensors if len(t.shape) > 1 and t.shape[-1] is not None and "float" in t.dtype]
+        self.tensors = [tensor for tensor in known if not self._is_fused(tensor)]
         self.weights = [self._edges(operation) for operation in self._weighted]
 
     def _edges(self, layer):
@@ -235,17 +234,23 @@ class ChannelScales:
         if isinstance(producer, layers.InputLayer) or len(keras.tree.flatten(producer.output)) != 1:
             return False
         following = self._graph.only_consumer(producer)
-        fuses = is_weighted(producer) or type(producer).__name__ in _SUMS
-        return fuses and following is not None and _is_any_relu(following)
+        return fuses_relu(producer) and following is not None and is_fusible_relu(following)
 
 
 def is_weighted(layer) -> bool:
     """Whether it is a convolution or fully connected layer over the last axis that can take factors into its kernel."""
-    if type(layer) in (layers.Conv2D, layers.Conv2DTranspose):
-        return layer.data_format == "channels_last"
-    if isinstance(layer, layers.DepthwiseConv2D):
-        return layer.data_format == "channels_last"
-    return isinstance(layer, GroupConv2D) or type(layer) is layers.Dense
+    return kind_of(layer) == "weighted" and getattr(layer, "data_format", "channels_last") == "channels_last"
+
+
+def some(images: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of the images, evenly spread, the first among them.
+
+    Raises:
+        TfeffError: there are none.
+    """
+    if not len(images):
+        raise TfeffError("equalization and bias correction: no calibration images", "give --calibration with images")
+    return images[np.unique(np.linspace(0, len(images) - 1, min(most, len(images))).astype(int))]
 
 
 def measure(scales: ChannelScales, images: np.ndarray, batch: int = 8) -> list[np.ndarray]:
@@ -253,11 +258,16 @@ def measure(scales: ChannelScales, images: np.ndarray, batch: int = 8) -> list[n
 
     Args:
         images: float32 (n, h, w, c), preprocessed.
+
+    Raises:
+        TfeffError: a layer gives NaN or infinity, or there is none.
     """
     import tensorflow as tf
 
     tensors = scales.tensors
-    probe = keras.Model(scales._model.inputs, tensors)
+    if not tensors:
+        raise CannotRewrite(f"{scales._model.name}: has no tensors", "give a network with layers")
+    probe = keras.Model(scales._model.inputs[0], tensors)
 
     @tf.function(reduce_retracing=True)
     def largest(x):
@@ -265,10 +275,15 @@ def measure(scales: ChannelScales, images: np.ndarray, batch: int = 8) -> list[n
         values = values if isinstance(values, (list, tuple)) else [values]
         return [tf.reduce_max(tf.abs(v), axis=list(range(1, len(v.shape) - 1))) for v in values]
 
-    if not tensors:
-        raise CannotRewrite(f"{scales._model.name}: has no tensors", "give a network with layers")
     batches = [largest(tf.constant(images[i : i + batch])) for i in range(0, len(images), batch)]
-    return [np.concatenate([np.asarray(part) for part in column]) for column in zip(*batches, strict=True)]
+    measured = [np.concatenate([np.asarray(part) for part in column]) for column in zip(*batches, strict=True)]
+    for tensor, values in zip(tensors, measured, strict=True):
+        if not np.isfinite(values).all():
+            raise TfeffError(
+                f"layer {tensor._keras_history.operation.name!r} gives NaN or infinity for calibration images",
+                "`tfeff calibrate --audit` names them",
+            )
+    return measured
 
 
 def _carries(operation):
@@ -278,13 +293,6 @@ def _carries(operation):
     if isinstance(operation, layers.Activation):
         return operation.activation in _HOMOGENEOUS
     return isinstance(operation, (layers.LeakyReLU, layers.PReLU, *POOL_LIKE))
-
-
-def _is_any_relu(operation):
-    if isinstance(operation, layers.ReLU):
-        return operation.negative_slope == 0
-    known = (keras.activations.relu, keras.activations.relu6)
-    return isinstance(operation, layers.Activation) and operation.activation in known
 
 
 def _moved(operation):

@@ -19,7 +19,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from tfeff.export.quantize.channel_scales import ChannelScales, measure
+from tfeff.export.quantize.channel_scales import ChannelScales, measure, some
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import Rewrite, apply_rewrites
 
@@ -77,7 +77,7 @@ def equalize(model, images: np.ndarray, *, per_tensor: bool = False) -> tuple[ke
     Raises:
         TfeffError: the output changed by more than `core.TOLERANCE` of its range, or the model has no graph.
     """
-    chosen = images[np.unique(np.linspace(0, len(images) - 1, min(IMAGES, len(images))).astype(int))]
+    chosen = some(images, IMAGES)
     rewrite = Equalization(chosen, per_tensor=per_tensor)
     model, applied = apply_rewrites(model, [load_rewrite("batch_norm:fold"), rewrite], chosen[:_PROOF])
     done = [each for each in applied if each.name == rewrite.name]
@@ -119,7 +119,9 @@ class _Problem:
             if np.abs(step).max() < _STILL:
                 break
         exponents = self._centred(exponents)
-        return np.clip(np.trunc(exponents), -_LARGEST, _LARGEST).astype(int)
+        # Less than a factor of 2 is not worth it: rounded to one, it can do as much harm as good.
+        exponents = np.where(np.abs(exponents) < 1, 0, np.round(exponents))
+        return np.clip(exponents, -_LARGEST, _LARGEST).astype(int)
 
     def unused_bits(self, exponents) -> dict[str, float]:
         """Mean over all channels of log2 of the largest value that its scale can hold over its own largest value."""
@@ -155,7 +157,7 @@ class _Problem:
         return up, down
 
     def _centred(self, exponents):
-        """Tensors as wholes keep their size where they can: of each the middle exponent is 0."""
+        """As many channels of a tensor as can be have no factor: how large all of it is does not matter."""
         parent = list(range(self._count))
 
         def find(group):
@@ -172,8 +174,16 @@ class _Problem:
         centred = exponents.copy()
         for root in np.unique(roots):
             if root != 0:
-                centred[roots == root] -= np.median(exponents[roots == root])
+                centred[roots == root] -= _commonest(exponents[roots == root])
         return centred
+
+
+def _commonest(exponents):
+    """A number with as many exponents as can be less than 1 from it."""
+    ordered = np.sort(exponents)
+    first, last = np.searchsorted(ordered, ordered - 1, "right"), np.searchsorted(ordered, ordered + 1, "left")
+    best = np.argmax(last - first)
+    return np.median(ordered[first[best] : last[best]])
 
 
 def _without_outliers(values):

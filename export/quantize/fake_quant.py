@@ -23,13 +23,14 @@ class ActivationRange(keras.layers.Layer):
 
     Args:
         fixed: whether TensorFlow Lite's specification gives the range, so that nothing else may.
+        limits: (lowest, highest) that `set_bounds` goes to: values beyond make no difference to who reads them.
     """
 
-    def __init__(self, low=-1.0, high=1.0, fixed=False, **kwargs):
+    def __init__(self, low=-1.0, high=1.0, fixed=False, limits=(None, None), **kwargs):
         kwargs.setdefault("trainable", False)
         super().__init__(**kwargs)
         self._start = float(low), float(high)
-        self.fixed = fixed
+        self.fixed, self.limits = fixed, tuple(limits)
         self.supports_jit = False
 
     def build(self, anything_shape=None):
@@ -38,8 +39,9 @@ class ActivationRange(keras.layers.Layer):
         self.high = self.add_weight(name="high", shape=(), initializer=keras.initializers.Constant(high))
 
     def call(self, anything):
-        # A trained range may wander; a quantized tensor must be able to say 0, and the range must not be empty.
-        low, high = ops.minimum(self.low, 0.0), ops.maximum(self.high, 0.0)
+        # A trained range may wander; a quantized tensor must be able to say 0, and the range must not be empty. An end
+        # at 0, a ReLU's, gets no gradient and stays.
+        low, high = ops.where(self.low < 0, self.low, 0.0), ops.where(self.high > 0, self.high, 0.0)
         return low, ops.maximum(high, low + 1e-6)
 
     def compute_output_spec(self, anything):
@@ -52,23 +54,32 @@ class ActivationRange(keras.layers.Layer):
         return float(low), float(high)
 
     def set_bounds(self, low: float, high: float) -> None:
-        """Sets both ends; raises ValueError unless `low <= 0 <= high` and `low < high`."""
+        """Sets both ends, within the limits; raises ValueError unless `low <= 0 <= high` and `low < high`."""
+        lowest, highest = self.limits
+        low = low if lowest is None else max(low, lowest)
+        high = high if highest is None else min(high, highest)
         if not low <= 0 <= high or not low < high:
             raise ValueError(f"{self.name}: a range holds 0 and is not empty, not {low} to {high}")
         self.low.assign(low)
         self.high.assign(high)
 
     def get_config(self):
-        return {**super().get_config(), "low": self._start[0], "high": self._start[1], "fixed": self.fixed}
+        return {
+            **super().get_config(),
+            "low": self._start[0],
+            "high": self._start[1],
+            "fixed": self.fixed,
+            "limits": self.limits,
+        }
 
 
 @keras.saving.register_keras_serializable(package="tfeff")
 class FakeQuantize(keras.layers.Layer):
     """Values as int8 holds them: (n, ...) -> the same shape, one of 256 values between `low` and `high`.
 
-    The gradient is 1 within the range and 0 beyond it. The ends get theirs too: as in LSQ (Esser et al., arXiv
-    1902.08153), every value moves the scale by what its rounding does, so that ranges learn even where nothing is
-    clipped.
+    The gradient is 1 within the range and 0 beyond it. An end that is trained gets that of the values beyond it and, as
+    in LSQ (Esser et al., arXiv 1902.08153), what the rounding of every other value does by way of the scale, so that
+    ranges learn even where nothing is clipped.
     """
 
     def __init__(self, trains_range=False, **kwargs):
@@ -77,12 +88,9 @@ class FakeQuantize(keras.layers.Layer):
         self.supports_jit = False
 
     def call(self, inputs, low, high):
-        if not self.trains_range:  # one kernel in place of seven
-            return tf.quantization.fake_quant_with_min_max_vars(inputs, low, high)
-        scale = (high - low) / STEPS
-        zero = ops.stop_gradient(ops.round(-low / scale))
-        steps = ops.clip(_round(inputs / scale), -zero, STEPS - zero)
-        return steps * scale
+        if self.trains_range:
+            return _learned(inputs, low, high)
+        return tf.quantization.fake_quant_with_min_max_vars(inputs, low, high)
 
     def compute_output_spec(self, inputs, low, high):
         return keras.KerasTensor(inputs.shape, inputs.dtype)
@@ -164,7 +172,27 @@ def reduced_axes(layer) -> tuple[int, ...]:
 def scale_of(low: float, high: float) -> tuple[float, int]:
     """Scale and zero point of int8 for a range, as the converter and the kernels have them."""
     scale = (high - low) / STEPS
-    return scale, int(np.clip(np.round(-128 - low / scale), -128, 127))
+    exact = -128 - low / scale
+    # Halves, of symmetric ranges, away from 0. TensorFlow's fake quantization takes either neighbour: half a step, and
+    # at the ends only.
+    return scale, int(np.clip(np.copysign(np.floor(np.abs(exact) + 0.5), exact), -128, 127))
+
+
+@tf.custom_gradient
+def _learned(x, low, high):
+    """Fake quantization whose ends are trained; see `FakeQuantize`."""
+    y = tf.quantization.fake_quant_with_min_max_vars(x, low, high)
+
+    def gradient(upstream):
+        below, above = x < low, x > high
+        inside = tf.where(tf.logical_or(below, above), 0.0, upstream)
+        # y = scale * round(x / scale), so dy / dscale = (y - x) / scale, and scale = (high - low) / 255
+        rounding = tf.reduce_sum(inside * (y - x)) / (high - low)
+        to_low = tf.reduce_sum(tf.where(below, upstream, 0.0)) - rounding
+        to_high = tf.reduce_sum(tf.where(above, upstream, 0.0)) + rounding
+        return inside, to_low, to_high
+
+    return y, gradient
 
 
 def _round(x):

@@ -8,11 +8,12 @@ import keras
 import numpy as np
 from keras import layers, ops
 from tfeff.export.quantize import placement
+from tfeff.export.quantize.constants import Constants
 from tfeff.export.quantize.fake_quant import ActivationRange, FakeQuantize, QuantizedWeights
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import again, rewrite_once
-from tfeff.export.rewrites.graph import CannotRewrite, GraphView, walk
-from tfeff.export.rewrites.matching import groups_of, relu_of
+from tfeff.export.rewrites.graph import CannotRewrite, GraphView, as_functional, inline, walk
+from tfeff.export.rewrites.matching import groups_of
 
 from tfeff.layers import GroupConv2D
 
@@ -36,10 +37,12 @@ def fake_quant_graph(model, *, per_tensor: bool = False, train_ranges: bool = Fa
     Raises:
         CannotRewrite: the model has no graph, several inputs, or a layer that cannot be copied.
     """
-    if len(getattr(model, "inputs", None) or ()) != 1:
+    functional = as_functional(model)
+    if functional is None or len(functional.inputs) != 1:
         raise CannotRewrite(f"{model.name}: quantization takes one image input", "build a functional model with one")
-    for spec in _FIRST:
-        model, _ = rewrite_once(model, load_rewrite(spec))
+    model = inline(functional)
+    for rewrite in (*map(load_rewrite, _FIRST), Constants()):
+        model, _ = rewrite_once(model, rewrite)
     return _Builder(model, per_tensor, train_ranges).build()
 
 
@@ -49,9 +52,13 @@ class _Builder:
         self._view = GraphView(model)
         self._relus = {}  # id of an operation -> the ReLU that is fused into it
         self._swallowed = set()
-        self._groups = _Groups()
+        self._groups, self._sources = _Groups(), []
         for operation in model.operations:
             self._plan(operation)
+        self._limits = self._find_limits()
+        self._kinds = {}  # group -> what its values come from: a range that the specification fixes, None for any other
+        for tensor, bounds in self._sources:
+            self._kinds.setdefault(self._groups.of(tensor), set()).add(bounds)
         self._ranges = {}  # group -> (low, high) of its range
         self._names = set()
 
@@ -66,9 +73,12 @@ class _Builder:
 
     def _plan(self, operation):
         """Which tensors have one range, and which ReLU is part of what stands in front of it."""
-        if id(operation) in self._swallowed or isinstance(operation, layers.InputLayer):
+        if id(operation) in self._swallowed:
             return
         inputs, outputs = (keras.tree.flatten(t) for t in (operation.input, operation.output))
+        if isinstance(operation, layers.InputLayer):
+            self._sources += [(tensor, None) for tensor in outputs]
+            return
         following = self._view.only_consumer(operation) if len(outputs) == 1 else None
         if following is not None and placement.fuses_relu(operation) and placement.is_fusible_relu(following):
             self._relus[id(operation)] = following
@@ -77,6 +87,18 @@ class _Builder:
         if placement.kind_of(operation) == "same-scale":
             for tensor in (*inputs, *outputs):
                 self._groups.join(inputs[0], tensor)
+        else:
+            self._sources += [(tensor, placement.fixed_range(operation)) for tensor in outputs]
+
+    def _find_limits(self):
+        """Limits of ranges, by group: a tensor that goes into hard-swishes alone need not say what lies below -3."""
+        found = {}
+        for operation in self._model.operations:
+            for tensor in keras.tree.flatten(operation.output):
+                limits = placement.useful_range(tensor, self._view)
+                if limits is not None and self._groups.is_single(tensor):
+                    found[self._groups.of(tensor)] = limits
+        return found
 
     def _call(self, operation, *args, **kwargs):
         if id(operation) in self._swallowed:
@@ -87,13 +109,13 @@ class _Builder:
             return self._weighted(operation, relu, args[0])
         if kind == "fixed":
             y = again(operation, *args, **kwargs)
-            return self._quantize(y, operation.name, ("fixed", operation.name), placement.fixed_range(operation))
-        if isinstance(operation, layers.Activation) and placement.activation_name(operation) == "hard_sigmoid":
+            return self._fixed(y, operation.name, operation.output, placement.fixed_range(operation))
+        if placement.is_hard_sigmoid(operation):
             return self._hard_sigmoid(operation, args[0])
         outputs = again(operation, *args, **kwargs)
         if relu is not None:
             outputs = again(relu, outputs)
-        if kind == "same-scale" and not isinstance(operation, layers.AveragePooling2D):
+        if kind == "same-scale" and not placement.rounds(operation):
             return outputs  # the values are those that came in
         made = [
             self._quantize(tensor, operation.name, self._groups.of(old)) if _is_float(tensor) else tensor
@@ -108,7 +130,7 @@ class _Builder:
             config["use_bias"] = True
         behind = None
         if relu is not None:
-            config["activation"] = relu_of(relu)
+            config["activation"] = placement.fused_relu(relu)
         elif not placement.is_fused_activation(layer):
             config["activation"], behind = "linear", layer.activation
         inner = _inner(layer, config)
@@ -123,11 +145,20 @@ class _Builder:
             return self._quantize(y, layer.name, self._groups.of(out))
         y = self._quantize(y, f"{layer.name}_linear", ("linear", layer.name))
         activation = layers.Activation(behind, name=f"{layer.name}_activation")
-        if placement.activation_name(activation) == "hard_sigmoid":
+        if placement.is_hard_sigmoid(activation):
             return self._hard_sigmoid(activation, y, self._groups.of(out))
-        fixed = placement.fixed_range(activation)
-        group = self._groups.of(out) if fixed is None else ("fixed", layer.name)
-        return self._quantize(activation(y), layer.name, group, fixed)
+        if (fixed := placement.fixed_range(activation)) is not None:
+            return self._fixed(activation(y), layer.name, out, fixed)
+        return self._quantize(activation(y), layer.name, self._groups.of(out))
+
+    def _fixed(self, y, label, tensor, bounds):
+        """The output of an operation whose range the specification fixes. Where others, in a concatenation, have one
+        scale with it, its values are rounded once more to theirs."""
+        group = self._groups.of(tensor)
+        if self._kinds[group] == {bounds}:
+            return self._quantize(y, label, group, bounds)
+        y = self._quantize(y, label, ("fixed", label), bounds)
+        return self._quantize(y, f"{label}_requantized", group)
 
     def _hard_sigmoid(self, layer, x, group=None):
         """relu6(x + 3) / 6 as the converter spells it, with the rounding between ADD and MUL."""
@@ -144,7 +175,8 @@ class _Builder:
             low, high = bounds or (-1.0, 1.0)
             trainable = self._train_ranges and bounds is None and label != INPUT
             fixed, name = bounds is not None, self._fresh(f"{label}_range")
-            layer = ActivationRange(low, high, fixed, trainable=trainable, name=name)
+            limits = self._limits.get(group, (None, None))
+            layer = ActivationRange(low, high, fixed, limits, trainable=trainable, name=name)
             self._ranges[group] = layer(self._image)
         trains = self._train_ranges and bounds is None and label != INPUT
         return FakeQuantize(trains, name=self._fresh(f"{label}_fq"))(x, *self._ranges[group])
@@ -171,6 +203,11 @@ class _Groups:
     def join(self, one, other):
         self._alive += [one, other]
         self._parent[self._root(id(other))] = self._root(id(one))
+
+    def is_single(self, tensor):
+        """Whether nothing was joined with it."""
+        root = self._root(id(tensor))
+        return root == id(tensor) and root not in self._parent.values()
 
     def _root(self, key):
         while self._parent.get(key, key) != key:

@@ -7,6 +7,8 @@ nothing is left for it to decide. `prove` shows that it did not.
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from tfeff.export.quantize.convert import Converter, Job, write_saved_model
 from tfeff.export.quantize.points_file import read_scales, take_points, tensor_names, with_points
 from tfeff.export.quantize.shared_ranges import share_ranges, write_ranges
@@ -88,6 +90,33 @@ class Int8File:
         kept = tuple(names[point] for point in kept)
         options = {"step": "quantize", "per_channel": not self._per_tensor, "kept": kept}
         converter.convert([Job(str(ranged), "int8", io, str(path), **options) for io, path in files.items()])
+
+    def set_ranges(self, ranges: Mapping[int, tuple[float, float]]) -> None:
+        """Gives the graph's points the ranges of their tensors."""
+        from tfeff.export.quantize.simulation import set_ranges
+
+        set_ranges(self.graph, {point: ranges[tensor] for point, tensor in self.tensors.items() if tensor in ranges})
+
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """The graph's ranges, by point."""
+        from tfeff.export.quantize.simulation import get_ranges
+
+        return get_ranges(self.graph)
+
+    def biases(self):
+        """The graph's biases as they are now, for `set_biases`."""
+        return {layer.name: np.array(layer.layer.bias) for layer in self._units() if layer.layer.bias is not None}
+
+    def set_biases(self, biases) -> None:
+        """Gives the graph these biases."""
+        for layer in self._units():
+            if layer.name in biases:
+                layer.layer.bias.assign(biases[layer.name])
+
+    def _units(self):
+        from tfeff.export.quantize.fake_quant import QuantizedWeights
+
+        return [layer for layer in self.graph.layers if isinstance(layer, QuantizedWeights)]
 
     def scales(self, path: Path):
         """How the quantized file holds the points; see `points_file.read_scales`."""

@@ -18,6 +18,8 @@ POOLS = (layers.MaxPooling2D, layers.AveragePooling2D)
 _SAME_SCALE = (
     *POOLS,
     layers.Concatenate,
+    layers.Maximum,
+    layers.Minimum,
     layers.Reshape,
     layers.Flatten,
     layers.Permute,
@@ -32,14 +34,12 @@ _SAME_SCALE = (
 # By name, for Keras does not export the classes of its operations.
 _SAME_SCALE_OPERATIONS = {
     "Reshape", "Transpose", "Permute", "ExpandDims", "Squeeze", "Moveaxis", "Swapaxes", "Split", "GetItem", "Take",
-    "Flip", "Concatenate", "Stack", "Pad", "Ravel", "Tile", "Repeat",
+    "Flip", "Concatenate", "Stack", "Pad", "Ravel", "Tile", "Repeat", "Maximum", "Minimum",
 }  # fmt: skip
 _COMPUTED = (
     layers.Add,
     layers.Subtract,
     layers.Multiply,
-    layers.Maximum,
-    layers.Minimum,
     layers.GlobalAveragePooling2D,
     layers.ReLU,
     layers.LeakyReLU,
@@ -51,8 +51,8 @@ _COMPUTED = (
     layers.Activation,
 )
 _COMPUTED_OPERATIONS = {
-    "Add", "Subtract", "Multiply", "Mean", "Maximum", "Minimum", "Relu", "Relu6", "Sigmoid", "Tanh", "Softmax",
-    "HardSilu", "LeakyRelu", "Max", "Negative",
+    "Add", "Subtract", "Multiply", "Mean", "Relu", "Relu6", "ReLU", "Sigmoid", "Tanh", "Softmax",
+    "HardSilu", "HardSigmoid", "LeakyRelu", "Max", "Negative",
 }  # fmt: skip
 # Operations whose int8 output has a scale that the specification fixes: (low, high).
 _UNIT = (0.0, 255 / 256)
@@ -76,8 +76,6 @@ def kind_of(operation) -> str | None:
     name = type(operation).__name__
     if type(operation) in _EXACT_KINDS:
         return "weighted"
-    if isinstance(operation, layers.UpSampling2D) and operation.interpolation != "nearest":
-        return "computed"
     if isinstance(operation, _SAME_SCALE) or (not _is_layer(operation) and name in _SAME_SCALE_OPERATIONS):
         return "same-scale"
     if fixed_range(operation) is not None:
@@ -89,13 +87,70 @@ def kind_of(operation) -> str | None:
     return None
 
 
+def rounds(operation) -> bool:
+    """Whether a same-scale operation makes values that were not in its input, and so must round."""
+    if isinstance(operation, layers.UpSampling2D):
+        return operation.interpolation != "nearest"
+    return isinstance(operation, layers.AveragePooling2D)
+
+
 def fixed_range(operation) -> tuple[float, float] | None:
     """The range that the specification gives an operation's output, None where it has none."""
     if isinstance(operation, layers.Softmax):
         return _UNIT
-    if isinstance(operation, layers.Activation):
+    if isinstance(operation, layers.Activation) or type(operation) in _EXACT_KINDS:
         return _FIXED.get(activation_name(operation))
     return None if _is_layer(operation) else _FIXED.get(type(operation).__name__)
+
+
+def useful_range(tensor, graph) -> tuple[float | None, float | None] | None:
+    """What of a tensor's values makes a difference, where that is less than all: hard-swish and hard-sigmoid are 0 below
+    -3, hard-sigmoid is 1 above 3, spelled as one layer or as what `rewrites.hard_swish` makes of them.
+
+    Args:
+        graph: a `GraphView` of its model.
+
+    Returns:
+        (lowest, highest), None for an open end; None where all values count.
+    """
+    readers = graph.consumers(tensor)
+    if not readers or graph.is_output(tensor):
+        return None
+    gates = [reader for reader in readers if _is_gate(reader, graph)]
+    gated = {id(graph.only_consumer(gate).output) for gate in gates}
+    others = [reader for reader in readers if reader not in gates]
+    names = [activation_name(each) if isinstance(each, layers.Activation) else None for each in others]
+    if all(name == "hard_sigmoid" for name in names):
+        return -3.0, 3.0
+    for reader, name in zip(others, names, strict=True):
+        if name not in ("hard_silu", "hard_sigmoid") and not _multiplies(reader, tensor, gated):
+            return None
+    return -3.0, None
+
+
+def _is_gate(operation, graph):
+    """Whether it is the x + 3 of relu6(x + 3)."""
+    if _is_layer(operation) or type(operation).__name__ != "Add":
+        return False
+    arguments = operation._inbound_nodes[0].arguments
+    numbers = [each for each in (*arguments.args, *arguments.kwargs.values()) if isinstance(each, (int, float))]
+    following = graph.only_consumer(operation)
+    return numbers == [3.0] and following is not None and relu_of(following) == "relu6"
+
+
+def _multiplies(operation, tensor, gates):
+    """Whether it is the product of a tensor with one of its own gates."""
+    if not isinstance(operation, layers.Multiply):
+        return False
+    factors = {id(each) for each in keras.tree.flatten(operation.input)} - {id(tensor)}
+    return bool(factors) and factors <= gates
+
+
+def is_hard_sigmoid(operation) -> bool:
+    """Whether it is relu6(x + 3) / 6, a layer or not."""
+    if isinstance(operation, layers.Activation):
+        return activation_name(operation) == "hard_sigmoid"
+    return not _is_layer(operation) and type(operation).__name__ == "HardSigmoid"
 
 
 def activation_name(layer) -> str:
@@ -119,7 +174,19 @@ def is_fused_activation(layer) -> bool:
 
 def is_fusible_relu(operation) -> bool:
     """Whether it is a ReLU that int8 kernels have built in."""
-    return relu_of(operation) is not None
+    return fused_relu(operation) is not None
+
+
+def fused_relu(operation) -> str | None:
+    """The name of the ReLU that an operation is, a layer or not, where int8 kernels have it built in."""
+    if _is_layer(operation):
+        return relu_of(operation)
+    name = type(operation).__name__
+    if name == "ReLU":  # of `keras.activations.relu`
+        if operation.negative_slope or operation.threshold:
+            return None
+        return {None: "relu", 6: "relu6"}.get(operation.max_value)
+    return {"Relu": "relu", "Relu6": "relu6"}.get(name)
 
 
 def _is_layer(operation):

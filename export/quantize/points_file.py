@@ -79,24 +79,33 @@ def read_scales(file: bytes, names: Mapping[str, str]) -> tuple[dict[str, Scale]
     """How a quantized file holds its points.
 
     Args:
-        names: {point: name of its tensor in the float file}.
+        names: {point: name of its tensor in the float file}, in the order in which they are computed. The second of two
+            points with one tensor is what a QUANTIZE makes of it, where there is one.
 
     Returns:
         {point: its scale} of those in int8, and {point: number of its tensor} of those in float.
     """
-    (graph,) = _read(file).subgraphs
-    scales, floats = {}, {}
+    model = _read(file)
+    (graph,) = model.subgraphs
+    scales, floats, held = {}, {}, {}
     for number, tensor in enumerate(graph.tensors):
         quantization, name = tensor.quantization, tensor.name.decode("utf-8", "replace")
         if tensor.type == schema.TensorType.INT8 and quantization is not None and quantization.scale is not None:
-            held = Scale(float(quantization.scale[0]), int(quantization.zeroPoint[0]), number)
-            scales.setdefault(name, held)
+            held[number] = Scale(float(quantization.scale[0]), int(quantization.zeroPoint[0]), number)
+            scales.setdefault(name, held[number])
         elif tensor.type == schema.TensorType.FLOAT32:
             floats.setdefault(name, number)
-    return (
-        {point: scales[name] for point, name in names.items() if name in scales},
-        {point: floats[name] for point, name in names.items() if name in floats and name not in scales},
-    )
+    rounded_again = {
+        int(op.inputs[0]): held[int(op.outputs[0])]
+        for op in graph.operators
+        if _code(model, op) == schema.BuiltinOperator.QUANTIZE and int(op.outputs[0]) in held
+    }
+    found, met = {}, set()
+    for point, name in names.items():
+        if name in scales:
+            found[point] = rounded_again.get(scales[name].tensor, scales[name]) if name in met else scales[name]
+            met.add(name)
+    return found, {point: floats[name] for point, name in names.items() if name in floats and name not in scales}
 
 
 def with_outputs(file: bytes, tensors: Sequence[int]) -> bytes:
@@ -112,6 +121,11 @@ def tensor_names(file: bytes, tensors: Mapping[str, int]) -> dict[str, str]:
     """{point: name of its tensor}."""
     (graph,) = _read(file).subgraphs
     return {point: graph.tensors[number].name.decode("utf-8", "replace") for point, number in tensors.items()}
+
+
+def _code(model, op):
+    code = model.operatorCodes[op.opcodeIndex]
+    return max(code.builtinCode, code.deprecatedBuiltinCode)
 
 
 def _read(file):

@@ -30,6 +30,8 @@ _SAME_SCALE = {
     schema.BuiltinOperator.GATHER,
     schema.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR,
     schema.BuiltinOperator.RESIZE_BILINEAR,
+    schema.BuiltinOperator.MAXIMUM,
+    schema.BuiltinOperator.MINIMUM,
 }
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 from tfeff.export.quantize.fake_quant import ActivationRange, FakeQuantize, QuantizedWeights
-from tfeff.export.rewrites.graph import walk
+from tfeff.export.rewrites.core import again
+from tfeff.export.rewrites.graph import copy_layer, rebuild, walk
 
 DEAD = (0.0, 1.0)  # range of what is always 0
 _SUFFIX = "_fq"
@@ -83,6 +84,21 @@ def float_network(model, *, rounded_weights: bool) -> Callable[[Any], tuple[Any,
         return outputs, seen
 
     return run
+
+
+def float_model(model):
+    """The same as a functional Keras model, with the weights as they train, copied."""
+
+    def call(operation, *args, **kwargs):
+        if isinstance(operation, FakeQuantize):
+            return args[0]
+        if isinstance(operation, ActivationRange):
+            return args[0], args[0]  # read by what is left out only
+        if isinstance(operation, QuantizedWeights):
+            return copy_layer(operation.layer, operation.name)(args[0])
+        return again(operation, *args, **kwargs)
+
+    return rebuild(model, call)
 
 
 def step_by_step(model, images, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

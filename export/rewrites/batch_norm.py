@@ -52,9 +52,9 @@ class BatchNormalization(Rewrite):
         before = graph.producer(norm)
         if self.form_of(norm) == "native" or (before is not None and _absorbs(before)):
             return None
-        chain = graph.chain(norm, lambda layer: isinstance(layer, layers.Flatten), _reads_no_padding)
-        if _reads_no_padding(chain[-1]):
-            return Match(chain, lambda x: _folded_forward(x, *chain))
+        chain = graph.chain(norm, lambda layer: isinstance(layer, layers.Flatten), reads_no_padding)
+        if reads_no_padding(chain[-1]):
+            return Match(chain, lambda x: folded_forward(x, batch_norm_numbers(norm), *chain[1:]))
         if len(norm.input.shape) != 4:
             return None
         scale, offset = batch_norm_numbers(norm)
@@ -77,11 +77,11 @@ def _folded_back(x, layer, norm):
     return rebuilt(layer, x, [kernel, bias], use_bias=True)
 
 
-def _folded_forward(x, norm, *behind):
-    """BN in front of a layer, perhaps with a `Flatten` between, in that layer's weights."""
+def folded_forward(x, numbers, *behind):
+    """Scale and offset, (c,) each, of what goes into a layer, perhaps by a `Flatten`, in that layer's weights."""
     *between, layer = behind
     kernel, bias = _numbers(layer)
-    scale, offset = batch_norm_numbers(norm)
+    scale, offset = numbers
     if isinstance(layer, layers.Dense):
         pixels = len(kernel) // len(scale)  # of the map that was flattened
         scale, offset = np.tile(scale, pixels)[:, None], np.tile(offset, pixels)[:, None]
@@ -134,7 +134,7 @@ def _only_here(layer):
     return isinstance(layer, (layers.Dense, StridedDilatedDepthwiseConv2D, layers.Conv2DTranspose))
 
 
-def _reads_no_padding(layer):
+def reads_no_padding(layer) -> bool:
     """Whether every output reads real inputs only, so that an offset on them is an offset on it."""
     if not _is_weighted(layer) or isinstance(layer, (layers.Conv2DTranspose, StridedDilatedDepthwiseConv2D)):
         return False

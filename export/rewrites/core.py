@@ -101,9 +101,9 @@ class Rewrite(ABC):
 
         def call(operation, *args, **kwargs):
             if id(operation) in matches:
-                return matches[id(operation)].build(args[0])
+                return matches[id(operation)].build(_first_tensor(args))
             # What a swallowed layer would be given is what stands in its place already; a merge is given it twice.
-            return keras.tree.flatten(args)[0] if id(operation) in swallowed else again(operation, *args, **kwargs)
+            return _first_tensor(args) if id(operation) in swallowed else again(operation, *args, **kwargs)
 
         return rebuild(model, call), len(matches)
 
@@ -187,6 +187,11 @@ def shape_key(layer) -> str:
     config = {k: v for k, v in config.items() if not k.endswith(("initializer", "regularizer", "constraint"))}
     shapes = [list(tensor.shape[1:]) for tensor in keras.tree.flatten(layer.input)]
     return json.dumps([type(layer).__name__, config, shapes], sort_keys=True, default=str)
+
+
+def _first_tensor(args):
+    """What an operation is given, `2 - x` too."""
+    return next(each for each in keras.tree.flatten(args) if isinstance(each, keras.KerasTensor))
 
 
 def _distance(outputs, expected):

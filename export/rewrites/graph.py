@@ -63,7 +63,8 @@ def rebuild(model, call: Callable[..., Any], finish: Callable[[Any], Any] = lamb
 def inline(model):
     """A copy of a functional model in which every layer is called once and there are no models within the model.
 
-    A layer that is called twice becomes two with equal weights. Layers that do nothing outside training are left out.
+    A layer that is called twice becomes two with equal weights, a separable convolution the two that it is, a ReLU with
+    another ceiling than 6 a ReLU and a minimum. Layers that do nothing outside training are left out.
 
     Raises:
         CannotRewrite: a layer that cannot be copied.
@@ -78,9 +79,30 @@ def inline(model):
             return args[0]
         if not isinstance(operation, layers.Layer):
             return copy_operation(operation)(*args, **kwargs)
-        return copy_layer(operation, _fresh(operation.name, taken))(*args, **kwargs)
+        name = _fresh(operation.name, taken)
+        if type(operation) is layers.SeparableConv2D:
+            return _separated(operation, args[0], name, _fresh(f"{name}_depthwise", taken))
+        if isinstance(operation, layers.ReLU) and operation.max_value not in (None, 6) and not operation.threshold:
+            slope = operation.negative_slope
+            return keras.ops.minimum(layers.ReLU(negative_slope=slope, name=name)(*args), float(operation.max_value))
+        return copy_layer(operation, name)(*args, **kwargs)
 
     return rebuild(model, call)
+
+
+def _separated(layer, x, name, depthwise_name):
+    """A separable convolution as a depthwise and one of 1x1, which quantize, and take a norm, each for itself."""
+    config = layer.get_config()
+    shared = {key: config[key] for key in ("data_format", "dtype")}
+    spatial = {key: config[key] for key in ("kernel_size", "strides", "padding", "dilation_rate", "depth_multiplier")}
+    first = layers.DepthwiseConv2D(**spatial, **shared, use_bias=False, name=depthwise_name)
+    pointwise = {key: config[key] for key in ("filters", "use_bias", "activation")}
+    second = layers.Conv2D(kernel_size=1, **pointwise, **shared, name=name)
+    y = second(first(x))
+    depthwise_kernel, *weights = layer.get_weights()
+    first.set_weights([depthwise_kernel])
+    second.set_weights(weights)
+    return y
 
 
 def copy_operation(operation):

@@ -31,23 +31,22 @@ def refusals(model) -> list[Refusal]:
     return draw(model).refusals
 
 
-def prove(model, images: np.ndarray) -> float:
-    """Rebuilds a Keras 3 network in tf_keras and compares the two.
+def prove(models: Sequence, images: Sequence[np.ndarray]) -> list[float]:
+    """Rebuilds Keras 3 networks in tf_keras and compares each with what it was made from.
 
     Args:
-        model: functional, (n, h, w, c) -> one tensor.
-        images: float32 (n, h, w, c), preprocessed; real ones, so that every activation is exercised.
+        models: functional, (n, h, w, c) -> one tensor.
+        images: for each float32 (n, h, w, c), preprocessed; real ones, so that every activation is exercised.
 
     Returns:
-        The largest difference over the largest output, at most `process.TOLERANCE`.
+        For each the largest difference over the largest output, at most `process.TOLERANCE`.
 
     Raises:
         TfeffError: layers that cannot be rebuilt (all are named), a larger difference, or no tfmot.
     """
-    plan = plan_of(model)
+    tasks = [process.Task("prove", plan_of(model), model, each) for model, each in zip(models, images, strict=True)]
     with TemporaryDirectory() as folder:
-        answer = process.run("prove", plan, model, images, Path(folder), lambda step, done, total: None)
-    return answer["relative_error"]
+        return [answer["relative_error"] for answer in process.run_all(tasks, Path(folder))]
 
 
 def listed(refused: Sequence[Refusal], most: int = 20) -> str:

@@ -12,13 +12,21 @@ from typing import Any
 
 WEIGHTED = {"conv2d": "channel", "dense": "tensor", "depthwise": "depthwise", "conv2d_transpose": "transposed"}
 _SAME_SCALE = {"concatenate", "max_pool", "average_pool", "zero_padding", "reshape", "permute", "slice", "take",
-               "global_max_pool", "maximum", "minimum"}  # fmt: skip
+               "global_max_pool", "maximum", "minimum", "up_sampling"}  # fmt: skip
 # Of those, the ones behind which the converter wants the range said again.
 _SAID_AGAIN = {"concatenate", "average_pool", "maximum", "minimum"}
-_COMPUTED = {"add", "subtract", "multiply", "relu", "prelu", "global_average_pool", "hard_swish", "add_constant",
-             "multiply_constant"}  # fmt: skip
-_FUSES_RELU = {*WEIGHTED, "add", "subtract", "multiply", "add_constant", "multiply_constant", "average_pool", "max_pool"}
+_FUSES_RELU = {
+    *WEIGHTED,
+    "add",
+    "subtract",
+    "multiply",
+    "add_constant",
+    "multiply_constant",
+    "average_pool",
+    "max_pool",
+}
 _UNIT = (0.0, 255 / 256)
+_WITH_KERNEL = {"gelu"}
 _FIXED = {"sigmoid": _UNIT, "softmax": _UNIT, "tanh": (-1.0, 127 / 128)}
 _NO_KERNEL = "int8 has no kernel for it that the converter would choose"
 
@@ -72,18 +80,16 @@ def _refusal(node):
     kind, config = node["kind"], node["config"]
     if kind == "batch_norm":
         return "batch normalization that no convolution takes: there is no int8 operation for it"
-    if kind == "activation" and config["function"] not in _FIXED:
+    if kind == "activation" and config["function"] not in {*_FIXED, *_WITH_KERNEL}:
         return f"{config['function']}: {_NO_KERNEL}"
     if kind == "relu" and (config["threshold"] != 0 or (config["max_value"] is not None and config["max_value"] != 6)):
         return f"a ReLU that is cut at {config['max_value']} or begins at {config['threshold']}: {_NO_KERNEL}"
-    if kind == "up_sampling" and config["interpolation"] != "nearest":
-        return f"resizing by {config['interpolation']}: {_NO_KERNEL}"
     return None
 
 
 def _handed_on(node):
     kind = node["kind"]
-    return (kind in _SAME_SCALE or kind == "up_sampling") and kind not in _SAID_AGAIN
+    return kind in _SAME_SCALE and kind not in _SAID_AGAIN
 
 
 def _fused(node, readers: Sequence[dict], output):
@@ -104,7 +110,7 @@ def _groups(nodes):
         return tensor
 
     for node in nodes:
-        if node["kind"] in _SAME_SCALE or node["kind"] == "up_sampling":
+        if node["kind"] in _SAME_SCALE:
             for index in node["inputs"]:
                 parent[find(index)] = find(node["output"])
     return [find(tensor) for tensor in range(len(parent))]

@@ -51,10 +51,11 @@ class Plan:
     Attributes:
         name: of the network.
         shape: (h, w, c) of the image.
-        nodes: in topological order: `kind`, `name`, `inputs` and `output` (numbers of tensors), `config`, `weights` (how
-            many), `trainable`. Numbers, words and lists only.
+        nodes: in topological order: `kind`, `name`, `class` (of what it was written down from), `inputs` and `output`
+            (numbers of tensors), `config`, `weights` (how many), `trainable`. Numbers, words and lists only.
         weights: of every node, in tf_keras' order, by "<position of the node>/<number>".
         output: the number of the tensor that the network gives.
+        source: name of the class that is being written down.
         refusals: layers that could not be written down; with any, the plan is of no use but to say so.
     """
 
@@ -63,6 +64,7 @@ class Plan:
     nodes: list[dict[str, Any]] = field(default_factory=list)
     weights: dict[str, np.ndarray] = field(default_factory=dict)
     output: int = 0
+    source: str = ""
     refusals: list[Refusal] = field(default_factory=list)
 
     def add(self, kind: str, name: str, inputs: Sequence[Ref], shape, weights=(), trainable=True, **config) -> Ref:
@@ -78,6 +80,7 @@ class Plan:
             {
                 "kind": kind,
                 "name": fresh,
+                "class": self.source,
                 "inputs": [ref.index for ref in inputs],
                 "output": output,
                 "config": config,

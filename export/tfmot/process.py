@@ -1,10 +1,11 @@
-"""The parent's side of tfmot: a plan goes to a process in which tf_keras stands in Keras' place, an answer comes back."""
+"""The parent's side of tfmot: a plan goes to a process in which tf_keras stands in Keras' place."""
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from signal import Signals
@@ -25,55 +26,93 @@ def check_installed() -> None:
         raise TfeffError("tensorflow-model-optimization is not installed", "pip install 'tfeff[tfmot]'")
 
 
-def run(
-    task: str, plan: Plan, model, proof: np.ndarray, folder: Path, progress: Progress, **request: Any
-) -> dict[str, Any]:
-    """Rebuilds a plan in tf_keras, proves it, and does a task with it.
+@dataclass(frozen=True)
+class Task:
+    """Something to do with a network in tf_keras.
 
-    Args:
-        task: a key of the child's tasks.
+    Attributes:
+        name: a key of the child's tasks.
         plan: what `draw` made of `model`, nothing refused.
         model: the Keras 3 network.
-        proof: float32 (n, h, w, c), real images, preprocessed.
+        proof: float32 (n, h, w, c), real images, preprocessed: the rebuilt network must compute on them what `model`
+            does.
+        request: what the task needs; arrays are handed on as files.
+    """
+
+    name: str
+    plan: Plan
+    model: Any
+    proof: np.ndarray
+    request: dict[str, Any] = field(default_factory=dict)
+
+
+def run(task: Task, folder: Path, progress: Progress = lambda step, done, total: None) -> dict[str, Any]:
+    """Rebuilds a network in tf_keras, proves it, and does the task; see `run_all`."""
+    (answer,) = run_all([task], folder, progress)
+    return answer
+
+
+def run_all(
+    tasks: Sequence[Task],
+    folder: Path,
+    progress: Progress = lambda step, done, total: None,
+    *,
+    keep_going: bool = False,
+) -> list[dict[str, Any]]:
+    """Does tasks one after the other in one process, which ends with its memory.
+
+    Args:
         folder: a scratch folder.
         progress: called with (step, done, total).
-        request: what the task needs; arrays are handed on as files.
+        keep_going: whether a task that fails gets an answer with its `error`, in place of an end.
 
     Returns:
-        The child's answer; `relative_error` is that of the proof.
+        An answer each; its `relative_error` is that of the proof.
 
     Raises:
-        TfeffError: tfmot is not installed, the rebuilt network computes something else, or the task failed.
+        TfeffError: tfmot is not installed, a rebuilt network computes something else, or a task failed.
     """
     check_installed()
-    expected = np.concatenate([np.asarray(model(proof[i : i + 8], training=False)) for i in range(0, len(proof), 8)])
-    arrays = {key: value for key, value in request.items() if isinstance(value, np.ndarray)}
-    arrays |= {"proof_images": proof, "proof_outputs": expected}
-    for key, array in arrays.items():
-        path = getattr(array, "filename", None)  # of a memory map: it lies in a file already
-        if path is None or not str(path).endswith(".npy"):
-            path = folder / f"{key}.npy"
-            np.save(path, array)
-        request[key] = str(path)
-    plan.save_weights(folder / "plan.npz")
     answer = folder / "answer.json"
     answer.unlink(missing_ok=True)
-    request |= {"task": task, "plan": plan.as_dict(), "weights": str(folder / "plan.npz"), "tolerance": TOLERANCE}
-    request |= {"answer": str(answer)}
-    (folder / "request.json").write_text(json.dumps(request))
-    code, last = _child(folder / "request.json", progress)
-    if answer.is_file():
-        found = json.loads(answer.read_text())
-        if code == 0:
-            return found
-        if found["kind"] == "Unequal":
-            raise TfeffError(
-                f"{plan.name}: tf_keras computes something else: {found['error']}",
-                "see whether the network is trained, and its images preprocessed as it expects; else report it",
-            )
-        raise TfeffError(f"tfmot refused {plan.name}: {found['error']}")
-    why = f"signal {Signals(-code).name}" if code < 0 else f"exit {code}"
-    raise TfeffError(f"tfmot's process died ({why}): {' | '.join(last)[:500]}", "see that there is memory left")
+    requests = [_request(task, folder, number) for number, task in enumerate(tasks)]
+    request = folder / "request.json"
+    request.write_text(json.dumps({"answer": str(answer), "tasks": requests, "keep_going": keep_going}))
+    code, last = _child(request, progress)
+    if not answer.is_file():
+        why = f"signal {Signals(-code).name}" if code < 0 else f"exit {code}"
+        raise TfeffError(
+            f"tfmot's process died ({why}): {' | '.join(last)[:500]}", "see that there is memory left, then retry"
+        )
+    answers = json.loads(answer.read_text())
+    if keep_going or code == 0:
+        return answers
+    name, failed = tasks[len(answers) - 1].plan.name, answers[-1]
+    if failed["kind"] == "Unequal":
+        raise TfeffError(
+            f"{name}: tf_keras computes something else: {failed['error']}",
+            "see whether the network is trained, and its images preprocessed as it expects; else report it",
+        )
+    raise TfeffError(f"tfmot refused {name}: {failed['error']}")
+
+
+def _request(task, folder, number):
+    """What the child is told of a task; arrays go into files."""
+    batches = (task.proof[i : i + 8] for i in range(0, len(task.proof), 8))
+    expected = np.concatenate([np.asarray(task.model(batch, training=False)) for batch in batches])
+    request = {**task.request, "proof_images": task.proof, "proof_outputs": expected}
+    for key, value in request.items():
+        if isinstance(value, np.ndarray):
+            path = getattr(value, "filename", None)  # of a memory map: it lies in a file already
+            if path is None or not str(path).endswith(".npy"):
+                path = folder / f"{number}.{key}.npy"
+                np.save(path, value)
+            request[key] = str(path)
+        elif isinstance(value, Path):
+            request[key] = str(value)
+    weights = folder / f"{number}.weights.npz"
+    task.plan.save_weights(weights)
+    return {**request, "task": task.name, "plan": task.plan.as_dict(), "weights": str(weights), "tolerance": TOLERANCE}
 
 
 def _child(request: Path, progress: Progress):

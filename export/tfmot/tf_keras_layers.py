@@ -2,8 +2,8 @@
 
 import numpy as np
 import tensorflow as tf
-import tf_keras
 import tensorflow_model_optimization as tfmot
+import tf_keras
 
 register = tf_keras.utils.register_keras_serializable(package="tfeff")
 

@@ -44,6 +44,7 @@ class Vocabulary:
 
     def write(self, operation, *args, **kwargs):
         """Called by `walk`, once an operation, with `Ref`s in place of tensors."""
+        self._plan.source = type(operation).__name__
         try:
             if not isinstance(operation, layers.Layer):
                 return self._operation(operation, args, kwargs)

@@ -18,7 +18,11 @@ COMMANDS = {
     "import-weights": "Turn PyTorch's, timm's, Paddle's ... weights into ours.",
     "calibrate": "Audit calibration images, and show the ranges that they give.",
     "export": "Turn a network into a .tflite file, proven equal and timed.",
+    "qat": "Train with int8's roundings in the network, then export.",
+    "prune": "Make a share of the weights 0, fine-tune, export.",
+    "cluster": "Give the weights few values, fine-tune, export.",
     "compare": "Accuracy of a quantized file against its float twin.",
+    "debug": "Where a quantized file goes wrong, layer by layer.",
     "check": "What a target would make of a file, operation by operation.",
     "bench": "Time files against each other on one or more devices.",
 }

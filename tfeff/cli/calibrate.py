@@ -68,6 +68,7 @@ def command(network, source, audit, allow_audit, target, out, **options):
             samples=options["samples"],
             method=options["method"],
             rules=options["ranges"],
+            try_out=not audit,
             seed=options["seed"],
             progress=advance.step,
         )
@@ -81,6 +82,10 @@ def command(network, source, audit, allow_audit, target, out, **options):
         raise GateFailed(f"calibration {source}: not fit to choose ranges by", "mend the images, or give --allow-audit")
 
 
+def _best_of(tried):
+    return f", the best of {len(tried)} tried: {tried[0]['divergence']:.2g} nats an image from the float network"
+
+
 def _show(name, calibration, ranges, out):
     from tfeff.calibration import text_of
 
@@ -88,8 +93,11 @@ def _show(name, calibration, ranges, out):
     rows = [
         ("source", calibration.source),
         ("images", ", ".join(f"{count:,} {word}" for word, count in counts if count is not None)),
-        ("method", calibration.method),
+        ("method", calibration.method + ("" if calibration.tried is None else _best_of(calibration.tried))),
     ]
+    if calibration.left_out:
+        shown = ", ".join(calibration.left_out[:5]) + (", ..." if len(calibration.left_out) > 5 else "")
+        rows.append(("left out", f"{len(calibration.left_out)} of {calibration.used} images: {shown}"))
     for word, text in (("halves", "first and second half"), ("shuffles", "random halves")):
         if moved := calibration.stability[word]:
             worst = f"at most {100 * moved['worst']:.0f} % ({moved['layer']})"

@@ -60,7 +60,11 @@ def _precision_options(function):
 )
 @click.option("--per-tensor", is_flag=True, help="One scale for all int8 weights of a layer, for NPUs without more.")
 @click.option("--equalize", is_flag=True, help="Bring channels to like ranges before int8; float stays the same.")
-@click.option("--correct-bias", is_flag=True, help="Take what int8 weights do to the means off the biases.")
+@click.option(
+    "--correct-bias/--no-correct-bias",
+    default=True,
+    help="Take what int8 does to the means of the layers off their biases. [default: do]",
+)
 @click.option("--dataset", metavar="SOURCE", help="Labelled images for the comparison. [default: the preset's own]")
 @click.option("--evaluation-samples", type=int, help="How many of those. [default: all]")
 @click.option(
@@ -99,8 +103,8 @@ def command(network, precision, destination, out, **options):
 
     check_known(network)
     network = meant(network, own_weights=bool(options["weights"] or options["random_weights"]))
-    request = _request(network, precision or "int8", options)
-    name = _file_name(network)
+    request = request_of(network, precision or "int8", options)
+    name = file_name(network)
     check_request(request, artifact_path(destination, name, request))  # before seconds are spent on TensorFlow
     with out.progress("loading") as advance:
         subject = build_subject(
@@ -118,13 +122,14 @@ def command(network, precision, destination, out, **options):
         path = artifact_path(destination, subject.name, request)
         words = shlex.join(["tfeff", *sys.argv[1:]])
         export = export_model(subject, path, request, command=words, progress=advance.step)
-    _show(export, out)
+    show(export, out)
     out.json({**export.record, "path": str(export.path), "bench": export.latency})
     if export.failed:
         raise GateFailed("; ".join(export.failed), f"{export.path} was written; its record says that it failed")
 
 
-def _request(network, precision, options):
+def request_of(network, precision, options):
+    """What the options of `tfeff export`, and of `tfeff qat`, ask for."""
     from tfeff.cli.subject import is_user_file
     from tfeff.data import default_evaluation
     from tfeff.export import Request
@@ -172,7 +177,7 @@ def _preset_dataset(name):
     return load_preset(name).dataset
 
 
-def _file_name(network):
+def file_name(network):
     """What the artifact's name begins with, known before the network is built."""
     from tfeff.cli.subject import is_user_file
     from tfeff.networks import index
@@ -184,7 +189,8 @@ def _file_name(network):
     return network if network in index() else load_preset(network).name
 
 
-def _show(export, out):
+def show(export, out):
+    """The table at the end of an export."""
     from tfeff.calibration import text_of
 
     record = export.record

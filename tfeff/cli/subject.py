@@ -206,7 +206,14 @@ def _user_subject(path, input_size, mean, std, colour, imports):
         )
     model, shape = (_load_keras if path.suffix == ".keras" else _load_saved_model)(path, input_size, imports)
     stem = path.stem if path.suffix == ".keras" else path.resolve().name
-    return Subject(model, stem, path.name, _preprocessing(shape, mean, std, colour))
+    preprocessing, graph, notes = _preprocessing(shape, mean, std, colour), None, ()
+    if path.suffix == ".keras":
+        from tfeff.export.quantize.simulation import float_model, is_fake_quant
+
+        if is_fake_quant(model):
+            graph, model = model, float_model(model)
+            notes = (f"{path.name} is a fake-quant network: the float twin is the float network inside it",)
+    return Subject(model, stem, path.name, preprocessing, fake_quant=graph, notes=notes)
 
 
 def _load_keras(path, input_size, imports):
@@ -215,6 +222,7 @@ def _load_keras(path, input_size, imports):
     import keras
 
     from tfeff import layers  # noqa: F401  registers our layers
+    from tfeff.export.quantize import fake_quant  # noqa: F401  registers those of a fake-quant network
 
     sys.path.insert(0, "")
     for module in imports:

@@ -178,7 +178,7 @@ def _open(path, threads):
         raise TfeffError(f"LiteRT cannot be imported ({error})", "pip install ai-edge-litert") from None
     options = {"experimental_delegates": [_edgetpu(path, load_delegate)]} if needs_edgetpu(path) else {}
     try:
-        with _native_stderr_muted():
+        with native_stderr_muted():
             interpreter = Interpreter(model_path=str(path), num_threads=threads, **options)
             interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
@@ -201,7 +201,7 @@ def _first_line(error):
 
 
 @contextmanager
-def _native_stderr_muted():
+def native_stderr_muted():
     """LiteRT announces its XNNPACK delegate on file descriptor 2, with no way to stop it; its errors are raised."""
     sys.stderr.flush()
     try:

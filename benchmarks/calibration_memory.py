@@ -1,0 +1,87 @@
+"""Memory and time of calibration by the number of images: what 10,000 images take beyond 100.
+
+    python benchmarks/calibration_memory.py [PRESET ...]
+
+For each preset the float file is made once. Then a process of its own, without TensorFlow, whose memory would hide
+ours, reads the training images of Fashion-MNIST (`fashion_mnist`), runs them with every method that needs histograms,
+audits them, leaves out what is to be left out, and finds the ranges; its peak resident memory is the kernel's
+(`getrusage`). Writes docs/results/calibration_memory.json.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+RESULTS = Path(__file__).parents[1] / "docs" / "results" / "calibration_memory.json"
+FEW, MANY = 100, 10_000
+DEFAULT = ("vargnet_v1_025_g8.fashion_mnist", "pp_lcnet_025.fashion_mnist")
+
+
+def child(file: Path, source: str, count: int, size: int) -> dict:
+    """What one calibration took: peak resident KiB, seconds of CPU, and the sum of all ranges."""
+    from tfeff.calibration import Activations, Plan, audit, collect, observe, parse_method
+
+    from tfeff.data import Preprocessing
+
+    preprocessing, method = Preprocessing(size=(size, size)), parse_method("mse")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        calibration = collect(source, preprocessing, folder / "calibration.npy", samples=count)
+        network = Activations(file)
+        plan = Plan(network.tensors, method, (), (-1.0, 1.0))
+        seen = observe(network, calibration.images(), calibration.names, folder, histograms=plan.histograms)
+        calibration, seen = audit(calibration, preprocessing, network, seen, method, folder)
+        total = sum(each.high - each.low for each in plan.ranges(seen))
+    return {
+        "images": calibration.used,
+        "peak_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        "cpu_s": round(time.process_time(), 1),
+        "sum_of_ranges": total,
+    }
+
+
+def run(file: Path, source: str, count: int, size: int, folder: Path | None = None) -> dict:
+    """`child` in a process of its own, started in `folder`."""
+    command = [sys.executable, Path(__file__).absolute(), "--child", file, source, count, size]
+    ran = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, text=True, check=True, cwd=folder)
+    return json.loads(ran.stdout)
+
+
+def ranged_file(name: str, folder: Path) -> Path:
+    """The float file of a preset, as an export measures it."""
+    from tfeff.calibration import collect
+    from tfeff.export import Subject, measuring
+
+    from tfeff import presets
+
+    preset = presets.load_preset(name)
+    subject = Subject(preset.build(), preset.name, preset.network, preset.preprocessing, preset.labels, preset.name)
+    images = collect("fashion_mnist_sample", preset.preprocessing, folder / "sample.npy", samples=16)
+    measuring.ranged_graph(subject, images, folder, try_out=False)
+    return folder / "int8" / "ranged.tflite"
+
+
+def main():
+    if sys.argv[1:2] == ["--child"]:
+        file, source, count, size = sys.argv[2:]
+        print(json.dumps(child(Path(file), source, int(count), int(size))))
+        return
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("presets", nargs="*", metavar="PRESET", default=DEFAULT)
+    rows = []
+    for name in parser.parse_args().presets:
+        with tempfile.TemporaryDirectory() as scratch:
+            file = ranged_file(name, Path(scratch))
+            few, many = (run(file, "fashion_mnist", count, 32) for count in (FEW, MANY))
+        rows.append({"preset": name, "few": few, "many": many, "ratio": many["peak_kib"] / few["peak_kib"]})
+        print(f"{name}: {rows[-1]['ratio']:.3f}", json.dumps(rows[-1]), file=sys.stderr)
+    RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

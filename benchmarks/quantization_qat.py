@@ -1,0 +1,114 @@
+"""Quantization-aware training of the bundled presets: what their int8 files reach by it.
+
+    python benchmarks/quantization_qat.py [PRESET ...] [--epochs 1] [--steps 300] [--learning-rate 5e-5] [--per-tensor]
+
+Each preset is trained on Fashion-MNIST's 60,000 training images by `tfeff.qat`, from the ranges of 512 of them, taught
+by its float twin. Accuracy is that of all 10,000 test images in LiteRT; `delta` is int8 against float, points, paired.
+`qat_row` is one preset; `benchmarks/quantization.py` puts it into its table.
+
+Prints a line a preset, and writes docs/results/quantization_qat.json with --write.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+RESULTS = Path(__file__).parents[1] / "docs" / "results" / "quantization_qat.json"
+EPOCHS, STEPS = 1, 300
+
+
+def qat_row(preset: str, *, epochs: int = EPOCHS, steps: int | None = STEPS, target: str = "litert",
+            method: str | None = None, per_tensor: bool = False, **recipe) -> dict:  # fmt: skip
+    """Trains a preset and compares its int8 file with its float file.
+
+    Args:
+        preset: name or alias.
+        epochs, steps, recipe: see `tfeff.qat.Recipe`.
+        target, method, per_tensor: as of `tfeff qat`.
+
+    Returns:
+        {preset, method, float_top1, top1, delta, ci95, mcnemar_p, flips, samples, beyond (units of the file that are
+        not what was simulated), training (the record's entry), seconds_training, seconds, sha256}.
+    """
+    from tfeff.export import Request, Subject, export_model
+    from tfeff.export.measuring import train_ranges_by
+    from tfeff.export.quantize.aware import aware_graph
+
+    from tfeff import presets
+    from tfeff.data import open_dataset
+    from tfeff.qat import Recipe, train_quantized
+
+    started = time.monotonic()
+    known = presets.load_preset(preset)
+    subject = Subject(
+        known.build(), known.name, known.network, known.preprocessing, known.labels, known.name, known.dataset
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        graph, measured = aware_graph(
+            subject, "fashion_mnist", folder, target=target, method=method, per_tensor=per_tensor,
+            train_ranges=train_ranges_by(method, None),
+        )  # fmt: skip
+        told = Recipe(epochs, steps=steps, **recipe)
+        before = time.monotonic()
+        training = train_quantized(
+            graph, subject.model, open_dataset("fashion_mnist", "train"), known.preprocessing, told
+        )
+        trained = time.monotonic() - before
+        training["calibration"] = measured.calibration.as_dict()
+        request = Request(target=target, per_tensor=per_tensor, dataset="fashion_mnist", devices=())
+        made = export_model(subject, folder / "qat.tflite", request, trained=graph, training=training)
+    record, accuracy = made.record, made.record["accuracy"]
+    return {
+        "preset": known.name,
+        "method": "qat",
+        "float_top1": accuracy["float_top1"],
+        "top1": accuracy["quantized_top1"],
+        **{key: accuracy[key] for key in ("delta", "ci95", "mcnemar_p", "flips", "samples")},
+        "beyond": record["quantization"]["simulation"]["beyond"],
+        "training": record["quantization"]["training"],
+        "seconds_training": round(trained, 1),
+        "seconds": round(time.monotonic() - started, 1),
+        "sha256": record["sha256"],
+    }
+
+
+def main():
+    from tfeff.presets import aliases
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("presets", nargs="*")
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--temperature", type=float)
+    parser.add_argument("--label-weight", type=float)
+    parser.add_argument("--method")
+    parser.add_argument("--per-tensor", action="store_true")
+    parser.add_argument("--write", action="store_true")
+    given = vars(parser.parse_args())
+    names, write = given.pop("presets") or sorted(aliases()), given.pop("write")
+    rows = []
+    for name in names:
+        row = qat_row(name, **{key: value for key, value in given.items() if value is not None})
+        first, *_, last = row["training"]["history"]
+        low, high = row["ci95"]
+        print(
+            f"{name:14s} float {row['float_top1']:.2f} int8 {row['top1']:.2f}  {row['delta']:+.2f} [{low:+.2f}, "
+            f"{high:+.2f}]  held-out loss {first['held_out_loss']:.5f} -> {last['held_out_loss']:.5f}, top-1 "
+            f"{first['held_out_top1']:.2f} -> {last['held_out_top1']:.2f} "
+            f"(float {row['training']['held_out_float_top1']:.2f}), best epoch {row['training']['best_epoch']}, "
+            f"{row['training']['learning_rate']:g}  {row['seconds_training']:.0f} of {row['seconds']:.0f} s",
+            flush=True,
+        )
+        rows.append(row)
+    if write:
+        RESULTS.write_text(json.dumps({"schema_version": 1, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+        print(f"wrote {RESULTS}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""Bias correction in the simulation: the mean of what each layer gives in int8 is brought back to what it is in float.
+
+Rounded weights, and ranges that cut off what is rare, move the mean of a channel; behind a few layers a network sees
+other inputs than it was trained on. A bias costs nothing to change (Nagel et al., arXiv 1906.04721, section 4.2; here
+measured on the calibration images, as in their appendix D, and with everything in front of a layer in int8 and
+corrected already). Each image has one say and the most extreme have none, so a few bad images move nothing.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from tfeff.export.quantize.fake_quant import FakeQuantize, QuantizedWeights
+from tfeff.export.rewrites.graph import walk
+
+IMAGES = 256  # at most so many are looked at
+_MEMORY = 1.5e9  # bytes of activations that may be held
+_LEFT_OUT = 0.05  # of the images, at each end
+
+
+def correct_means(graph, images: np.ndarray) -> dict[str, Any]:
+    """Corrects the biases of a fake-quant graph in place.
+
+    Args:
+        graph: of `graph.fake_quant_graph`, with its ranges.
+        images: float32 (n, h, w, c), preprocessed, of the calibration; up to 256 are used, evenly spread, fewer of large
+            images.
+
+    Returns:
+        `images`, how many were used; `places`, the layers whose bias was moved; `largest_shift`, of any channel in units
+        of its layer's largest mean magnitude.
+    """
+    chosen = _some(images, _room(graph))
+    shifts: list[float] = []
+
+    def call(operation, *args, **kwargs):
+        (rough, *rest), exact = _sides(args, 0), _sides(args, 1)
+        if isinstance(operation, FakeQuantize):
+            return _Pair(operation(rough, *rest), exact[0])
+        if isinstance(operation, QuantizedWeights):
+            return _unit(operation, rough, rest, exact[0], shifts)
+        both = [operation(*_sides(args, n), **_sides(kwargs, n)) for n in (0, 1)]
+        return keras.tree.map_structure(_Pair, *both)
+
+    inputs = ops.convert_to_tensor(chosen)
+    walk(graph, [_Pair(inputs, inputs)], call)
+    return {"images": len(chosen), "places": len(shifts), "largest_shift": round(max(shifts, default=0.0), 6)}
+
+
+class _Pair:
+    """A value as int8 has it and as float has it."""
+
+    def __init__(self, rough, exact):
+        self.rough, self.exact = rough, exact
+
+
+def _sides(tree, which):
+    return keras.tree.map_structure(
+        lambda each: (each.rough, each.exact)[which] if isinstance(each, _Pair) else each, tree
+    )
+
+
+def _unit(unit, rough, ends, exact, shifts):
+    """Corrects one unit and runs it on both sides."""
+    layer = unit.layer
+    linear = _linear(unit, rough, ends)
+    wanted = linear.layer(exact)
+    if layer.bias is not None:
+        error = np.asarray(_by_image(wanted)) - np.asarray(_by_image(linear(rough, *ends)))  # (n, f)
+        shift = _trimmed_mean(error)
+        size = float(np.abs(np.asarray(_by_image(wanted))).mean(0).max())
+        if np.any(shift):
+            shifts.append(float(np.abs(shift).max()) / max(size, 1e-12))
+        corrected = np.asarray(layer.bias) + shift
+        layer.bias.assign(corrected)
+    return _Pair(unit(rough, *ends), layer.activation(wanted))
+
+
+def _linear(unit, inputs, ends):
+    """The unit without its activation."""
+    config = unit.layer.get_config()
+    config["activation"] = keras.activations.serialize(keras.activations.linear)
+    linear = QuantizedWeights(type(unit.layer).from_config(config), unit.per_tensor, name=f"{unit.name}_linear")
+    linear(inputs[:1], *ends)
+    linear.layer.set_weights(unit.layer.get_weights())
+    return linear
+
+
+def _by_image(values):
+    """(n, ..., f) -> (n, f): the mean of each image."""
+    return ops.mean(values, axis=tuple(range(1, len(values.shape) - 1))) if len(values.shape) > 2 else values
+
+
+def _trimmed_mean(error):
+    """(n, f) -> (f,): the mean over the images without the most extreme."""
+    cut = int(_LEFT_OUT * len(error))
+    return np.sort(error, axis=0)[cut : len(error) - cut].mean(axis=0).astype(np.float32)
+
+
+def _some(images, count):
+    """At most `count` images, evenly spread."""
+    if len(images) <= count:
+        return np.asarray(images)
+    return np.asarray(images[np.linspace(0, len(images) - 1, count).astype(int)])
+
+
+def _room(graph):
+    """How many images may be held with all their activations, on both sides."""
+    values = sum(
+        int(np.prod([side or 1 for side in tensor.shape[1:]]))
+        for operation in graph.operations
+        for tensor in keras.tree.flatten(operation.output)
+    )
+    return int(np.clip(_MEMORY / (8 * max(values, 1)), 8, IMAGES))

@@ -1,0 +1,70 @@
+"""What tfmot is trained on, checked before a process is started for it."""
+
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from tfeff.errors import TfeffError
+
+
+def check_samples(images: np.ndarray, labels: np.ndarray, subject) -> None:
+    """Raises TfeffError unless images (n, h, w, c) and labels (n,) fit each other and the network."""
+    shape, classes = subject.preprocessing.shape, subject.model.output_shape[-1]
+    if len(images) == 0 or tuple(images.shape[1:]) != tuple(shape):
+        raise TfeffError(f"training images: {images.shape}, {subject.network} takes (n, {', '.join(map(str, shape))})")
+    labels = np.asarray(labels)
+    if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
+        raise TfeffError(f"training labels: {labels.dtype} {labels.shape}, one whole number for each image is needed")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise TfeffError(f"training labels: {labels.min()} to {labels.max()}, {subject.network} has {classes} classes")
+
+
+def steps_of(images: int, epochs: int | None, steps: int | None, batch_size: int, learning_rate: float) -> int:
+    """How many batches; raises TfeffError for numbers that mean nothing."""
+    if (epochs is None) == (steps is None):
+        raise TfeffError("training: give either epochs or steps")
+    if batch_size < 1 or not learning_rate > 0 or (epochs is not None and epochs < 1) or (steps or 0) < 0:
+        raise TfeffError(
+            f"training: epochs {epochs}, steps {steps}, batch size {batch_size}, learning rate {learning_rate}: "
+            "all must be above 0"
+        )
+    return steps if steps is not None else epochs * max(1, images // min(batch_size, images))
+
+
+def tfmot_versions() -> dict[str, str]:
+    """Versions of what trained."""
+    return {name: version(name) for name in ("tensorflow-model-optimization", "tf-keras")}
+
+
+def read_samples(dataset, preprocessing, path: Path, *, limit: int | None = None, seed: int = 0, progress=None):
+    """Preprocesses a labelled dataset into a file, so that no process has to hold it.
+
+    Args:
+        dataset: `tfeff.data.Dataset` with labels.
+        path: the `.npy` to write.
+        limit: how many images at most, drawn at random.
+        seed: of the draw.
+        progress: called with (done, total).
+
+    Returns:
+        A memory map, float32 (n, h, w, c), and the labels, int64 (n,).
+
+    Raises:
+        TfeffError: no labels, or a disk that is full.
+    """
+    if dataset.labels is None:
+        raise TfeffError(f"{dataset.name}: has no labels", "give a labelled dataset")
+    numbers = np.arange(len(dataset))
+    if limit is not None and limit < len(numbers):
+        numbers = np.sort(np.random.default_rng(seed).permutation(numbers)[:limit])
+    try:
+        images = np.lib.format.open_memmap(path, "w+", np.float32, (len(numbers), *preprocessing.shape))
+        for done, number in enumerate(numbers):
+            images[done] = preprocessing(dataset.image(int(number)))
+            if progress is not None and done % 256 == 0:
+                progress(done, len(numbers))
+        images.flush()
+    except OSError as error:
+        raise TfeffError(f"{path.parent}: cannot be written ({error.strerror})", "make room") from None
+    return images, np.asarray(dataset.labels)[numbers].astype(np.int64)

@@ -1,0 +1,114 @@
+"""`tfeff debug`: where an int8 file goes wrong, layer by layer."""
+
+import os
+from pathlib import Path
+
+import click
+
+from tfeff.cli.output import output_options
+from tfeff.errors import TfeffError
+
+
+@click.command(name="debug")
+@click.argument("artifact", type=click.Path(path_type=Path))
+@click.option("--float", "float_file", type=click.Path(path_type=Path), help="The float .tflite [default: the twin].")
+@click.option("--images", help="A folder, an .npz or a dataset's name [default: what the record was calibrated with].")
+@click.option("--samples", type=click.IntRange(min=1), default=64, show_default=True, help="How many images.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the choice of images.")
+@click.option("--mean", help="Without a record: subtracted from pixels (0..255); one number, or one a channel.")
+@click.option("--std", help="Without a record: what pixels are then divided by.")
+@click.option("--colour", type=click.Choice(["rgb", "bgr", "gray"]), help="Without a record: order of the channels.")
+@click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="Layers to show.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Draw the layers into a .png or .svg file.")
+@click.option("--force", is_flag=True, help="Overwrite the picture.")
+@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="Layers run side by side.")
+@output_options
+def command(
+    artifact, float_file, images, samples, seed, mean, std, colour, top, picture, force, threads, out
+):  # fmt: skip
+    """Where the int8 file ARTIFACT goes wrong: every layer's error, and what the outputs gain when it is in float.
+
+    The file is simulated in float with every value put on its tensor's grid, and one layer at a time is left off it.
+    Works on any quantized .tflite; preprocessing, images and float twin are read from the record where there is one.
+    """
+    from tfeff.cli.subject import parse_values
+    from tfeff.debug import debug
+    from tfeff.debug.picture import check_suffix, draw_picture
+
+    if picture:
+        check_suffix(picture)
+        if picture.exists() and not force:
+            raise TfeffError(f"{picture}: exists", "choose another name, or --force")
+        if not picture.absolute().parent.is_dir():
+            raise TfeffError(f"{picture}: its folder does not exist", "make it first")
+    with out.progress("debugging") as progress:
+        result = debug(
+            artifact, float_file=float_file, images=images, samples=samples, seed=seed,
+            mean=parse_values(mean, "--mean"), std=parse_values(std, "--std"), colour=colour, threads=threads,
+            progress=progress.step,
+        )  # fmt: skip
+    if picture:
+        _write(picture, draw_picture(result, picture))
+    _show(out, result, top)
+    out.json({**result, "picture": str(picture) if picture else None})
+
+
+def _write(path, data):
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise TfeffError(f"{path}: cannot be written ({error.strerror})", "choose a folder you can write to") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _show(out, result, top):
+    simulation, weights = result["simulation"], result["weights"]
+    against = result["float_file"] or "itself without its grids"
+    rows = [
+        ("outputs' SQNR", _decibels(result["output_sqnr_db"])),
+        ("simulation", _agreement(simulation)),
+        ("images", f"{result['samples']} of {result['images']}"),
+        ("runtime", f"{result['runtime']} {result['version']}"),
+    ]
+    if result["float_file"]:
+        equal = simulation["float_sqnr_db"]
+        found = f"{weights['found']} of {weights['rounded']} constants found in it"
+        same = "equal to it" if equal is None else f"{equal:.1f} dB from it"
+        rows.insert(1, ("float file", f"{found}; the int8 file in float is {same}"))
+    out.facts(f"{result['file']} against {against}", rows)
+    columns = ["layer", "operation", "error share", "SQNR here", "SQNR alone", "range use", "clipped"]
+    out.table("", columns, [_row(row) for row in result["layers"][:top]], words=("operation",))
+    if (more := len(result["layers"]) - top) > 0:
+        out.say(f"and {more} more layers (--top, --json)")
+    for note in result["notes"]:
+        out.say(f"note: {note}")
+
+
+def _row(row):
+    return [
+        row["layer"],
+        row["op"],
+        f"{100 * row['error_share']:.1f} ± {100 * row['error_share_se']:.1f} %",
+        _decibels(row["sqnr_db"]),
+        _decibels(row["local_sqnr_db"]),
+        f"{100 * row['range_use']:.0f} %",
+        f"{100 * row['clipped_share']:.2f} %",
+    ]
+
+
+def _decibels(value):
+    return "no error" if value is None else f"{value:.1f} dB"
+
+
+def _agreement(simulation):
+    parts = ["agrees with the file" if simulation["agrees"] else "does NOT agree with the file"]
+    if simulation["top1_agreement"] is not None:
+        parts.append(f"{100 * simulation['top1_agreement']:.1f} % the same class")
+    if simulation["mean_lsb"] is not None:
+        parts.append(
+            f"outputs {simulation['mean_lsb']:.2f} steps apart in the mean, {simulation['max_lsb']:.0f} at most"
+        )
+    return ", ".join(parts)

@@ -1,0 +1,109 @@
+"""Writing a `.tflite` file operation by operation, with operations and tensors taken over from another one."""
+
+import copy
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from tfeff.debug.network import Grid, Network
+
+_TYPES = {"float32": schema.TensorType.FLOAT32, "int8": schema.TensorType.INT8, "uint8": schema.TensorType.UINT8,
+          "int16": schema.TensorType.INT16}  # fmt: skip
+
+
+class FileWriter:
+    """A file in the making.
+
+    Attributes:
+        operators: so far.
+    """
+
+    def __init__(self, source: Network):
+        self._source = source
+        self._model, self._graph = schema.ModelT(), schema.SubGraphT()
+        self._model.version, self._model.subgraphs, self._model.buffers = 3, [self._graph], [schema.BufferT()]
+        self._model.operatorCodes = list(source.model.operatorCodes)
+        self._graph.tensors, self._graph.operators = [], []
+        self._quantize = self._code(schema.BuiltinOperator.QUANTIZE)
+        self._dequantize = self._code(schema.BuiltinOperator.DEQUANTIZE)
+
+    @property
+    def operators(self) -> list:
+        return self._graph.operators
+
+    def float_tensor(self, number: int) -> int:
+        """A float32 tensor with name and shape of the source's tensor `number`."""
+        return self._like(number, schema.TensorType.FLOAT32, None)
+
+    def same_tensor(self, number: int) -> int:
+        """The source's tensor `number` without its quantization; with its values where it is a constant."""
+        tensor = self._source.graph.tensors[number]
+        return self._like(number, tensor.type, self._source.model.buffers[tensor.buffer].data)
+
+    def constant(self, number: int, values: np.ndarray) -> int:
+        """A float32 constant in place of the source's tensor `number`."""
+        raw = np.ascontiguousarray(values, np.float32)
+        return self._like(number, schema.TensorType.FLOAT32, np.frombuffer(raw.tobytes(), np.uint8))
+
+    def operation(self, number: int, inputs: list[int], outputs: list[int]) -> None:
+        """The source's operation `number` on other tensors."""
+        self._add(copy.copy(self._source.graph.operators[number]), inputs, outputs)
+
+    def through_grid(self, number: int, value: int, grid: Grid) -> int:
+        """The float32 tensor `value` put on a grid, by QUANTIZE and DEQUANTIZE; it stands for tensor `number`.
+
+        FAKE_QUANT would do the same, but takes its scale from a rounded range, and XNNPACK does not run it.
+        """
+        codes = self._like(number, _TYPES[grid.dtype.name], None)
+        parameters = schema.QuantizationParametersT()
+        parameters.scale, parameters.zeroPoint = np.float32([grid.scale]), np.int64([grid.zero_point])
+        self._graph.tensors[codes].quantization = parameters
+        real = self.float_tensor(number)
+        for code, source, target in ((self._quantize, value, codes), (self._dequantize, codes, real)):
+            operator = schema.OperatorT()
+            operator.opcodeIndex = code
+            self._add(operator, [source], [target])
+        return real
+
+    def pack(self, inputs: list[int], outputs: list[int]) -> bytearray:
+        """The file's bytes."""
+        self._graph.inputs, self._graph.outputs = np.int32(inputs), np.int32(outputs)
+        return pack(self._model)
+
+    def _code(self, builtin):
+        code = schema.OperatorCodeT()
+        code.builtinCode = code.deprecatedBuiltinCode = builtin
+        code.version = 2  # of QUANTIZE and DEQUANTIZE the first that also take int16
+        self._model.operatorCodes.append(code)
+        return len(self._model.operatorCodes) - 1
+
+    def _like(self, number, kind, data):
+        tensor, source = schema.TensorT(), self._source.graph.tensors[number]
+        tensor.name, tensor.shape, tensor.shapeSignature = source.name, source.shape, source.shapeSignature
+        tensor.hasRank, tensor.type, tensor.buffer = source.hasRank, kind, 0
+        if data is not None and len(data):
+            buffer = schema.BufferT()
+            buffer.data = data
+            self._model.buffers.append(buffer)
+            tensor.buffer = len(self._model.buffers) - 1
+        self._graph.tensors.append(tensor)
+        return len(self._graph.tensors) - 1
+
+    def _add(self, operator, inputs, outputs):
+        operator.inputs, operator.outputs = np.int32(inputs), np.int32(outputs)
+        self._graph.operators.append(operator)
+
+
+def pack(model: schema.ModelT) -> bytearray:
+    """A model's bytes, in a buffer that may be changed."""
+    builder = flatbuffers.Builder(2**20)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return builder.Output()
+
+
+def with_outputs(network: Network, tensors: list[int]) -> bytearray:
+    """The network's own file with other outputs: its kernels stay what they are, and the tensors can be read."""
+    model, graph = copy.copy(network.model), copy.copy(network.graph)
+    graph.outputs, model.subgraphs, model.signatureDefs = np.int32(tensors), [graph], None
+    return pack(model)
