@@ -13,7 +13,7 @@ Accuracy is that of all 10,000 test images in LiteRT; `delta` is against the flo
 `converter` is TensorFlow's own calibration and quantizer on the same rewritten network. The methods by name see all
 images, with nothing left out; `auto` is what `tfeff export --int8` does, the audit's left-out images included.
 
-Writes docs/results/calibration.json; with PRESETs only those are measured anew.
+Writes docs/results/calibration.json and the tables of docs/calibration.md; with PRESETs only those are measured anew.
 """
 
 import argparse
@@ -27,6 +27,8 @@ from pathlib import Path
 import numpy as np
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "calibration.json"
+PAGE = Path(__file__).parents[1] / "docs" / "calibration.md"
+BEGIN, END = "<!-- benchmarks/calibration.py -->\n", "<!-- end -->"
 METHODS = ("minmax", "percentile:99.9", "image-percentile:95", "mse", "entropy")
 SPOILT = 100, 300  # numbers of the damaged images
 CLEAN, DAMAGED = "clean", "scaled-and-salted"
@@ -128,7 +130,7 @@ def one(name: str, kinds) -> dict:
                 **figures(),
                 "chosen": trials[0].method,
                 "tried": {trial.method: trial.divergence for trial in trials},
-                "left_out": list(audited.left_out),
+                "left_out": list(audited.left_out.values()),
                 "findings": [each.as_dict() for each in audited.findings],
             }
             for method in made:
@@ -155,7 +157,8 @@ def table(rows):
     methods = ("converter", *METHODS, "auto")
     for kind in (CLEAN, DAMAGED):
         some = [row for row in rows if kind in row]
-        yield f"\n{kind}\n\n| preset | float | {' | '.join(methods)} |\n|---|---|{'---|' * len(methods)}\n"
+        yield "\nTwo of 512 images damaged\n\n" if kind == DAMAGED else "\nClean images\n\n"
+        yield f"| preset | float | {' | '.join(methods)} |\n|---|---|{'---|' * len(methods)}\n"
         for row in some:
             cells = (f"{row[kind][method]['delta']:+.2f}" for method in methods)
             yield f"| {row['preset'].partition('.')[0]} | {row['float_top1']:.2f} | {' | '.join(cells)} |\n"
@@ -163,7 +166,7 @@ def table(rows):
         mean = (f"{np.mean([row[kind][method]['delta'] for row in some]):+.2f}" for method in methods)
         yield f"| mean | | {' | '.join(mean)} |\n| worst | | {' | '.join(worst)} |\n"
     kinds = (CLEAN, DAMAGED, *OTHERS)
-    yield f"\nauto; of the two damaged images so many named, left out\n\n| preset | {' | '.join(kinds)} |\n"
+    yield f"\n`auto` on all damages (images named, left out)\n\n| preset | {' | '.join(kinds)} |\n"
     yield f"|---|{'---|' * len(kinds)}\n"
     for row in rows:
         yield f"| {row['preset'].partition('.')[0]} | {' | '.join(_cell(row, kind) for kind in kinds)} |\n"
@@ -177,6 +180,14 @@ def _cell(row, kind):
     return cell if kind == CLEAN else f"{cell} ({len(named(row, kind))}, {len(found['left_out'])})"
 
 
+def write_page(rows):
+    """Puts the tables where the page has its marks."""
+    page = PAGE.read_text(encoding="utf-8")
+    before, rest = page.split(BEGIN)
+    tables = "".join(table([rows[name] for name in sorted(rows)]))
+    PAGE.write_text(f"{before}{BEGIN}{tables}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+
+
 def main():
     from tfeff import presets
 
@@ -184,12 +195,12 @@ def main():
     parser.add_argument("presets", nargs="*", metavar="PRESET")
     parser.add_argument("--kinds", nargs="+", choices=(CLEAN, DAMAGED, *OTHERS), default=(CLEAN, DAMAGED, *OTHERS))
     parser.add_argument("--json", action="store_true", help="one preset only: its row on stdout")
-    parser.add_argument("--table", action="store_true", help="print what the results file holds as markdown")
+    parser.add_argument("--page", action="store_true", help="measure nothing, write the page's tables only")
     arguments = parser.parse_args()
     names = [presets.load_preset(name).name for name in arguments.presets or presets.list_presets()]
     rows = {row["preset"]: row for row in json.loads(RESULTS.read_text(encoding="utf-8"))} if RESULTS.exists() else {}
-    if arguments.table:
-        print("".join(table([rows[name] for name in sorted(rows)])))
+    if arguments.page:
+        write_page(rows)
         return
     if arguments.json:
         print(json.dumps(one(names[0], arguments.kinds)))
@@ -199,6 +210,7 @@ def main():
         ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         rows[name] = rows.get(name, {}) | json.loads(ran.stdout.splitlines()[-1])
         RESULTS.write_text(json.dumps([rows[key] for key in sorted(rows)], indent=1) + "\n", encoding="utf-8")
+        write_page(rows)
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def ours(model, per_tensor, method, corrected, preprocessing, calibration, conve
     from tfeff.calibration import Activations, Plan, observe, parse_method
     from tfeff.export import quantize
     from tfeff.export.quantize.graph import fake_quant_graph
-    from tfeff.export.quantize.mean_correction import correct_means
+    from tfeff.export.quantize.bias_correction import correct_biases
 
     own = path.with_suffix("")
     own.mkdir()
@@ -129,7 +129,7 @@ def ours(model, per_tensor, method, corrected, preprocessing, calibration, conve
     ranges = {each.tensor.index: (each.low, each.high) for each in found}
     if corrected:
         int8.set_ranges(ranges)
-        correct_means(int8.graph, calibration.inputs())
+        correct_biases(int8.graph, calibration.inputs())
         int8 = quantize.Int8File(None, int8.graph, own / "corrected", shape, **options)
         converter.convert([int8.job(None)], calibration.path)
         int8.take()

@@ -3,8 +3,8 @@ quantization-aware training, tensorflow-model-optimization's.
 
     python benchmarks/quantization.py [PRESET ...] [--only ptq|corrupted|qat|tfmot] [--jobs 2] [--page]
 
-Every row is an export as a user has it (`tfeff export PRESET --int8 --target litert` with the options that its column
-names), compared with its float twin on all 10,000 test images of Fashion-MNIST; intervals are paired. Calibration
+Every file is what `tfeff export PRESET --int8 --target litert` makes with the options that its column names, compared
+with its float twin on all 10,000 test images of Fashion-MNIST; intervals are paired. Calibration
 images are the 512 bundled training images. `corrupted`: of the same images one is 20 times as strong after
 preprocessing, as if its normalization had gone wrong, and of another a tenth of the pixels are white. It writes
 docs/results/quantization.json as it goes and docs/quantization-table.md at the end; with PRESETs or --only what is
@@ -25,22 +25,11 @@ from tfeff.presets import aliases, list_presets, load_preset
 
 DOCS = Path(__file__).parents[1] / "docs"
 RESULTS = DOCS / "results" / "quantization.json"
-CONVERTER = ("--quantizer", "converter")
-# column -> what is added to the command
-METHODS = {
-    "converter": CONVERTER,
-    "minmax": ("--calibration-method", "minmax"),
-    "percentile": ("--calibration-method", "percentile"),
-    "image-percentile": ("--calibration-method", "image-percentile"),
-    "mse": ("--calibration-method", "mse"),
-    "entropy": ("--calibration-method", "entropy"),
-    "default": (),
-    "default, biases kept": ("--no-correct-bias",),
-}
-CORRUPTED = {"converter": CONVERTER, "minmax": METHODS["minmax"], "default": ()}
+# Columns; the words are those of `--calibration-method`, but for the first and the last two.
+METHODS = ("converter", "minmax", "percentile", "image-percentile", "mse", "entropy", "default", "default, biases kept")
+CORRUPTED = ("converter", "minmax", "default")
 SCALED, SALTED = 100, 300  # numbers of the corrupted images
 PARTS = ("ptq", "corrupted", "qat", "tfmot")
-_KEPT = ("float_top1", "quantized_top1", "delta", "ci95", "mcnemar_p", "flips", "samples")
 
 
 def corrupted_images(preset, path: Path) -> list[str]:
@@ -58,34 +47,118 @@ def corrupted_images(preset, path: Path) -> list[str]:
     return [names[SCALED], names[SALTED]]
 
 
-def export(preset: str, options) -> dict:
-    """The record of one export."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "tfeff", "export", preset, "--int8", "--no-bench", "--json", "--out", folder]
-        ran = subprocess.run([*command, "--dataset", "fashion_mnist", *options], capture_output=True, text=True)
-    if ran.returncode:
-        raise SystemExit(f"{preset} {' '.join(options)}: exit code {ran.returncode}\n{ran.stderr}")
-    return json.loads(ran.stdout)
+class Bench:
+    """One preset, with what all its int8 files share: rewritten, converted and run in float once."""
 
+    def __init__(self, name: str, folder: Path):
+        from tfeff.export import Subject, quantize, steps
+        from tfeff.export.quantize.graph import fake_quant_graph
+        from tfeff.export.targets import get_target
 
-def row(record: dict) -> dict:
-    """What the table needs of a record."""
-    quantization = record["quantization"] or {}
-    proof = quantization.get("simulation") or {}
-    return {
-        **{key: record["accuracy"][key] for key in _KEPT},
-        "method": record["calibration"]["method"],
-        "sha256": record["sha256"],
-        "units": proof.get("units"),
-        "beyond": proof.get("beyond"),
-        "max_lsb": proof.get("max_lsb"),
-        "versions": record["versions"],
-    }
+        from tfeff.compare import Runner
+        from tfeff.data import open_dataset
+
+        self.preset, self.folder = load_preset(name), folder
+        pre, preset = self.preset.preprocessing, self.preset
+        self.subject = Subject(
+            preset.build(), preset.name, preset.network, pre, preset.labels, preset.name, preset.dataset
+        )
+        self.converter = quantize.Converter(folder)
+        images = open_dataset("fashion_mnist_sample", "train")
+        proof = np.stack([pre(images.image(number)) for number in range(steps.PROOF_IMAGES)])
+        self.model, _, _ = steps.rewrite(self.subject, get_target("litert").rewrites, proof)
+        twin, _, _ = steps.rewrite(self.subject, steps.TWIN_REWRITES, proof)
+        self.graph = fake_quant_graph(self.model)
+        quantize.write_saved_model(twin, folder / "twin", pre.shape)
+        quantize.write_saved_model(self.model, folder / "rewritten", pre.shape)
+        self.int8 = quantize.Int8File(self.model, self.graph, folder / "int8", pre.shape)
+        float_file = folder / "twin.tflite"
+        self.converter.convert(
+            [quantize.Job(str(folder / "twin"), "float32", "float32", str(float_file)), self.int8.job(None)],
+            self._save(proof),
+        )
+        self.int8.take()
+        self.biases = self.int8.biases()
+        test = open_dataset("fashion_mnist", "test")
+        self.inputs, self.labels = np.stack([pre(test.image(number)) for number in range(len(test))]), test.labels
+        runner = Runner(float_file)
+        self.floats = np.array([runner(image).argmax() for image in self.inputs])
+
+    def rows(self, source: str, columns) -> tuple[dict, list]:
+        """{column: its row} with these calibration images, and what the audit found."""
+        from tfeff.calibration import Activations, Plan, audit, choose, collect, observe, parse_method
+        from tfeff.export.measuring import door_of
+        from tfeff.export.trial import Trial
+
+        pre, folder = self.preset.preprocessing, Path(tempfile.mkdtemp(dir=self.folder))
+        calibration = collect(source, pre, folder / "calibration.npy")
+        network, door = Activations(self.int8.path), door_of(pre)
+        seen = observe(network, calibration.images(), calibration.names, folder,
+                       histograms=range(len(network.tensors)))  # fmt: skip
+        default = parse_method("auto")
+        calibration, seen = audit(calibration, pre, network, seen, default, folder, labels=self.subject.labels)
+        found = {}
+        for column in columns:
+            self.int8.set_biases(self.biases)  # the column before has corrected them
+            trial = Trial(self.int8, calibration, folder, self.converter, "kept" not in column)
+            if column == "converter":
+                found[column] = self._row(self._by_converter(calibration, folder), "minmax")
+                continue
+            if column.startswith("default"):
+                best = choose(default, (), door, network, seen, calibration, trial.run)[0]
+                method, ranges = best.method, best.ranges
+            else:
+                method = parse_method(column).name
+                ranges = Plan(network.tensors, parse_method(column), (), door).ranges(seen)
+            made = trial.make({each.tensor.index: (each.low, each.high) for each in ranges})
+            path = folder / "made.tflite"
+            made.quantize({made.tensors[p]: ends for p, ends in made.ranges().items()}, {"int8": path}, self.converter)
+            found[column] = self._row(path, method) | self._proof(made, path, calibration)
+        return found, [each.as_dict() for each in calibration.findings]
+
+    def _save(self, images):
+        np.save(self.folder / "proof.npy", images)
+        return self.folder / "proof.npy"
+
+    def _by_converter(self, calibration, folder):
+        from tfeff.export import quantize
+
+        path = folder / "converter.tflite"
+        self.converter.convert(
+            [quantize.Job(str(self.folder / "rewritten"), "int8", "int8", str(path))], calibration.path
+        )
+        return path
+
+    def _row(self, path, method):
+        from tfeff.artifact import check_tflite
+        from tfeff.compare import Runner, statistics
+
+        runner = Runner(path)
+        classes = np.array([runner(image).argmax() for image in self.inputs])
+        return {
+            **statistics.paired_difference(self.floats == self.labels, classes == self.labels, 0),
+            "flips": statistics.percent(int(np.sum(classes != self.floats)), len(classes)),
+            "samples": len(classes),
+            "method": method,
+            "sha256": check_tflite(path),
+        }
+
+    def _proof(self, made, path, calibration):
+        from tfeff.export.quantize.prove import prove_units
+
+        proof = prove_units(self.graph, path.read_bytes(), *made.scales(path), calibration.inputs(16)).as_dict()
+        return {key: proof[key] for key in ("units", "beyond", "max_lsb", "rescaled", "missing")}
 
 
 def ptq(preset: str) -> dict:
     """{column: its row}, clean images."""
-    return {column: row(export(preset, options)) for column, options in METHODS.items()}
+    from tfeff.export.quantize.convert import environment_versions
+
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(preset, Path(folder))
+        rows, findings = bench.rows("fashion_mnist_sample", METHODS)
+        bench.converter.close()
+    return {**rows, "findings": findings, "versions": environment_versions()}
 
 
 def corrupted(preset: str) -> dict:
@@ -93,13 +166,11 @@ def corrupted(preset: str) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "corrupted.npz"
         planted = corrupted_images(load_preset(preset), path)
-        rows = {}
-        for column, options in CORRUPTED.items():
-            record = export(preset, ["--calibration", str(path), "--allow-audit", *options])
-            findings = record["calibration"]["findings"]
-            named = sorted({name for each in findings if isinstance(each, dict) for name in each.get("images", ())})
-            rows[column] = {**row(record), "planted": planted, "named": named, "findings": findings}
-    return rows
+        bench = Bench(preset, Path(folder))
+        rows, findings = bench.rows(str(path), CORRUPTED)
+        bench.converter.close()
+    named = sorted({name for each in findings for name in each["images"]})
+    return {**rows, "planted": planted, "named": named, "findings": findings}
 
 
 def qat(preset: str) -> dict:
@@ -123,8 +194,8 @@ def measure(preset: str, part: str) -> tuple[str, str, dict]:
     if ran.returncode:
         raise SystemExit(f"{preset}, {part}: exit code {ran.returncode}\n{ran.stderr[-3000:]}")
     found = json.loads(ran.stdout.splitlines()[-1])
-    rows = found.items() if part in ("ptq", "corrupted") else [(part, found)]
-    for column, figures in rows:
+    columns = {"ptq": METHODS, "corrupted": CORRUPTED}.get(part)
+    for column, figures in [(each, found[each]) for each in columns] if columns else [(part, found)]:
         said = f"{figures['delta']:+.2f}" if "delta" in figures else figures.get("refused", "?")
         print(f"{preset:34s} {part:9s} {column:22s} {said}", file=sys.stderr, flush=True)
     return preset, part, found
@@ -143,10 +214,11 @@ def cell(figures: dict | None) -> str:
 def page(results: dict):
     """docs/quantization-table.md, line by line."""
     first = next(iter(results.values()))["ptq"]["default"]
-    versions = first["versions"]
+    versions = next(iter(results.values()))["ptq"]["versions"]
     yield "# What int8 costs, by every way of quantizing\n\n"
     yield "Written by `benchmarks/quantization.py`: top-1 of the int8 file against its float twin, points with the "
-    yield f"paired 95 % interval, on {first['samples']:,} test images of Fashion-MNIST, target `litert`. Calibration: "
+    yield "paired 95 % interval, "
+    yield f"on {first['samples']:,} test images of Fashion-MNIST, target `litert`. Calibration: "
     yield "512 bundled images. "
     yield f"TensorFlow {versions['tensorflow']}, Keras {versions['keras']}, ai-edge-litert "
     yield f"{versions['ai-edge-litert']}, {versions['system']}. The files' sha256 stand in "
@@ -165,19 +237,19 @@ def page(results: dict):
             for c in columns
         ]  # fmt: skip
         yield f"| {word} | | {' | '.join(f'{choose(each):+.2f}' if each else '' for each in found)} |\n"
-    yield "\nAll but `converter`, `qat` and `tfmot` have their biases corrected, `biases kept` excepted. What `default` "
-    yield "tries: [calibration.md](calibration.md).\n\n## Two of 512 images corrupted\n\n"
+    yield "\nAll but `converter`, `qat` and `tfmot` have their biases corrected, `biases kept` excepted. What "
+    yield "`default` tries: [calibration.md](calibration.md).\n\n## Two of 512 images corrupted\n\n"
     yield f"| preset | {' | '.join(CORRUPTED)} | default against its own clean run | audit names both |\n"
     yield f"|---|{'---|' * len(CORRUPTED)}---|---|\n"
     for preset, parts in sorted(results.items()):
         if rows := parts.get("corrupted"):
             cells = " | ".join(cell(rows[column]) for column in CORRUPTED)
             change = rows["default"]["delta"] - parts["ptq"]["default"]["delta"]
-            both = "yes" if set(rows["default"]["planted"]) <= set(rows["default"]["named"]) else "no"
+            both = "yes" if set(rows["planted"]) <= set(rows["named"]) else "no"
             yield f"| `{names.get(preset, preset)}` | {cells} | {change:+.2f} | {both} |\n"
-    yield "\n## File against simulation\n\nEvery unit of the default's file, given the file's own int8 values, in LiteRT "
-    yield "with XNNPACK against the fake-quant graph, on 16 images.\n\n| preset | units | largest difference, steps of "
-    yield "int8 | units beyond 1 |\n|---|---|---|---|\n"
+    yield "\n## File against simulation\n\nEvery unit of the default's file, given the file's own int8 values, in "
+    yield "LiteRT with XNNPACK against the fake-quant graph, on 16 images.\n\n| preset | units | largest difference, "
+    yield "steps of int8 | units beyond 1 |\n|---|---|---|---|\n"
     for preset, parts in sorted(results.items()):
         figures = parts["ptq"]["default"]
         beyond = len(figures["beyond"])

@@ -1,20 +1,18 @@
-"""What tensorflow-model-optimization takes: layer by layer, and preset by preset. docs/tfmot.md shows the tables.
+"""What tensorflow-model-optimization takes: layer by layer, and preset by preset. Writes docs/tfmot.md's tables.
 
-    python benchmarks/tfmot.py [PRESET ...] [--steps N] [--no-layers] [--no-compress]
+    python benchmarks/tfmot.py [PRESET ...] [--steps N] [--only layers|networks|compressed] [--page]
 
 Layers: a small network around each, through tfmot's quantization-aware training as it comes and with our configs; a
-file is taken whole when it has no float operation. Presets: bridged and proven, trained for N steps of 64 images of
-Fashion-MNIST's training set, compared on all test images. Pruning and clustering: `tfeff prune` and `tfeff cluster` as
-a user types them, one epoch.
+file is taken whole when it has no float operation. Networks: every preset by `quantization_tfmot.tfmot_row`. Pruning
+and clustering: `tfeff prune` and `tfeff cluster` as a user types them, one epoch.
 
-Writes docs/results/tfmot.json (with PRESETs only those are measured anew). `quantization_aware` is the row of one
-preset for other tables.
+Writes docs/results/tfmot.json as it goes (with PRESETs or --only the rest stays as it was), and with that the tables
+between the marks in docs/tfmot.md; --page measures nothing.
 """
 
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -25,20 +23,19 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 import keras
 import numpy as np
 from keras import layers, ops
+from quantization_tfmot import STEPS, tfmot_row
 from tfeff.export import Subject
 from tfeff.export.flatbuffer import read_graph
-from tfeff.export.tfmot import process, qat, refusals, tfmot_qat
+from tfeff.export.quantize.convert import environment_versions
+from tfeff.export.tfmot import process, qat
 from tfeff.export.tfmot.plan import draw
-from tfeff.export.tfmot.samples import read_samples
 
-from tfeff.compare import Runner
-from tfeff.data import open_dataset
 from tfeff.errors import TfeffError
 from tfeff.layers import ChannelShuffle, GroupConv2D, StridedDilatedDepthwiseConv2D
 from tfeff.presets import aliases, load_preset
 
-RESULTS = Path(__file__).parents[1] / "docs" / "results" / "tfmot.json"
-STEPS, BATCH, LEARNING_RATE = 300, 64, 5e-5
+DOCS = Path(__file__).parents[1] / "docs"
+RESULTS, PAGE = DOCS / "results" / "tfmot.json", DOCS / "tfmot.md"
 COMPRESSED = ("mobilenet_v1", "vargnet", "shufflenet_v2")
 SHAPE = (12, 12, 8)
 
@@ -60,6 +57,8 @@ PROBES = {
     "transposed convolution": lambda x: layers.Conv2DTranspose(8, 2, strides=2)(x),
     "ReLU": lambda x: layers.ReLU()(x),
     "ReLU6": lambda x: layers.ReLU(6.0)(x),
+    "ReLU up to 2": lambda x: layers.ReLU(2.0)(x),
+    "maximum with a number": lambda x: ops.maximum(x, -0.2),
     "leaky ReLU": lambda x: layers.LeakyReLU(0.1)(x),
     "PReLU": lambda x: layers.PReLU(keras.initializers.Constant(0.25), shared_axes=[1, 2])(x),
     "hard-swish": lambda x: layers.Activation("hard_silu")(x),
@@ -153,49 +152,6 @@ def _file_facts(path):
     return {"taken": not left, "float_operations": [op.name for op in left], "quantize_between": len(between)}
 
 
-def quantization_aware(preset: str, *, steps: int = STEPS, images: int | None = None, seed: int = 0) -> dict:
-    """tfmot's QAT on a bundled preset, on Fashion-MNIST: a row for a table.
-
-    Args:
-        preset: name or alias.
-        steps: of 64 images.
-        images: how many training images at most; None is all.
-        seed: of their order.
-
-    Returns:
-        `refused` (a list of lines), or `float_top1`, `top1` on all test images, `predictions` (n,) of the file, and
-        what `tfmot_qat` found.
-    """
-    loaded = load_preset(preset)
-    model = loaded.build()
-    subject = Subject(model, loaded.name, loaded.network, loaded.preprocessing, loaded.labels, loaded.name)
-    test = open_dataset("fashion_mnist", "test")
-    with TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        train, labels = read_samples(
-            open_dataset("fashion_mnist", "train"), loaded.preprocessing, folder / "train.npy", limit=images, seed=seed
-        )
-        if refused := refusals(subject, np.asarray(train[:16])):
-            return {"preset": loaded.name, "refused": [str(each) for each in refused]}
-        made = tfmot_qat(subject, train, labels, folder=folder, steps=steps, batch_size=BATCH,
-                         learning_rate=LEARNING_RATE, seed=seed)  # fmt: skip
-        inputs, _ = read_samples(test, loaded.preprocessing, folder / "test.npy")
-        runner = Runner(made.path)
-        found = np.array([int(runner(image).argmax()) for image in inputs])
-        floats = np.concatenate([np.asarray(model(inputs[i : i + 500])).argmax(1) for i in range(0, len(inputs), 500)])
-        size = made.path.stat().st_size
-    return {
-        "preset": loaded.name,
-        "refused": [],
-        "float_top1": _percent(floats == test.labels),
-        "top1": _percent(found == test.labels),
-        "samples": len(found),
-        "size_bytes": size,
-        **{key: value for key, value in made.as_dict().items() if key not in ("path", "rewrites")},
-        "predictions": found.tolist(),
-    }
-
-
 def compressed(preset: str) -> dict:
     """`tfeff prune` and `tfeff cluster` on a preset: what their records say."""
     row = {"preset": load_preset(preset).name}
@@ -210,39 +166,93 @@ def compressed(preset: str) -> dict:
     return row
 
 
-def _percent(hits):
-    return round(100 * float(np.mean(hits)), 2)
+def tables(results):
+    """{mark: lines of its table}, of what was measured."""
+    yield (
+        "layers",
+        [
+            "| layer | tfmot as it comes | with our configs |\n|---|---|---|",
+            *(f"| {row['layer']} | {_word(row['as_it_comes'])} | {_word(row['ours'])} |" for row in results["layers"]),
+        ],
+    )
+    rows = [
+        "| preset | bridge error | float top-1 | int8 top-1 | difference | QUANTIZE between |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, row in sorted(results.get("networks", {}).items()):
+        if "refused" in row:
+            rows.append(f"| `{name}` | refused: {row['refused']} | | | | |")
+            continue
+        low, high = row["ci95"]
+        error, between = row["training"]["bridge_error"], row["training"]["quantize_operations"]
+        rows.append(
+            f"| `{name}` | {error:.1e} | {row['float_top1']:.2f} | {row['top1']:.2f} | {row['delta']:+.2f} "
+            f"[{low:+.2f}, {high:+.2f}] | {between} |"
+        )
+    yield "networks", rows
+    rows = ["| preset | | in the int8 weights | size, bytes | deflated before | after | int8 top-1 before | after |\n"
+            "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    for name, row in sorted(results.get("compressed", {}).items()):
+        for key in ("pruning", "clustering"):
+            entry = row[key]
+            told = entry["in_file"]
+            what = f"{100 * told['sparsity']:.2f} % zeros" if key == "pruning" else (
+                f"at most {told['most_values_of_a_channel']} values in a channel")  # fmt: skip
+            packed, top1 = entry["deflated_bytes"], entry["top1"]
+            change = 100 * (packed["after"] / packed["before"] - 1)
+            rows.append(f"| `{name}` | {key} | {what} | {entry['size_bytes']['after']:,} | {packed['before']:,} | "
+                        f"{packed['after']:,} ({change:+.0f} %) | {top1['before']['int8']:.2f} | "
+                        f"{top1['after']['int8']:.2f} |")  # fmt: skip
+    yield "compressed", rows
+
+
+def _word(found):
+    if found["taken"]:
+        between = found["quantize_between"]
+        return "int8" + (f", {between} QUANTIZE between" if between else "")
+    if left := [name for name in found.get("float_operations", []) if name not in ("QUANTIZE", "DEQUANTIZE")]:
+        return f"float: {', '.join(dict.fromkeys(left))}"
+    return "not taken"
+
+
+def write_page(results):
+    """Puts the tables between their marks in the page."""
+    text = PAGE.read_text(encoding="utf-8")
+    for mark, lines in tables(results):
+        begin, end = f"<!-- {mark} -->\n", f"<!-- end of {mark} -->"
+        before, _, rest = text.partition(begin)
+        text = before + begin + "\n".join(lines) + "\n" + end + rest.partition(end)[2]
+    PAGE.write_text(text, encoding="utf-8")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("presets", nargs="*", default=None)
+    parser.add_argument("presets", nargs="*")
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--no-layers", action="store_true")
-    parser.add_argument("--no-networks", action="store_true")
-    parser.add_argument("--no-compress", action="store_true")
-    arguments = parser.parse_args()
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    results["machine"] = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
-    results["versions"] = qat.tfmot_versions()
-    if not arguments.no_layers:
+    parser.add_argument("--only", choices=("layers", "networks", "compressed"))
+    parser.add_argument("--page", action="store_true")
+    given = parser.parse_args()
+    results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    parts = [] if given.page else [given.only] if given.only else ["layers", "networks", "compressed"]
+    if parts:
+        results |= {"schema_version": 1, "versions": {**environment_versions(), **qat.tfmot_versions()}}
+    if "layers" in parts:
         results["layers"] = layer_rows()
         _write(results)
-    for preset in [] if arguments.no_networks else arguments.presets or sorted(aliases()):
-        row = quantization_aware(preset, steps=arguments.steps)
-        row.pop("predictions", None)
-        print(row, file=sys.stderr)
-        results.setdefault("networks", {})[row["preset"]] = row
-        _write(results)
-    for preset in [] if arguments.no_compress else arguments.presets or COMPRESSED:
-        row = compressed(preset)
-        print(row, file=sys.stderr)
-        results.setdefault("compressed", {})[row["preset"]] = row
-        _write(results)
+    for part, measure, presets in (
+        ("networks", lambda preset: tfmot_row(preset, steps=given.steps), sorted(aliases())),
+        ("compressed", compressed, COMPRESSED),
+    ):
+        for preset in (given.presets or presets) if part in parts else ():
+            row = measure(preset)
+            print(json.dumps(row), file=sys.stderr, flush=True)
+            results.setdefault(part, {})[row["preset"]] = row
+            _write(results)
+    write_page(results)
 
 
 def _write(results):
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -61,5 +61,4 @@ def audit(
     stability = audit_activations.stability(seen, method, np.random.default_rng(seed))
     findings += audit_activations.unstable(stability)
     findings.sort(key=lambda each: each.severity != "grave")  # those that stop first, the others as they came
-    names = [calibration.names[number] for number in which]
-    return calibration.with_audit(method.name, findings, names, stability), seen
+    return calibration.with_audit(method.name, findings, which, stability), seen

@@ -42,7 +42,8 @@ def constant_channels(seen: Observation) -> list[Finding]:
         found.append(finding("constant-output", GRAVE, "the network's output is the same for all images"))
     if layers:
         shown = ", ".join(f"{name} {same} of {all_}" for name, (same, all_) in list(layers.items())[:5])
-        text = f"{len(layers)} layers have channels with one value in all images: {shown}"
+        have = "layer has" if len(layers) == 1 else "layers have"
+        text = f"{len(layers)} {have} channels with one value in all images: {shown}"
         found.append(finding("constant-channels", NOTE, text + (", ..." if len(layers) > 5 else "")))
     return found
 

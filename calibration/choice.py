@@ -53,14 +53,15 @@ def choose(
     Args:
         rules, door: see `ranges.Plan`.
         network: the float network.
-        seen: what `observe` saw of the images.
+        seen: what `observe` saw of the images, without those that are left out.
+        calibration: as the audit gave it.
         quantized: makes an int8 file with these ranges, and gives what runs it.
         progress: called with (done, total).
 
     Returns:
         The trials, the best first; among equals the one that was tried first.
     """
-    images = _images(calibration, seen)
+    images = calibration.typical(IMAGES)
     wanted = [_log_probabilities(network.run(image)) for image in calibration.images(images)]
     trials = []
     for number, candidate in enumerate(method.candidates):
@@ -81,13 +82,6 @@ def divergence(wanted, given) -> float:
     """
     terms = [float(np.exp(one) @ (one - other)) for one, other in zip(wanted, given, strict=True)]
     return max(0.0, math.fsum(terms) / len(terms))
-
-
-def _images(calibration, seen):
-    """Numbers of the images to run: those whose inputs have the smallest digests, so that any order gives the same."""
-    (kept,) = (np.ones(calibration.used, bool) if seen.kept is None else seen.kept).nonzero()
-    digests = calibration.digests[kept]
-    return kept[np.lexsort(digests.T[::-1])[:IMAGES]]
 
 
 def _log_probabilities(outputs):

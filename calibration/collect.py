@@ -2,8 +2,8 @@
 
 import hashlib
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ class Calibration:
         floats: whether some came as float arrays, which the preprocessing has not touched.
         digests: uint64 (n, 2), of the inputs.
         method: how ranges were found from them.
-        left_out: names of the images that had no say in the ranges.
+        left_out: {number: name} of the images that had no say in the ranges.
         stability: how far ranges move between parts of the images; None without an audit.
         tried: what `auto` tried: `method`, and `divergence` of its int8 file from the float network; None without.
     """
@@ -52,7 +52,7 @@ class Calibration:
     floats: bool = False
     digests: np.ndarray | None = None
     method: str = "minmax"
-    left_out: tuple[str, ...] = ()
+    left_out: Mapping[int, str] = field(default_factory=dict)
     stability: dict[str, Any] | None = None
     tried: tuple[dict[str, Any], ...] | None = None
 
@@ -71,12 +71,19 @@ class Calibration:
                 file.seek(start + 4 * size * int(number))
                 yield np.fromfile(file, np.float32, size).reshape(shape)
 
+    def typical(self, most: int) -> np.ndarray:
+        """Numbers of up to so many images that are not left out: those whose inputs have the smallest digests, which
+        are the same images in whatever order they came."""
+        kept = np.setdiff1d(np.arange(self.used), np.array(list(self.left_out), int))
+        return kept[np.lexsort(self.digests[kept].T[::-1])[:most]]
+
     def with_audit(
-        self, method: str, findings: Sequence[Finding], left_out: Sequence[str], stability: dict[str, Any]
+        self, method: str, findings: Sequence[Finding], left_out: Sequence[int], stability: dict[str, Any]
     ) -> "Calibration":
         """The same with what an audit found."""
         findings = (*self.findings, *findings)
-        return replace(self, method=method, findings=findings, left_out=tuple(left_out), stability=stability)
+        named = {int(number): self.names[int(number)] for number in left_out}  # now: the names' file may go away
+        return replace(self, method=method, findings=findings, left_out=named, stability=stability)
 
     def with_trials(self, trials: Sequence[Any]) -> "Calibration":
         """The same with what `choice.choose` tried, the best first."""
@@ -88,7 +95,7 @@ class Calibration:
         return {
             "source": self.source, "asked": self.asked, "found": self.found, "used": self.used,
             "method": self.method, "findings": [each.as_dict() for each in self.findings],
-            "left_out": list(self.left_out), "stability": self.stability,
+            "left_out": list(self.left_out.values()), "stability": self.stability,
             "tried": None if self.tried is None else list(self.tried),
         }  # fmt: skip
 

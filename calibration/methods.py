@@ -14,10 +14,8 @@ from tfeff.calibration.search import least_divergence, least_error
 from tfeff.errors import TfeffError
 
 DEFAULT_METHOD = "auto"
-# What `auto` tries. They need no histogram, and one bad image in fifty moves none but the first. Each is tried a little
-# wider as well: a hundredth moves what is constant in all images (a black background) from between two steps onto one.
-_TRIED = ("image-percentile:95", "image-percentile:97.5", "image-percentile:90", "minmax")
-_WIDER = ("", "*1.01", "*1.02")
+# What `auto` tries. They need no histogram, and one bad image in fifty moves none but the last.
+_TRIED = ("image-percentile:95", "image-percentile:90", "minmax")
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ def parse_method(text: str) -> Method:
         TfeffError: another word, or a Q or a FACTOR that is none.
     """
     if text == DEFAULT_METHOD:
-        tried = tuple(parse_method(method + wider) for wider in _WIDER for method in _TRIED)
+        tried = tuple(parse_method(method) for method in _TRIED)
         return Method(text, False, parse_method("image-percentile").range_of, tried)
     plain, star, factor = text.partition("*")
     method = _parse_plain(plain, text)

@@ -25,6 +25,7 @@ from tfeff.calibration.ranges import Range, Rule
 from tfeff.export import quantize, steps
 from tfeff.export.subject import Subject
 from tfeff.export.targets import get_target
+from tfeff.export.trial import Trial
 
 from tfeff.errors import GateFailed, TfeffError
 
@@ -125,7 +126,8 @@ def ranged_graph(
         calibration: the images.
         folder: a scratch folder.
         per_tensor, train_ranges: see `graph.fake_quant_graph`.
-        try_out: whether a method that is found by trying is; else it is what it means without.
+        try_out: whether a method that is found by trying is, and biases are corrected, as in an export; else the method
+            is what it means without.
         required: whether a network that has no such graph is an error; else the graph is None, and every tensor of its
             file is measured.
         target, method, rules, seed, progress: as for `calibrate`.
@@ -149,12 +151,15 @@ def ranged_graph(
     with quantize.Converter(folder) as converter:
         converter.convert([int8.job(calibration.path)])
         int8.take()
+        trial = Trial(int8, calibration, folder, converter)
         measured = measure(
             int8.path, subject, calibration, method, rules, folder,
-            quantized=trial_file(int8, folder, converter) if try_out else None, seed=seed, progress=progress,
+            quantized=trial.run if try_out else None, seed=seed, progress=progress,
         )  # fmt: skip
-    if graph is not None:
-        int8.set_ranges({each.tensor.index: (each.low, each.high) for each in measured.ranges})
+        if graph is not None and try_out:
+            trial.make({each.tensor.index: (each.low, each.high) for each in measured.ranges})
+        elif graph is not None:
+            int8.set_ranges({each.tensor.index: (each.low, each.high) for each in measured.ranges})
     return graph, measured
 
 
@@ -188,8 +193,7 @@ def measure(
     """
     chosen, by_layer = parse_choice(method, rules)
     network = Activations(calibrated)
-    ends = [subject.preprocessing.normalize(np.full(subject.preprocessing.shape, v, np.uint8)) for v in (0, 255)]
-    door = float(ends[0].min()), float(ends[1].max())
+    door = door_of(subject.preprocessing)
     plan = Plan(network.tensors, chosen, by_layer, door)
     seen = observe(
         network,
@@ -220,16 +224,10 @@ def measure(
     return Measured(audited.with_trials(trials), trials[0].ranges)
 
 
-def trial_file(int8: quantize.Int8File, folder: Path, converter: quantize.Converter):
-    """For `measure`: ranges -> what runs the int8 file that has them."""
-    from tfeff.compare import Runner
-
-    def quantized(ranges):
-        path = folder / "trial.tflite"
-        int8.quantize({each.tensor.index: (each.low, each.high) for each in ranges}, {"int8": path}, converter)
-        return Runner(path)
-
-    return quantized
+def door_of(preprocessing) -> tuple[float, float]:
+    """The input's range, as its preprocessing gives it."""
+    ends = [preprocessing.normalize(np.full(preprocessing.shape, v, np.uint8)) for v in (0, 255)]
+    return float(ends[0].min()), float(ends[1].max())
 
 
 def audited(ranged, subject, request, calibration, folder, progress) -> Calibration:

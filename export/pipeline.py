@@ -203,7 +203,7 @@ def export_model(
         file, twin = folder / path.name, folder / twin_path(path).name
         jobs, begun = [quantize.Job(str(original), "float32", "float32", str(twin))], None
         if precision.name == "int8":
-            begun = quantizing.begin(subject, request, model, proof, io, file, folder, trained)
+            begun = quantizing.begin(subject, request, model, calibration, io, file, folder, trained)
             jobs += begun.jobs
         else:
             if [each.name for each in applied] != [each.name for each in twin_applied]:

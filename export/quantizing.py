@@ -12,6 +12,7 @@ from typing import Any
 
 from tfeff.export import measuring, quantize
 from tfeff.export.quantize import Int8File
+from tfeff.export.trial import Trial
 
 from tfeff.errors import TfeffError
 
@@ -41,12 +42,12 @@ class Quantizing:
     ranges: dict[int, tuple[float, float]] = field(default_factory=dict)
 
 
-def begin(subject, request, model, proof, io, file: Path, folder: Path, trained=None) -> Quantizing:
+def begin(subject, request, model, calibration, io, file: Path, folder: Path, trained=None) -> Quantizing:
     """What must be converted.
 
     Args:
         model: the network with its target's rewrites.
-        proof: images on which what changes the float network is proven.
+        calibration: the images, by which channels are equalized.
         io: dtype at the file's doors.
         file: where the finished file goes.
         trained: a fake-quant graph with ranges, of quantization-aware training, in place of `model`; or the finished
@@ -69,12 +70,12 @@ def begin(subject, request, model, proof, io, file: Path, folder: Path, trained=
         )
     notes, graph, improvements = [], trained, {}
     if graph is None:
-        graph, improvements, notes = _graph(subject, request, model, proof)
+        graph, improvements, notes = _graph(subject, request, model, calibration)
     int8 = Int8File(model, graph, folder / "int8", shape, per_tensor=request.per_tensor)
     return Quantizing([int8.job(None)], int8, notes, graph, improvements, trained is not None)
 
 
-def _graph(subject, request, model, proof):
+def _graph(subject, request, model, calibration):
     """The fake-quant graph, with what was done to the float network before; None with a note where there is none."""
     from tfeff.export.quantize.graph import fake_quant_graph
     from tfeff.export.rewrites.graph import CannotRewrite
@@ -82,8 +83,15 @@ def _graph(subject, request, model, proof):
     try:
         if not subject.is_keras:
             raise CannotRewrite("the network is no Keras model")
-        return fake_quant_graph(model, per_tensor=request.per_tensor), {}, []
+        done = {}
+        if request.equalize:
+            from tfeff.export.quantize.equalize import equalize
+
+            model, done["equalization"] = equalize(model, calibration.inputs(), per_tensor=request.per_tensor)
+        return fake_quant_graph(model, per_tensor=request.per_tensor), done, []
     except CannotRewrite as why:
+        if request.equalize:
+            raise TfeffError(f"--equalize: {why.what}", "leave it out") from None
         return None, {}, [f"quantized without a simulation to prove it: {why.what}"]
 
 
@@ -113,7 +121,7 @@ def finish(subject, request, begun: Quantizing, calibration, io, file: Path, fol
 
         ranges = {int8.tensors[point]: bounds for point, bounds in get_ranges(begun.graph).items()}
     else:
-        trial = None if int8 is None else Trial(int8, calibration, request, folder, converter)
+        trial = None if int8 is None else Trial(int8, calibration, folder, converter, request.correct_bias)
         measured = measuring.measure(
             ranged, subject, calibration, method, request.ranges, folder,
             quantized=trial and trial.run, seed=request.seed, progress=progress,
@@ -141,55 +149,6 @@ def finish(subject, request, begun: Quantizing, calibration, io, file: Path, fol
                 f"{len(beyond)} units differ from the simulation by more than 1: {', '.join(beyond[:5])}"
             )
     return calibration, entry
-
-
-class Trial:
-    """An int8 file with some ranges, its biases corrected for them: for trying ranges out, and for the last of them.
-
-    Attributes:
-        report: what `correct_means` said, None where biases are left as they are.
-    """
-
-    def __init__(self, int8: Int8File, calibration, request, folder: Path, converter):
-        """`int8`: the network, as it is before any correction."""
-        self._int8, self._calibration, self._request = int8, calibration, request
-        self._folder, self._converter = folder, converter
-        self._biases = None if int8.graph is None else int8.biases()
-        self._made: tuple[Any, Int8File] | None = None
-        self.report: dict[str, Any] | None = None
-
-    def make(self, ranges: dict[int, tuple[float, float]]) -> Int8File:
-        """The file in the making; `ranges` by tensor of the uncorrected one."""
-        if self._made is not None and self._made[0] == ranges:
-            return self._made[1]
-        from tfeff.export.quantize.mean_correction import correct_means
-
-        self._int8.set_biases(self._biases)
-        self._int8.set_ranges(ranges)
-        made = self._int8
-        if self._request.correct_bias:
-            self.report = correct_means(self._int8.graph, self._calibration.inputs())
-            made = Int8File(
-                None, self._int8.graph, self._folder / "corrected", self._calibration.inputs().shape[1:],
-                per_tensor=self._request.per_tensor,
-            )  # fmt: skip
-            self._converter.convert([made.job(None)], self._calibration.path)
-            made.take()
-        self._made = ranges, made
-        return made
-
-    def run(self, found):
-        """For `measuring.measure`: ranges -> what runs the int8 file that has them."""
-        from tfeff.compare import Runner
-
-        ranges = {each.tensor.index: (each.low, each.high) for each in found}
-        made = self._int8
-        if self._int8.graph is not None:
-            made = self.make(ranges)
-            ranges = {made.tensors[point]: bounds for point, bounds in made.ranges().items()}
-        path = self._folder / "trial.tflite"
-        made.quantize(ranges, {"int8": path}, self._converter)
-        return Runner(path)
 
 
 def _prove(int8, file, calibration):

@@ -1,5 +1,8 @@
 """A small network that tells red, green and blue images apart, as a calibrated float file; and images for it."""
 
+import atexit
+import functools
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -33,10 +36,14 @@ def build():
     return model
 
 
-def calibrated_file(folder: Path) -> Path:
-    """The network as `export` measures it."""
+@functools.cache
+def calibrated_file() -> Path:
+    """The network as `export` measures it; made once a process."""
     from tfeff.export import quantize
 
+    kept = tempfile.TemporaryDirectory()
+    atexit.register(kept.cleanup)
+    folder = Path(kept.name)
     np.save(folder / "one.npy", np.zeros((1, 16, 16, 3), np.float32))
     quantize.write_saved_model(build(), folder / "saved", (16, 16, 3))
     path = folder / "calibrated.tflite"

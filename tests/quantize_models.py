@@ -151,7 +151,7 @@ BUILDERS |= {
     "sum-then-valid": _then_valid(lambda image: _conv(image) + 0.3),
     "product-then-valid": _then_valid(lambda image: _conv(image) * 3.0),
     "quotient-then-dense": lambda image: layers.Dense(5)(layers.GlobalAveragePooling2D()(_conv(image)) / 4.0),
-    "dense-then-product": lambda image: layers.ReLU()(_end(_conv(image)) * 0.5),
+    "dense-then-product": lambda image: _end(_conv(image)) * 0.5,
     "conv-then-product": lambda image: _end(_conv(layers.ReLU()(_conv(image) * 0.5 - 0.1), 6, 1)),
 }
 
@@ -280,3 +280,47 @@ BUILDERS |= {
     "empty-channels": _with_weights("second", _empty_channels),
     "tiny-channel": _with_weights("second", _tiny_channel),
 }
+
+
+def least_and_largest(path, images):
+    """The range of every tensor of a float file that is to be quantized, by its number."""
+    from tfeff.calibration import Activations
+
+    network, ends = Activations(path), {}
+    for image in images:
+        network.run(image)
+        for tensor in network.tensors:
+            value, (low, high) = network.value(tensor), ends.get(tensor.index, (0.0, 0.0))
+            ends[tensor.index] = min(low, float(value.min())), max(high, float(value.max()))
+    return ends
+
+
+def make_int8(planned, folder, images, converter, **options):
+    """Int8 files of many networks with as few requests to the converter as can be.
+
+    Args:
+        planned: {name: (the network, its fake-quant graph)}.
+        images: float32 (n, h, w, c), for all, or by name.
+        options: of `Int8File`.
+
+    Returns:
+        {name: (the Int8File, the path of its int8 file, the ranges)}.
+    """
+    from tfeff.export.quantize import Int8File
+
+    def of(name):
+        return images[name] if isinstance(images, dict) else images
+
+    files = {}
+    for name, (model, graph) in planned.items():
+        files[name] = Int8File(model, graph, folder / f"{name}.parts", of(name).shape[1:], **options)
+        np.save(folder / f"{name}.npy", of(name)[:1])
+    converter.convert([file.job(folder / f"{name}.npy") for name, file in files.items()])
+    made = {}
+    for name, file in files.items():
+        file.take()
+        ranges = least_and_largest(file.path, of(name))
+        path = folder / f"{name}.tflite"
+        file.quantize(ranges, {"int8": path}, converter)
+        made[name] = file, path, ranges
+    return made

@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "tfeff.calibration": {"tfeff.data", "tfeff.tensor_names"},
     "tfeff.export": {
         "tfeff.artifact", "tfeff.bench", "tfeff.calibration", "tfeff.compare", "tfeff.cost", "tfeff.data",
-        "tfeff.debug", "tfeff.layers",
+        "tfeff.debug", "tfeff.layers", "tfeff.tensor_names",
     },
     "tfeff.cli": None,
 }  # fmt: skip
@@ -116,7 +116,8 @@ def test_light_rooms_never_name_tensorflow(module, path):
      ["export", "pp_lcnet_050", "--weights", "no.npz"], ["export", "vargnet_v1_10_g8"],
      ["bench", "no.tflite"], ["compare", "no.tflite"], ["check", "--help"], ["qat", "--help"],
      ["qat", "no.tflite", "--epochs", "1"],
-     ["check", "no.tflite", "--target", "edgetpu"], ["debug", "--help"], ["debug", "no.tflite"]],
+     ["check", "no.tflite", "--target", "edgetpu"], ["debug", "--help"], ["debug", "no.tflite"],
+     ["prune", "--help"], ["prune", "vargnet", "--sparsity", "2", "--epochs", "1"], ["cluster", "--help"]],
     ids=" ".join,
 )  # fmt: skip
 def test_commands_that_load_no_tensorflow(arguments):

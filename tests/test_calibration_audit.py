@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from calibration_network import CLASSES, PREPROCESSING, audited, calibrated_file, pictures
 from PIL import Image
+from scipy.stats import binomtest
 from tfeff.calibration import Activations, collect, observe, text_of
 from tfeff.calibration.audit_activations import constant_channels
 from tfeff.calibration.audit_inputs import channels, measure
+from tfeff.calibration.audit_network import coin_p
 
 from tfeff.data import Preprocessing
 
@@ -17,8 +19,8 @@ INPUTS = np.stack([PREPROCESSING(image) for image in IMAGES])
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    return calibrated_file(tmp_path_factory.mktemp("network"))
+def network():
+    return calibrated_file()
 
 
 @pytest.fixture
@@ -167,6 +169,12 @@ def test_bgr_for_rgb_by_the_means(tmp_path):
     assert found["right"] == []
 
 
+@pytest.mark.parametrize(("heads", "tosses"), [(0, 0), (1, 1), (5, 10), (9, 10), (61, 90), (200, 256)])
+def test_exact_binomial_is_scipys(heads, tosses):
+    expected = binomtest(heads, tosses).pvalue if tosses else 1.0
+    assert coin_p(heads, tosses) == pytest.approx(expected, rel=1e-9)
+
+
 def test_blank_images(audit):
     images = IMAGES.copy()
     images[[4, 8]] = np.array([[[[10]]], [[[200]]]], np.uint8)
@@ -190,9 +198,9 @@ def test_an_outlier_is_named_and_left_out(network, tmp_path):
     found, done = audited(network, tmp_path, images=inputs)
     assert (found["outlier-images"].severity, found["outlier-images"].images) == ("note", ("train image 50",))
     assert "no say in the ranges" in found["outlier-images"].text
-    assert done.left_out == ("train image 50",)
+    assert done.left_out == {50: "train image 50"}
     assert done.as_dict()["left_out"] == ["train image 50"]
-    assert audited(network, tmp_path, images=INPUTS)[1].left_out == ()
+    assert audited(network, tmp_path, images=INPUTS)[1].left_out == {}
 
 
 @pytest.mark.parametrize("share", [0.06, 0.2])
@@ -202,7 +210,7 @@ def test_outliers_too_many_to_be_left_out(network, tmp_path, share):
     found, done = audited(network, tmp_path, images=inputs)
     assert found["outlier-images"].severity == "grave"
     assert f"{int(share * len(inputs))} of 120" in found["outlier-images"].text
-    assert done.left_out == ()
+    assert done.left_out == {}
 
 
 def test_ordered_images(network, tmp_path):

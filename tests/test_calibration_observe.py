@@ -15,8 +15,8 @@ INPUTS = ((pictures(60)[0].astype(np.float32)) - 128) / 128
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    return calibrated_file(tmp_path_factory.mktemp("network"))
+def network():
+    return calibrated_file()
 
 
 def test_layers_hold_what_keras_computes(network, tmp_path):

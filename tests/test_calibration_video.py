@@ -55,12 +55,13 @@ def test_every_frame_when_all_are_wanted(ffmpeg, tmp_path):
 def test_a_seeded_choice_of_frames(ffmpeg, tmp_path):
     (tmp_path / "drive.mp4").write_bytes(b"video")
     first = gather(tmp_path / "drive.mp4", tmp_path, samples=5, seed=3)
-    numbers = [int(name.split()[1]) for name in first.names]
+    names = list(first.names)
+    numbers = [int(name.split()[1]) for name in names]
     assert first.used == 5
     assert numbers == sorted(numbers)
     np.testing.assert_array_equal(first.inputs(), np.stack([PREPROCESSING(FRAMES[n]) for n in numbers]))
-    assert gather(tmp_path / "drive.mp4", tmp_path, samples=5, seed=3).names == first.names
-    assert gather(tmp_path / "drive.mp4", tmp_path, samples=5, seed=4).names != first.names
+    assert list(gather(tmp_path / "drive.mp4", tmp_path, samples=5, seed=3).names) == names
+    assert list(gather(tmp_path / "drive.mp4", tmp_path, samples=5, seed=4).names) != names
 
 
 def test_too_few_frames(ffmpeg, tmp_path):

@@ -7,11 +7,12 @@ import pytest
 import tensorflow as tf
 from keras import layers
 from tfeff.export import Request, Subject, export_model
+from tfeff.export.measuring import train_ranges_by
 from tfeff.export.quantize.fake_quant import ActivationRange, FakeQuantize, QuantizedWeights
 from tfeff.export.quantize.graph import fake_quant_graph
-from tfeff.export.quantize.simulation import float_model, get_ranges, points, set_ranges
+from tfeff.export.quantize.simulation import float_model, float_network, get_ranges, points, set_ranges
 from tfeff.export.rewrites import load_rewrite
-from tfeff.export.rewrites.core import apply_rewrites
+from tfeff.export.rewrites.graph import inline
 from tfeff.export.targets import get_target
 
 from tfeff import TfeffError, quantize_aware
@@ -28,13 +29,13 @@ def network():
     """A group convolution, a squeeze-and-excite gate, a hard-swish, a shift, a split and a concatenation."""
     keras.utils.set_random_seed(1)
     image = keras.Input(SHAPE)
-    x = layers.Conv2D(8, 3, padding="same", use_bias=False, name="stem")(image)
+    x = layers.Conv2D(12, 3, padding="same", use_bias=False, name="stem")(image)
     x = layers.BatchNormalization(name="stem_bn")(x)
     x = layers.Activation("hard_silu", name="stem_act")(x)
     x = GroupShift2D(name="shift")(x)
-    x = GroupConv2D(8, 3, 4, padding="same", name="grouped")(x)
+    x = GroupConv2D(12, 3, 4, padding="same", name="grouped")(x)
     gate = layers.GlobalAveragePooling2D(keepdims=True)(x)
-    gate = layers.Activation("hard_sigmoid")(layers.Conv2D(8, 1, name="gate")(gate))
+    gate = layers.Activation("hard_sigmoid")(layers.Conv2D(12, 1, name="gate")(gate))
     x = layers.Multiply()([x, gate])
     one, two = keras.ops.split(x, 2, axis=-1)
     x = layers.Concatenate()([layers.PReLU(shared_axes=[1, 2])(one), layers.ReLU()(two)])
@@ -74,7 +75,7 @@ def test_the_float_model_stays_and_is_what_lies_inside(aware, graph):
     before = [np.array(weights) for weights in model.get_weights()]
     expected = model.predict(images(), verbose=0)
     np.testing.assert_allclose(float_model(graph).predict(images(), verbose=0), expected, atol=1e-6)
-    assert 0 < np.abs(graph.predict(images(), verbose=0) - expected).max() < 0.1 * np.abs(expected).max()
+    assert 0 < np.abs(graph.predict(images(), verbose=0) - expected).mean() < 0.1 * np.abs(expected).max()
     compiled(graph).fit(images(), labels(), epochs=1, verbose=0)
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
@@ -110,8 +111,16 @@ def test_a_saved_network_goes_on_exactly(aware, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+def measured(graph, inputs):
+    """Gives a graph the ranges of what it computes in float."""
+    _, seen = float_network(graph, rounded_weights=False)(inputs)
+    seen = {point: np.asarray(values) for point, values in seen.items()}
+    set_ranges(graph, {point: (min(float(v.min()), 0.0), max(float(v.max()), 0.0)) for point, v in seen.items()})
+    return graph
+
+
 def test_trained_ranges_move_but_not_what_is_fixed_or_zero(aware):
-    graph = quantize_aware(aware[0], images(), method="percentile:99")
+    graph = measured(fake_quant_graph(aware[0], train_ranges=True), images())
     before = get_ranges(graph)
     compiled(graph, 1e-2).fit(images(), labels(), epochs=2, verbose=0)
     after, layer = get_ranges(graph), points(graph)
@@ -120,6 +129,15 @@ def test_trained_ranges_move_but_not_what_is_fixed_or_zero(aware):
     assert after["image"] == before["image"]
     assert all(after[point] == before[point] for point in before if layer[point].fixed)
     assert all(after[point][0] == 0 for point in before if before[point][0] == 0)
+
+
+@pytest.mark.parametrize(
+    ("method", "wanted", "trained"),
+    [(None, None, False), ("minmax", None, False), ("percentile", None, True), ("mse", None, True),
+     ("entropy", False, False), (None, True, True), ("image-percentile:95", None, True)],
+)  # fmt: skip
+def test_ranges_are_trained_where_a_method_that_clips_was_asked_for(method, wanted, trained):
+    assert train_ranges_by(method, wanted) is trained
 
 
 def test_gradient_of_a_trained_range_is_that_of_lsq():
@@ -143,40 +161,28 @@ def test_gradient_of_a_trained_range_is_that_of_lsq():
     np.testing.assert_allclose(to_high, upstream[5] + to_scale / 255, atol=1e-5)
 
 
-def rewritten(alias, target):
-    """A preset as a target gets it, in float, and a few inputs."""
-    preset, sample = load_preset(alias), open_dataset("fashion_mnist_sample", "test")
-    inputs = np.stack([preset.preprocessing(sample.image(n)) for n in range(4)])
-    model, _ = apply_rewrites(preset.build(), [load_rewrite(spec) for spec in get_target(target).rewrites], inputs)
-    return model, inputs
-
-
 @pytest.mark.parametrize(
     ("alias", "target"),
     [(alias, "litert") for alias in sorted(aliases())]
-    + [(alias, "tflite-runtime") for alias in ("espnet_v2", "mobilenet_v3", "shiftnet", "vargnet", "shufflenet_v2")],
+    + [(alias, "tflite-runtime") for alias in ("mobilenet_v3", "shiftnet", "vargnet")],
 )
 def test_gradients_reach_every_weight_of_every_family(alias, target):
-    model, inputs = rewritten(alias, target)
+    preset, sample = load_preset(alias), open_dataset("fashion_mnist_sample", "test")
+    inputs = np.stack([preset.preprocessing(sample.image(n)) for n in range(4)])
+    model = inline(preset.build())
+    for spec in get_target(target).rewrites:
+        model, _ = load_rewrite(spec).apply(model)
     graph = fake_quant_graph(model)
-    seen = _values(graph, inputs)
-    set_ranges(graph, {point: (min(float(v.min()), 0.0), max(float(v.max()), 0.0)) for point, v in seen.items()})
+    measured(graph, inputs)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(tf.square(graph(inputs)))
     variables = graph.trainable_variables
     gradients = tape.gradient(loss, variables)
     lost = [v.path for v, g in zip(variables, gradients, strict=True) if g is None or not np.any(np.asarray(g))]
     assert lost == []
-    units = [layer for layer in graph.layers if isinstance(layer, QuantizedWeights)]
-    learning = [unit for unit in units if unit.layer.trainable]
+    learning = [layer for layer in graph.layers if isinstance(layer, QuantizedWeights) and layer.layer.trainable]
     assert len(variables) == 2 * len(learning)  # a kernel and a bias each, ranges frozen
     keras.backend.clear_session()
-
-
-def _values(graph, inputs):
-    from tfeff.export.quantize.simulation import float_network
-
-    return {point: np.asarray(v) for point, v in float_network(graph, rounded_weights=False)(inputs)[1].items()}
 
 
 def test_the_file_of_a_trained_network_is_what_was_simulated_and_nearer_to_float(tmp_path):
@@ -208,14 +214,12 @@ def test_the_file_of_a_trained_network_is_what_was_simulated_and_nearer_to_float
     assert divergence(graph, "after") < 0.8 * before
 
 
-def test_where_training_makes_it_worse_the_network_is_as_it_was(tmp_path):
-    model = network()
-    graph = quantize_aware(model, images())
+def test_where_training_makes_it_worse_the_network_is_as_it_was(aware, graph, tmp_path):
     np.savez(tmp_path / "set.npz", images=np.random.default_rng(0).integers(0, 256, (100, *SHAPE), np.uint8),
              labels=labels(100))  # fmt: skip
     before = graph.get_weights()
     rows = []
-    entry = train_quantized(graph, model, open_dataset(str(tmp_path / "set.npz"), "train"), Preprocessing(SHAPE[:2]),
+    entry = train_quantized(graph, aware[0], open_dataset(str(tmp_path / "set.npz"), "train"), Preprocessing(SHAPE[:2]),
                             Recipe(1, batch_size=16, learning_rate=1.0), report=rows.append)  # fmt: skip
     assert entry["best_epoch"] == 0
     assert rows[1]["held_out_loss"] > rows[0]["held_out_loss"]

@@ -11,7 +11,7 @@ from tfeff.export.quantize import placement
 from tfeff.export.quantize.constants import Constants
 from tfeff.export.quantize.fake_quant import ActivationRange, FakeQuantize, QuantizedWeights
 from tfeff.export.rewrites import load_rewrite
-from tfeff.export.rewrites.core import again, rewrite_once
+from tfeff.export.rewrites.core import again
 from tfeff.export.rewrites.graph import CannotRewrite, GraphView, as_functional, inline, walk
 from tfeff.export.rewrites.matching import groups_of
 
@@ -42,7 +42,7 @@ def fake_quant_graph(model, *, per_tensor: bool = False, train_ranges: bool = Fa
         raise CannotRewrite(f"{model.name}: quantization takes one image input", "build a functional model with one")
     model = inline(functional)
     for rewrite in (*map(load_rewrite, _FIRST), Constants()):
-        model, _ = rewrite_once(model, rewrite)
+        model, _ = rewrite.apply(model)
     return _Builder(model, per_tensor, train_ranges).build()
 
 

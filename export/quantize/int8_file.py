@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
-
 from tfeff.export.quantize.convert import Converter, Job, write_saved_model
 from tfeff.export.quantize.points_file import read_scales, take_points, tensor_names, with_points
 from tfeff.export.quantize.shared_ranges import share_ranges, write_ranges
@@ -44,6 +43,10 @@ class Int8File:
 
             network, self._names = with_points(float_network(graph, rounded_weights=rounded_weights))
         write_saved_model(network, folder / "saved", shape)
+
+    def again(self, folder: Path, shape) -> "Int8File":
+        """Another of the same graph, whose weights and biases are what they are by now."""
+        return Int8File(None, self.graph, folder, shape, per_tensor=self._per_tensor)
 
     def job(self, images: Path | None) -> Job:
         """What makes the float file; the first of `images` gives it a range everywhere, to be replaced."""

@@ -104,8 +104,8 @@ def fixed_range(operation) -> tuple[float, float] | None:
 
 
 def useful_range(tensor, graph) -> tuple[float | None, float | None] | None:
-    """What of a tensor's values makes a difference, where that is less than all: hard-swish and hard-sigmoid are 0 below
-    -3, hard-sigmoid is 1 above 3, spelled as one layer or as what `rewrites.hard_swish` makes of them.
+    """What of a tensor's values makes a difference, where that is less than all: hard-swish and hard-sigmoid are 0
+    below -3, hard-sigmoid is 1 above 3, spelled as one layer or as what `rewrites.hard_swish` makes of them.
 
     Args:
         graph: a `GraphView` of its model.

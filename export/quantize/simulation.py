@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from tfeff.export.quantize.fake_quant import ActivationRange, FakeQuantize, QuantizedWeights
 from tfeff.export.rewrites.core import again
 from tfeff.export.rewrites.graph import copy_layer, rebuild, walk
@@ -76,7 +77,7 @@ def float_network(model, *, rounded_weights: bool) -> Callable[[Any], tuple[Any,
                 seen[point_of(operation)] = args[0]
                 return args[0]
             if isinstance(operation, QuantizedWeights):
-                kernel = operation.rounded_kernel()[0] if rounded_weights else operation.layer.kernel
+                kernel = _rounded_kernel(operation) if rounded_weights else operation.layer.kernel
                 return operation.apply(args[0], keras.ops.convert_to_tensor(kernel), None)
             return operation(*args, **kwargs)
 
@@ -84,6 +85,13 @@ def float_network(model, *, rounded_weights: bool) -> Callable[[Any], tuple[Any,
         return outputs, seen
 
     return run
+
+
+def _rounded_kernel(unit):
+    """Eagerly, in a function that is traced too: TensorFlow's optimizer makes a product of a constant's division, and
+    what lies halfway between two steps, as weights with few bits do, would be rounded to the other one."""
+    with tf.init_scope():
+        return np.asarray(unit.rounded_kernel()[0])
 
 
 def float_model(model):

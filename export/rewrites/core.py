@@ -101,9 +101,11 @@ class Rewrite(ABC):
 
         def call(operation, *args, **kwargs):
             if id(operation) in matches:
-                return matches[id(operation)].build(_first_tensor(args))
+                return matches[id(operation)].build(_given(args))
             # What a swallowed layer would be given is what stands in its place already; a merge is given it twice.
-            return _first_tensor(args) if id(operation) in swallowed else again(operation, *args, **kwargs)
+            if id(operation) in swallowed:
+                return keras.tree.flatten(_given(args))[0]
+            return again(operation, *args, **kwargs)
 
         return rebuild(model, call), len(matches)
 
@@ -189,9 +191,9 @@ def shape_key(layer) -> str:
     return json.dumps([type(layer).__name__, config, shapes], sort_keys=True, default=str)
 
 
-def _first_tensor(args):
-    """What an operation is given, `2 - x` too."""
-    return next(each for each in keras.tree.flatten(args) if isinstance(each, keras.KerasTensor))
+def _given(args):
+    """The first argument with a tensor in it: of `2 - x` that is the second."""
+    return next(a for a in args if any(isinstance(each, keras.KerasTensor) for each in keras.tree.flatten(a)))
 
 
 def _distance(outputs, expected):

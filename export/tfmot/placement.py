@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 WEIGHTED = {"conv2d": "channel", "dense": "tensor", "depthwise": "depthwise", "conv2d_transpose": "transposed"}
-_SAME_SCALE = {"concatenate", "max_pool", "average_pool", "zero_padding", "reshape", "permute", "slice", "take",
-               "global_max_pool", "maximum", "minimum", "up_sampling"}  # fmt: skip
-# Of those, the ones behind which the converter wants the range said again.
-_SAID_AGAIN = {"concatenate", "average_pool", "maximum", "minimum"}
+# Operations that hand values on, behind which the range is not said again, and those where the converter wants it to.
+_HANDED_ON = {"max_pool", "zero_padding", "reshape", "permute", "slice", "take", "global_max_pool", "up_sampling"}
+_SAID_AGAIN = {"concatenate", "average_pool", "maximum", "minimum", "maximum_constant", "minimum_constant"}
 _FUSES_RELU = {
     *WEIGHTED,
     "add",
@@ -71,7 +70,7 @@ def place(plan: Mapping[str, Any]) -> tuple[Placed, list[Placed], list[tuple[dic
         fixed = _FIXED.get(node["config"].get("function"))
         if fixed:
             each.output, each.fixed = "fixed", fixed
-        elif not _fused(node, readers.get(node["output"], []), plan["output"]) and not _handed_on(node):
+        elif not _fused(node, readers.get(node["output"], []), plan["output"]) and node["kind"] not in _HANDED_ON:
             each.output, each.group = "range", groups[node["output"]]
     return Placed(output="range", group=groups[0]), placed, refused
 
@@ -85,11 +84,6 @@ def _refusal(node):
     if kind == "relu" and (config["threshold"] != 0 or (config["max_value"] is not None and config["max_value"] != 6)):
         return f"a ReLU that is cut at {config['max_value']} or begins at {config['threshold']}: {_NO_KERNEL}"
     return None
-
-
-def _handed_on(node):
-    kind = node["kind"]
-    return kind in _SAME_SCALE and kind not in _SAID_AGAIN
 
 
 def _fused(node, readers: Sequence[dict], output):
@@ -110,7 +104,7 @@ def _groups(nodes):
         return tensor
 
     for node in nodes:
-        if node["kind"] in _SAME_SCALE:
+        if node["kind"] in {*_HANDED_ON, *_SAID_AGAIN}:
             for index in node["inputs"]:
                 parent[find(index)] = find(node["output"])
     return [find(tensor) for tensor in range(len(parent))]

@@ -37,6 +37,8 @@ _MAKERS: dict[str, Callable[..., Any]] = {
     "take": own.Take,
     "add_constant": own.AddConstant,
     "multiply_constant": own.MultiplyConstant,
+    "maximum_constant": own.MaximumConstant,
+    "minimum_constant": own.MinimumConstant,
 }
 
 

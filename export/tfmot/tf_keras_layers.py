@@ -98,6 +98,22 @@ class MultiplyConstant(_Constant):
 
 
 @register
+class MaximumConstant(_Constant):
+    """(n, ...) -> (n, ...): the input, but never below a constant."""
+
+    def call(self, inputs):
+        return tf.maximum(inputs, self.constant)
+
+
+@register
+class MinimumConstant(_Constant):
+    """(n, ...) -> (n, ...): the input, but never above a constant."""
+
+    def call(self, inputs):
+        return tf.minimum(inputs, self.constant)
+
+
+@register
 class HardSwish(tf_keras.layers.Layer):
     """x relu6(x + 3) / 6, which the converter makes one operation of."""
 

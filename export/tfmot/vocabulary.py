@@ -192,6 +192,9 @@ class Vocabulary:
             return self._merge(_MERGE_OPERATIONS[kind], operation, given[:2])
         if kind in ("Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Negative"):
             return self._arithmetic(kind, name, *given)
+        if kind in ("Maximum", "Minimum"):
+            x, y = (x, given[1]) if isinstance(x, Ref) else (given[1], x)
+            return self._constant(f"{kind.lower()}_constant", x, name, y)
         if kind in _ACTIVATION_OPERATIONS:
             if getattr(operation, "axis", -1) not in (-1, len(shape) - 1):
                 raise _NoWord("not over the last axis")

@@ -96,7 +96,8 @@ def _show(name, calibration, ranges, out):
         ("method", calibration.method + ("" if calibration.tried is None else _best_of(calibration.tried))),
     ]
     if calibration.left_out:
-        shown = ", ".join(calibration.left_out[:5]) + (", ..." if len(calibration.left_out) > 5 else "")
+        shown = ", ".join(list(calibration.left_out.values())[:5])
+        shown += ", ..." if len(calibration.left_out) > 5 else ""
         rows.append(("left out", f"{len(calibration.left_out)} of {calibration.used} images: {shown}"))
     for word, text in (("halves", "first and second half"), ("shuffles", "random halves")):
         if moved := calibration.stability[word]:
