@@ -4,13 +4,12 @@
 
 For each preset the float file is made once. Then a process of its own, without TensorFlow, whose memory would hide
 ours, reads the training images of Fashion-MNIST (`fashion_mnist`), runs them with every method that needs histograms,
-audits them, leaves out what is to be left out, and finds the ranges; its peak resident memory is the kernel's
-(`getrusage`). Writes docs/results/calibration_memory.json.
+audits them, leaves out what is to be left out, and finds the ranges; its peak resident memory is the kernel's own
+figure (`VmHWM`). Writes docs/results/calibration_memory.json.
 """
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -39,10 +38,19 @@ def child(file: Path, source: str, count: int, size: int) -> dict:
         total = sum(each.high - each.low for each in plan.ranges(seen))
     return {
         "images": calibration.used,
-        "peak_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        "peak_kib": peak_kib(),
         "cpu_s": round(time.process_time(), 1),
         "sum_of_ranges": total,
     }
+
+
+def peak_kib() -> int:
+    """Peak resident memory of this process. Not `getrusage`: what that says is handed on by exec, so that a child of a
+    process with TensorFlow in it begins with that one's peak."""
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1])
+    raise SystemExit("no VmHWM in /proc/self/status: this measurement needs Linux")
 
 
 def run(file: Path, source: str, count: int, size: int, folder: Path | None = None) -> dict:

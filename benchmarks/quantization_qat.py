@@ -1,12 +1,14 @@
 """Quantization-aware training of the bundled presets: what their int8 files reach by it.
 
-    python benchmarks/quantization_qat.py [PRESET ...] [--epochs 1] [--steps 300] [--learning-rate 5e-5] [--per-tensor]
+    python benchmarks/quantization_qat.py [PRESET ...] [--epochs 1] [--steps 300] [--learning-rate 2e-4] [--per-tensor]
+    python benchmarks/quantization_qat.py [PRESET ...] --gradients
 
 Each preset is trained on Fashion-MNIST's 60,000 training images by `tfeff.qat`, from the ranges of 512 of them, taught
 by its float twin. Accuracy is that of all 10,000 test images in LiteRT; `delta` is int8 against float, points, paired.
 `qat_row` is one preset; `benchmarks/quantization.py` puts it into its table.
 
-Prints a line a preset, and writes docs/results/quantization_qat.json with --write.
+Prints a line a preset, and writes docs/results/quantization_qat.json with --write. With --gradients nothing is trained:
+it says, for each preset and target, how many weights are trained and which of them no gradient reaches.
 """
 
 import argparse
@@ -76,6 +78,39 @@ def qat_row(preset: str, *, epochs: int = EPOCHS, steps: int | None = STEPS, tar
     }
 
 
+def gradients(preset: str) -> None:
+    """Prints, for each target, how many weights of a preset are trained and which no gradient reaches."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+    from tfeff.export.quantize.graph import fake_quant_graph
+    from tfeff.export.quantize.simulation import float_network, set_ranges
+    from tfeff.export.rewrites import load_rewrite
+    from tfeff.export.rewrites.core import apply_rewrites
+    from tfeff.export.targets import list_targets
+
+    from tfeff import presets
+    from tfeff.data import open_dataset
+
+    known, sample = presets.load_preset(preset), open_dataset("fashion_mnist_sample", "test")
+    images, done = np.stack([known.preprocessing(sample.image(n)) for n in range(16)]), set()
+    for target in list_targets().values():
+        if target.rewrites in done:
+            continue
+        done.add(target.rewrites)
+        model, _ = apply_rewrites(known.build(), [load_rewrite(spec) for spec in target.rewrites], images)
+        graph = fake_quant_graph(model)
+        _, seen = float_network(graph, rounded_weights=False)(images)
+        seen = {point: np.asarray(values) for point, values in seen.items()}
+        set_ranges(graph, {point: (min(float(v.min()), 0.0), max(float(v.max()), 0.0)) for point, v in seen.items()})
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.square(graph(images)))
+        found = zip(graph.trainable_variables, tape.gradient(loss, graph.trainable_variables), strict=True)
+        lost = [variable.path for variable, gradient in found if gradient is None or not np.any(np.asarray(gradient))]
+        print(f"{preset:14s} {target.name:15s} {len(graph.trainable_variables)} weights, lost: {lost}", flush=True)
+        keras.backend.clear_session()
+
+
 def main():
     from tfeff.presets import aliases
 
@@ -88,9 +123,14 @@ def main():
     parser.add_argument("--label-weight", type=float)
     parser.add_argument("--method")
     parser.add_argument("--per-tensor", action="store_true")
+    parser.add_argument("--gradients", action="store_true")
     parser.add_argument("--write", action="store_true")
     given = vars(parser.parse_args())
     names, write = given.pop("presets") or sorted(aliases()), given.pop("write")
+    if given.pop("gradients"):
+        for name in names:
+            gradients(name)
+        return
     rows = []
     for name in names:
         row = qat_row(name, **{key: value for key, value in given.items() if value is not None})

@@ -68,6 +68,7 @@ def _is_noise(grey, apart):
     height, width = grey.shape
     if min(height, width) < 3 or grey.var() == 0:
         return False
+    apart = max(apart, _APART * float(np.ptp(grey)))  # what was never normalized has other units, not other neighbours
     inner = grey[1:-1, 1:-1]
     around = np.stack(
         [grey[y : height - 2 + y, x : width - 2 + x] for y in range(3) for x in range(3) if (y, x) != (1, 1)]

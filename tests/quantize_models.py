@@ -42,52 +42,69 @@ def _end(x):
     return layers.Dense(5)(layers.GlobalAveragePooling2D()(x))
 
 
-def _between(make):
-    """What `make` makes, layers or functions, between two convolutions."""
+def _between(*makes):
+    """A chain of convolutions; what each of `makes` makes, layers or functions, stands between two of them."""
 
     def build(image):
         x = _conv(image)
-        for piece in make():
-            x = piece(x)
-        return _end(_conv(x, 6, 1))
+        for make in makes:
+            for piece in make():
+                x = piece(x)
+            x = _conv(x, 8, 1)
+        return _end(x)
 
     return build
 
 
-for _activation in ("sigmoid", "hard_silu", "tanh", "leaky_relu", "softmax", "silu", "hard_sigmoid", "relu6"):
-    BUILDERS[f"built-in-{_activation}"] = lambda image, a=_activation: _end(_conv(_conv(image, activation=a), 6, 1))
-    BUILDERS[f"layer-{_activation}"] = _between(
-        lambda a=_activation: [layers.BatchNormalization(), layers.Activation(a)]
-    )
+def _built_in(*activations):
+    return _between(*(lambda a=name: [layers.Conv2D(8, 3, padding="same", activation=a)] for name in activations))
+
+
+def _layers(*activations):
+    return _between(*(lambda a=name: [layers.BatchNormalization(), layers.Activation(a)] for name in activations))
+
 
 BUILDERS |= {
-    "leaky-relu": _between(lambda: [layers.LeakyReLU(0.1)]),
-    "prelu": _between(lambda: [layers.PReLU(shared_axes=[1, 2])]),
-    "relu-1": _between(lambda: [layers.ReLU(1.0)]),
-    "relu-slope": _between(lambda: [layers.ReLU(negative_slope=0.2)]),
-    "relu-behind-max-pool": _between(lambda: [layers.MaxPooling2D(), layers.ReLU()]),
-    "relu-behind-average-pool": _between(lambda: [layers.AveragePooling2D(2), layers.ReLU(6.0)]),
-    "average-pool-same": _between(lambda: [layers.AveragePooling2D(3, 2, padding="same")]),
-    "up-nearest": _between(lambda: [layers.UpSampling2D(2)]),
-    "up-bilinear": _between(lambda: [layers.UpSampling2D(2, interpolation="bilinear")]),
-    "transpose": _between(lambda: [layers.Conv2DTranspose(6, 3, 2, padding="same", activation="relu")]),
-    "transpose-norm": _between(lambda: [layers.Conv2DTranspose(6, 3, 2), layers.BatchNormalization(), layers.ReLU()]),
-    "crop-pad": _between(lambda: [layers.Cropping2D(1), layers.ZeroPadding2D(((1, 2), (0, 1)))]),
-    "permute": _between(lambda: [layers.Permute((2, 1, 3))]),
-    "global-max": lambda image: layers.Dense(5)(layers.GlobalMaxPooling2D()(_conv(image))),
-    "shuffle": _between(lambda: [ChannelShuffle(2)]),
-    "shift": _between(lambda: [layers.Conv2D(9, 1), GroupShift2D(3)]),
-    "strided-dilated": _between(lambda: [StridedDilatedDepthwiseConv2D(3, 2, 2), layers.BatchNormalization()]),
-    "depthwise-2": _between(lambda: [layers.DepthwiseConv2D(3, depth_multiplier=2), layers.BatchNormalization()]),
-    "group": _between(lambda: [GroupConv2D(8, 3, 4, padding="same"), layers.ReLU(6.0)]),
-    "keras-group": _between(lambda: [layers.Conv2D(8, 3, groups=2, use_bias=False), layers.BatchNormalization()]),
-    "arithmetic": _between(lambda: [lambda x: ops.relu(x * 2.0 + 0.5), lambda x: 1.0 - x]),
-    "mean": lambda image: layers.Dense(5)(ops.mean(_conv(image), axis=(1, 2))),
-    "stand-alone-norm": _between(lambda: [layers.ReLU(), layers.MaxPooling2D(), layers.BatchNormalization()]),
-    "rescaling": lambda image: _end(_conv(layers.Rescaling(0.5, 0.25)(image), activation="relu")),
-    "normalization": lambda image: _end(
-        _conv(layers.Normalization(mean=[0.1, 0.2, -0.1], variance=[0.3, 0.5, 0.4])(image), activation="relu")
+    "built-in-activations": _built_in("sigmoid", "hard_silu", "tanh", "leaky_relu"),
+    "more-built-in-activations": _built_in("silu", "hard_sigmoid", "relu6", "softmax"),
+    "activations": _layers("sigmoid", "hard_silu", "tanh", "relu6"),
+    "more-activations": _layers("silu", "hard_sigmoid", "leaky_relu", "softmax"),
+    "slopes": _between(
+        lambda: [layers.LeakyReLU(0.1)],
+        lambda: [layers.PReLU(shared_axes=[1, 2])],
+        lambda: [layers.ReLU(1.0)],
+        lambda: [layers.ReLU(negative_slope=0.2)],
     ),
+    "pools": _between(
+        lambda: [layers.AveragePooling2D(3, 1, padding="same")],
+        lambda: [layers.MaxPooling2D(2), layers.ReLU()],
+        lambda: [layers.AveragePooling2D(2), layers.ReLU(6.0)],
+    ),
+    "ups": _between(
+        lambda: [layers.MaxPooling2D(3), layers.UpSampling2D(2)],
+        lambda: [layers.UpSampling2D(2, interpolation="bilinear")],
+        lambda: [layers.MaxPooling2D(3), layers.Conv2DTranspose(6, 3, 2, padding="same", activation="relu")],
+        lambda: [layers.Conv2DTranspose(6, 3, 2), layers.BatchNormalization(), layers.ReLU()],
+    ),
+    "moves": _between(
+        lambda: [layers.Cropping2D(1), layers.ZeroPadding2D(((1, 2), (0, 1)))],
+        lambda: [layers.Permute((2, 1, 3))],
+        lambda: [ChannelShuffle(2)],
+        lambda: [layers.Conv2D(9, 1), GroupShift2D(3)],
+    ),
+    "convolutions": _between(
+        lambda: [layers.DepthwiseConv2D(3, padding="same", depth_multiplier=2), layers.BatchNormalization()],
+        lambda: [GroupConv2D(8, 3, 4, padding="same"), layers.ReLU(6.0)],
+        lambda: [layers.Conv2D(8, 3, padding="same", groups=2, use_bias=False), layers.BatchNormalization()],
+        lambda: [layers.SeparableConv2D(8, 3, activation="relu"), layers.BatchNormalization()],
+        lambda: [StridedDilatedDepthwiseConv2D(3, 2, 2), layers.BatchNormalization()],
+    ),
+    "arithmetic": _between(lambda: [lambda x: ops.relu(x * 2.0 + 0.5), lambda x: 1.0 - x]),
+    "stand-alone-norm": _between(lambda: [layers.ReLU(), layers.MaxPooling2D(), layers.BatchNormalization()]),
+    "global-max": lambda image: layers.Dense(5)(layers.GlobalMaxPooling2D()(_conv(image))),
+    "mean": lambda image: layers.Dense(5)(ops.mean(_conv(image), axis=(1, 2))),
+    "rescaling": lambda image: _end(_conv(layers.Rescaling(0.5, 0.25)(image), activation="relu")),
+    "normalization": lambda image: _end(_conv(_normalized(image), activation="relu")),
     "flatten": lambda image: layers.Dense(5)(
         layers.Dense(16, activation="relu")(layers.Flatten()(layers.MaxPooling2D()(_conv(image))))
     ),
@@ -102,8 +119,11 @@ BUILDERS |= {
     "ends-in-concat": lambda image: layers.Concatenate()([_conv(image, 4, 1), _conv(image, 6)]),
     "ends-in-reshape": lambda image: layers.Reshape((50, 12))(_conv(image, 6, activation="relu")),
     "ends-in-map": lambda image: _conv(_conv(image, activation="relu"), 4, 1),
-    "separable": _between(lambda: [layers.SeparableConv2D(8, 3, activation="relu"), layers.BatchNormalization()]),
 }
+
+
+def _normalized(image):
+    return layers.Normalization(mean=[0.1, 0.2, -0.1], variance=[0.3, 0.5, 0.4])(image)
 
 
 @_network("two-gates-joined")
@@ -137,22 +157,18 @@ def _functional_relu(image):
     return _end(ops.relu6(ops.relu(x + _conv(x, 8, 1)) * 2.0))
 
 
-def _then_valid(first):
-    """What the converter may fold into a convolution that reads no padding."""
-    return lambda image: _end(layers.Conv2D(8, 3, strides=2, activation="relu")(first(image)))
+def _valid(x, filters=8):
+    """A convolution that reads no padding, into which the converter folds numbers."""
+    return layers.Conv2D(filters, 3, activation="relu")(x)
 
 
 BUILDERS |= {
-    "rescaling-then-valid": _then_valid(lambda image: layers.Rescaling(0.5, 0.25)(image)),
-    "scaling-then-valid": _then_valid(lambda image: layers.Rescaling(0.5)(image)),
-    "normalization-then-valid": _then_valid(
-        lambda image: layers.Normalization(mean=[0.1, 0.2, -0.1], variance=[0.3, 0.5, 0.4])(image)
+    "rescaling-then-valid": lambda image: _end(_valid(layers.Rescaling(0.5, 0.25)(image))),
+    "normalization-then-valid": lambda image: _end(_valid(_normalized(image))),
+    "numbers-then-valid": lambda image: layers.Dense(5)(
+        layers.GlobalAveragePooling2D()(_valid(_valid(_conv(image) + 0.3) * 3.0)) / 4.0
     ),
-    "sum-then-valid": _then_valid(lambda image: _conv(image) + 0.3),
-    "product-then-valid": _then_valid(lambda image: _conv(image) * 3.0),
-    "quotient-then-dense": lambda image: layers.Dense(5)(layers.GlobalAveragePooling2D()(_conv(image)) / 4.0),
-    "dense-then-product": lambda image: _end(_conv(image)) * 0.5,
-    "conv-then-product": lambda image: _end(_conv(layers.ReLU()(_conv(image) * 0.5 - 0.1), 6, 1)),
+    "numbers-behind": lambda image: _end(_conv(layers.ReLU()(_conv(image) * 0.5 - 0.1), 6, 1)) * 0.5,
 }
 
 

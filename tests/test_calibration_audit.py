@@ -116,6 +116,7 @@ def test_one_image_out_of_range_is_named(audit):
     found = audit(images=inputs)["input-range"]
     assert (found.severity, found.images) == ("grave", ("train image 33",))
     assert "1 of 120" in found.text
+    assert "noise-images" not in audit(images=inputs)
 
 
 def test_bits_made_8_bit(audit):

@@ -1,4 +1,4 @@
-"""`tfeff qat`: from a network or an artifact to an artifact, and every wrong word refused before anything is trained."""
+"""`tfeff qat`: from a network or an artifact to an artifact, and every wrong word refused before any training."""
 
 import shutil
 from hashlib import sha256

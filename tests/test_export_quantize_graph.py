@@ -48,20 +48,15 @@ def calibrated(graph, x):
     return graph
 
 
-@pytest.mark.parametrize("case", SMALLEST)
-def test_the_float_network_in_it_is_the_rewritten_one(case):
-    """Of every family, as every target gets it, and as nobody rewrote it."""
-    model, x, met = build(case), IMAGES[:2], set()
-    expected = model(x, training=False)
-    for specs in ((), *(get_target(name).rewrites for name in TARGETS)):
-        if specs in met:
-            continue
-        met.add(specs)
-        rewritten, _ = apply_rewrites(model, [load_rewrite(spec) for spec in specs], x)
-        graph = fake_quant_graph(rewritten)
-        assert_equal(float_network(graph, rounded_weights=False)(x)[0], expected)
-        assert not any(isinstance(layer, layers.BatchNormalization) for layer in graph.layers)
-        assert len(points(graph)) > 5
+@pytest.mark.parametrize(("case", "target"), [(c, TARGETS[n % len(TARGETS)]) for n, c in enumerate(SMALLEST)])
+def test_the_float_network_in_it_is_the_rewritten_one(case, target):
+    """Of every family; the presets go through all targets in `test_export_presets.py`."""
+    model, x = build(case), IMAGES[:2]
+    rewritten, _ = apply_rewrites(model, [load_rewrite(spec) for spec in get_target(target).rewrites], x)
+    graph = fake_quant_graph(rewritten)
+    assert_equal(float_network(graph, rounded_weights=False)(x)[0], model(x, training=False))
+    assert not any(isinstance(layer, layers.BatchNormalization) for layer in graph.layers)
+    assert len(points(graph)) > 5
     keras.backend.clear_session()
 
 
@@ -81,7 +76,7 @@ def test_it_is_the_users_network_which_is_left_alone(name):
     assert is_fake_quant(graph)
 
 
-@pytest.mark.parametrize("name", ["gate", "functional-activations", "split", "two-gates-joined", "separable", "prelu"])
+@pytest.mark.parametrize("name", ["gate", "functional-activations", "split", "two-gates-joined", "slopes"])
 def test_the_simulation_is_near_the_network(name):
     """Wrong ranges or scales would be far off."""
     model = quantize_models.build(name)
@@ -93,8 +88,10 @@ def test_the_simulation_is_near_the_network(name):
     assert_equal(plain(X), expected)
 
 
-@pytest.mark.parametrize("name", ["gate", "split", "transpose-norm", "keras-group", "strided-dilated", "depthwise-2",
-                                  "shuffle", "gate-joined-with-others", "any-size", "ends-in-softmax"])  # fmt: skip
+SAVED = ["gate", "split", "ups", "convolutions", "moves", "gate-joined-with-others", "any-size", "ends-in-softmax"]
+
+
+@pytest.mark.parametrize("name", SAVED)
 def test_saved_and_loaded_it_gives_the_same_bits(name, tmp_path):
     graph = calibrated(fake_quant_graph(quantize_models.build(name), per_tensor=True, train_ranges=True), X)
     graph.save(tmp_path / "graph.keras")

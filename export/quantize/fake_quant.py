@@ -184,13 +184,10 @@ def _learned(x, low, high):
     y = tf.quantization.fake_quant_with_min_max_vars(x, low, high)
 
     def gradient(upstream):
-        below, above = x < low, x > high
-        inside = tf.where(tf.logical_or(below, above), 0.0, upstream)
+        inside, to_low, to_high = tf.quantization.fake_quant_with_min_max_vars_gradient(upstream, x, low, high)
         # y = scale * round(x / scale), so dy / dscale = (y - x) / scale, and scale = (high - low) / 255
-        rounding = tf.reduce_sum(inside * (y - x)) / (high - low)
-        to_low = tf.reduce_sum(tf.where(below, upstream, 0.0)) - rounding
-        to_high = tf.reduce_sum(tf.where(above, upstream, 0.0)) + rounding
-        return inside, to_low, to_high
+        rounding = tf.tensordot(tf.reshape(inside, [-1]), tf.reshape(y - x, [-1]), 1) / (high - low)
+        return inside, to_low - rounding, to_high + rounding
 
     return y, gradient
 

@@ -1,11 +1,7 @@
 """From a Keras 3 network to the same network in tf_keras, which is the only Keras that tfmot takes."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import numpy as np
-from tfeff.export.tfmot import process
 from tfeff.export.tfmot.plan import Plan, Refusal, draw
 
 from tfeff.errors import TfeffError
@@ -29,24 +25,6 @@ def plan_of(model) -> Plan:
 def refusals(model) -> list[Refusal]:
     """The layers of a Keras 3 network that cannot be rebuilt in tf_keras, none as a rule."""
     return draw(model).refusals
-
-
-def prove(models: Sequence, images: Sequence[np.ndarray]) -> list[float]:
-    """Rebuilds Keras 3 networks in tf_keras and compares each with what it was made from.
-
-    Args:
-        models: functional, (n, h, w, c) -> one tensor.
-        images: for each float32 (n, h, w, c), preprocessed; real ones, so that every activation is exercised.
-
-    Returns:
-        For each the largest difference over the largest output, at most `process.TOLERANCE`.
-
-    Raises:
-        TfeffError: layers that cannot be rebuilt (all are named), a larger difference, or no tfmot.
-    """
-    tasks = [process.Task("prove", plan_of(model), model, each) for model, each in zip(models, images, strict=True)]
-    with TemporaryDirectory() as folder:
-        return [answer["relative_error"] for answer in process.run_all(tasks, Path(folder))]
 
 
 def listed(refused: Sequence[Refusal], most: int = 20) -> str:

@@ -18,6 +18,7 @@ from tfeff.errors import TfeffError
 _KINDS = ("conv2d", "conv2d_transpose", "dense")
 # No converter takes a shift that is learned; its taps are constants, which are neither trained nor compressed.
 _REWRITES = ("freeze_shift",)
+_FEWEST_STEPS = 4  # in half of them the weights are changed; below, tfmot does not come to its end
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ def compress(
     """
     process.check_installed()
     count = steps_of(len(images), epochs, steps_, batch_size, learning_rate)
-    if count < 1:
-        raise TfeffError(f"{task}: without training nothing is compressed", "give at least 1 epoch")
+    if count < _FEWEST_STEPS:
+        raise TfeffError(f"{task}: {count} steps of training are too few", "give more --epochs, or smaller batches")
     check_samples(images, labels, subject)
     if not subject.is_keras:
         raise TfeffError(f"{subject.network}: tfmot takes Keras networks only", "give a .keras file")
@@ -145,7 +146,10 @@ def _check_return(plan: Plan, own, subject):
     """That everything which trains has a layer to go back to."""
     lost = [node["name"] for node in plan.nodes if node["weights"] and node["trainable"] and node["name"] not in own]
     if lost:
-        raise TfeffError(f"{subject.network}: what is trained of {', '.join(lost)} could not be put back")
+        raise TfeffError(
+            f"{subject.network}: what is trained of {', '.join(lost)} could not be put back",
+            "build a separable convolution as the two that it is",
+        )
 
 
 def _with_weights(subject, plan, weights):

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from tfeff.export.pipeline import Export, Request, export_model
+from tfeff.export.placing import scratch
 from tfeff.export.subject import Subject
 from tfeff.export.tfmot.compress import Compressed
 from tfeff.export.tfmot.kernels import packed_bytes, read_kernels
@@ -54,8 +54,8 @@ def export_compressed(
     Raises:
         TfeffError, GateFailed: as `export_model`.
     """
-    with TemporaryDirectory(dir=path.parent, prefix=".tfeff-before-") as folder:
-        plain = Path(folder) / "before.tflite"
+    with scratch(path) as folder:
+        plain = folder / "before.tflite"
         own = replace(request, devices=(), tune=None, max_drop=None, max_latency_ms=None, force=True)
         record_before = export_model(before, plain, own, progress=progress).record
         packed_before, size_before = packed_bytes(plain), plain.stat().st_size

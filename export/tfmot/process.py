@@ -127,7 +127,7 @@ def _child(request: Path, progress: Progress):
             for line in child.stdout:
                 try:
                     step, done, total = json.loads(line)
-                except ValueError:  # what a library has to say
+                except (ValueError, TypeError):  # what a library has to say
                     continue
                 progress(step, done, total)
             child.wait()

@@ -3,7 +3,6 @@
 import shlex
 import sys
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import click
 
@@ -67,6 +66,7 @@ def run(key, word, network, destination, out, options, compress, check):
     from tfeff.cli.subject import build_subject, check_known, meant, parse_size, parse_values
     from tfeff.data import open_dataset
     from tfeff.export import artifact_path, check_request
+    from tfeff.export.placing import scratch
     from tfeff.export.tfmot import check_installed
 
     check()
@@ -84,7 +84,7 @@ def run(key, word, network, destination, out, options, compress, check):
     check_request(request, path)
     dataset = open_dataset(train_on, "train")
     words = shlex.join(["tfeff", *sys.argv[1:]])
-    with out.progress("loading") as advance, TemporaryDirectory(dir=path.parent, prefix=".tfeff-train-") as folder:
+    with out.progress("loading") as advance, scratch(path) as folder:
         subject = build_subject(
             network,
             weights=options["weights"],
@@ -98,7 +98,7 @@ def run(key, word, network, destination, out, options, compress, check):
             progress=lambda done, total: advance.step("fetching", done, total),
         )
         done = _compress_and_export(
-            key, subject, dataset, path, request, options, compress, words, Path(folder), advance.step
+            key, subject, dataset, path, request, options, compress, words, folder, advance.step
         )
     show(done.export, out)
     _show(key, done.entry, out)
