@@ -154,7 +154,7 @@ def ranged_graph(
         trial = Trial(int8, calibration, folder, converter)
         measured = measure(
             int8.path, subject, calibration, method, rules, folder,
-            quantized=trial.run if try_out else None, seed=seed, progress=progress,
+            trial=trial if try_out else None, seed=seed, progress=progress,
         )  # fmt: skip
         if graph is not None and try_out:
             trial.make({each.tensor.index: (each.low, each.high) for each in measured.ranges})
@@ -171,7 +171,7 @@ def measure(
     rules: tuple[str, ...],
     folder: Path,
     *,
-    quantized: Callable[[list[Range]], Callable[[np.ndarray], np.ndarray]] | None = None,
+    trial: Trial | None = None,
     seed: int = 0,
     progress: Callable[[str, int, int], None] = lambda step, done, total: None,
 ) -> Measured:
@@ -183,8 +183,8 @@ def measure(
         calibrated: what a `Job` with the step "calibrate" left.
         method, rules: see `calibration.methods` and `calibration.ranges`.
         folder: a scratch folder.
-        quantized: makes an int8 file with these ranges and gives what runs it, for a method that is found by trying;
-            None takes what it means without. So does a network that was not trained: nothing is near its outputs.
+        trial: makes int8 files, for a method that is found by trying; it is given the audited images. None takes what
+            the method means without. So does a network that was not trained: nothing is near its outputs.
         seed: of the audit's shuffles.
         progress: called with (step, done, total).
 
@@ -215,10 +215,12 @@ def measure(
         trained=not subject.random_weights,
         seed=seed,
     )
-    if not chosen.candidates or quantized is None or subject.random_weights:
+    if trial is not None:
+        trial.calibration = audited
+    if not chosen.candidates or trial is None or subject.random_weights:
         return Measured(audited, plan.ranges(seen))
     trials = choose(
-        chosen, by_layer, door, network, seen, audited, quantized,
+        chosen, by_layer, door, network, seen, audited, trial.run,
         progress=lambda done, total: progress("trying ranges", done, total),
     )  # fmt: skip
     return Measured(audited.with_trials(trials), trials[0].ranges)

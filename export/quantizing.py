@@ -124,7 +124,7 @@ def finish(subject, request, begun: Quantizing, calibration, io, file: Path, fol
         trial = None if int8 is None else Trial(int8, calibration, folder, converter, request.correct_bias)
         measured = measuring.measure(
             ranged, subject, calibration, method, request.ranges, folder,
-            quantized=trial and trial.run, seed=request.seed, progress=progress,
+            trial=trial, seed=request.seed, progress=progress,
         )  # fmt: skip
         calibration = measured.calibration
         measuring.gate_audit(calibration, request.allow_audit)

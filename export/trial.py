@@ -10,6 +10,7 @@ class Trial:
     """An int8 file with some ranges, its biases corrected for them: for trying ranges out, and for the last of them.
 
     Attributes:
+        calibration: the images; once they are audited, those that are left out have no say in biases either.
         report: what `correct_biases` said, None where biases are left as they are.
     """
 
@@ -23,7 +24,7 @@ class Trial:
             converter: that makes the files.
             correct_bias: whether biases are corrected.
         """
-        self._int8, self._calibration, self._correct = int8, calibration, correct_bias
+        self._int8, self.calibration, self._correct = int8, calibration, correct_bias
         self._folder, self._converter = folder, converter
         self._biases = None if int8.graph is None else int8.biases()
         self._made: tuple[Any, Int8File] | None = None
@@ -33,15 +34,16 @@ class Trial:
         """The file in the making; `ranges` by tensor of the uncorrected one."""
         if self._made is not None and self._made[0] == ranges:
             return self._made[1]
-        from tfeff.export.quantize.bias_correction import correct_biases
+        from tfeff.export.quantize.bias_correction import IMAGES, correct_biases
 
         self._int8.set_biases(self._biases)
         self._int8.set_ranges(ranges)
         made = self._int8
         if self._correct:
-            self.report = correct_biases(self._int8.graph, self._calibration.inputs())
-            made = self._int8.again(self._folder / "corrected", self._calibration.inputs().shape[1:])
-            self._converter.convert([made.job(None)], self._calibration.path)
+            images = self.calibration.inputs()[self.calibration.typical(IMAGES)]
+            self.report = correct_biases(self._int8.graph, images)
+            made = self._int8.again(self._folder / "corrected", images.shape[1:])
+            self._converter.convert([made.job(None)], self.calibration.path)
             made.take()
         self._made = ranges, made
         return made

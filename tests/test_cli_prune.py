@@ -96,6 +96,7 @@ def test_parts_of_a_group_convolution_are_one_layer():
         (["--sparsity", 0], ["--sparsity 0", "above 0"]),
         (["--sparsity", 0.5, "--skip", "stemm"], ["stemm", "stem"]),
         (["--sparsity", 0.5, "--learning-rate", -1], ["learning rate -1", "above 0"]),
+        (["--sparsity", 0.5, "--epochs", 1, "--train-samples", 24], ["1 steps of training are too few", "--epochs"]),
         (["--sparsity", 0.5, "--dataset", "nowhere"], ["nowhere", "not found"]),
         (["--sparsity", 0.5, "--target", "toaster"], ["toaster"]),
     ],
@@ -110,7 +111,7 @@ def test_a_layer_that_is_called_twice(small, tmp_path, capfd):
     twice = keras.layers.Conv2D(3, 1, name="twice")
     x = keras.layers.GlobalAveragePooling2D()(twice(twice(image)))
     keras.Model(image, keras.layers.Dense(3)(x), name="odd").save(tmp_path / "odd.keras")
-    ran = tfeff(capfd, "prune", tmp_path / "odd.keras", *PIXELS, "--dataset", small / "small.npz", "--epochs", 1,
+    ran = tfeff(capfd, "prune", tmp_path / "odd.keras", *PIXELS, "--dataset", small / "small.npz", "--epochs", 2,
                 "--sparsity", 0.5, "--no-bench", "--out", tmp_path)  # fmt: skip
     assert_refused(ran, "called twice", "twice")
 

@@ -93,7 +93,7 @@ def tfmot_qat(
         epochs, steps: how long, one of the two; a step is one batch, 0 steps only find the ranges.
         batch_size: images a step.
         learning_rate: Adam's, at the start.
-        seed: order of the images; the same call gives the same file.
+        seed: order of the images; the same call in a new process gives the same file.
         target: whose rewrites the network gets.
         io: dtype of input and output: "int8", "uint8" or "float32".
         progress: called with (step, done, total).
