@@ -112,8 +112,8 @@ def ours(model, per_tensor, method, corrected, preprocessing, calibration, conve
     """Writes the int8 file that our quantizer makes, by one calibration method."""
     from tfeff.calibration import Activations, Plan, observe, parse_method
     from tfeff.export import quantize
-    from tfeff.export.quantize.graph import fake_quant_graph
     from tfeff.export.quantize.bias_correction import correct_biases
+    from tfeff.export.quantize.graph import fake_quant_graph
 
     own = path.with_suffix("")
     own.mkdir()

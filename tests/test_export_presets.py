@@ -1,15 +1,18 @@
-"""Every bundled preset on every target: int8 throughout, taken whole by the target's check, by Vela and by TOSA's
-converter, and the same network as the plain one."""
+"""Every bundled preset on every target: int8 throughout, unit by unit what was simulated, taken whole by the target's
+check, by Vela and by TOSA's converter, and the same network as the plain one."""
 
 from functools import cache
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from quantize_models import least_and_largest
 from tfeff.export import quantize
 from tfeff.export.compilers import vela
 from tfeff.export.flatbuffer import read_graph
+from tfeff.export.quantize.graph import fake_quant_graph
+from tfeff.export.quantize.prove import prove_units
+from tfeff.export.quantize.simulation import float_network
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import apply_rewrites
 from tfeff.export.targets import get_target, list_targets
@@ -21,7 +24,7 @@ from tfeff.presets import aliases, load_preset
 
 TARGETS = sorted(list_targets())
 PRESETS = sorted(aliases())
-CALIBRATED_ON, COMPARED_ON = 32, 128
+CALIBRATED_ON, COMPARED_ON, PROVEN_ON = 32, 128, 4
 
 
 @cache
@@ -35,28 +38,44 @@ def images(alias):
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """Files by (alias, target), all made in one process; by (alias, target) the classes that Keras gives the images,
-    "plain" being the network as it was trained."""
+    "plain" being the network as it was trained; by (alias, target) what was proven."""
     folder = tmp_path_factory.mktemp("presets")
-    jobs, classes = {}, {}
+    classes, made = {}, {}
     for alias in PRESETS:
         model, (calibration, compared) = load_preset(alias).build(), images(alias)
-        np.save(folder / f"{alias}.npy", calibration)
+        np.save(folder / f"{alias}.npy", calibration[:1])
         classes[alias, "plain"] = np.asarray(model(compared)).argmax(axis=1)
-        saved, found = {}, {}
+        found = {}
         for target in map(get_target, TARGETS):
-            if target.rewrites not in saved:
+            if (alias, target.rewrites) not in made:
                 rewritten, _ = apply_rewrites(model, [load_rewrite(s) for s in target.rewrites], calibration[:8])
-                saved[target.rewrites] = folder / f"{alias}-{target.name}"
-                quantize.write_saved_model(rewritten, saved[target.rewrites], calibration.shape[1:])
+                graph = fake_quant_graph(rewritten)
+                parts = folder / f"{alias}-{target.name}"
+                made[alias, target.rewrites] = quantize.Int8File(rewritten, graph, parts, calibration.shape[1:])
                 found[target.rewrites] = np.asarray(rewritten(compared)).argmax(axis=1)
+                check_float(graph, rewritten, calibration[:PROVEN_ON])
             classes[alias, target.name] = found[target.rewrites]
-            path = folder / f"{alias}.{target.name}.tflite"
-            jobs[alias, target.name] = quantize.Job(
-                str(saved[target.rewrites]), "int8", target.io or "int8", str(path), str(folder / f"{alias}.npy")
-            )
         keras.backend.clear_session()
-    quantize.convert(list(jobs.values()), None, folder)
-    return {key: Path(job.path) for key, job in jobs.items()}, classes
+    files, proofs = {}, {}
+    with quantize.Converter(folder) as converter:
+        converter.convert([file.job(folder / f"{alias}.npy") for (alias, _), file in made.items()])
+        for (alias, rewrites), file in made.items():
+            file.take()
+            same = [name for name in TARGETS if get_target(name).rewrites == rewrites]
+            doors = {name: get_target(name).io or "int8" for name in same}
+            paths = {io: folder / f"{alias}.{same[0]}.{io}.tflite" for io in sorted({"int8", *doors.values()})}
+            file.quantize(least_and_largest(file.path, images(alias)[0]), paths, converter)
+            inside, compared = paths["int8"], images(alias)[1][:PROVEN_ON]
+            proof = prove_units(file.graph, inside.read_bytes(), *file.scales(inside), compared)
+            files |= {(alias, name): paths[doors[name]] for name in same}
+            proofs |= {(alias, name): proof for name in same}
+    return files, classes, proofs
+
+
+def check_float(graph, rewritten, x):
+    """The float network in the graph is the rewritten one."""
+    got, expected = np.asarray(float_network(graph, rounded_weights=False)(x)[0]), np.asarray(rewritten(x))
+    assert np.abs(got - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
 both = pytest.mark.parametrize(("alias", "target"), [(alias, target) for alias in PRESETS for target in TARGETS])
@@ -72,6 +91,21 @@ def test_is_int8_and_taken_whole(exported, alias, target):
     assert "GATHER" not in names
     if target != "ethos-u":
         assert "TRANSPOSE" not in names
+
+
+@both
+def test_every_unit_is_what_was_simulated(exported, alias, target):
+    proof = exported[2][alias, target]
+    assert (proof.beyond, proof.rescaled, proof.missing, proof.floats) == ([], (), (), ())
+    assert len(proof.units) > 5
+
+
+@both
+def test_nothing_is_quantized_on_the_way(exported, alias, target):
+    names = [op.name for op in read_graph(exported[0][alias, target]).operations]
+    doors = {"QUANTIZE", "DEQUANTIZE"} if get_target(target).io == "float32" else set()
+    assert {"QUANTIZE", "DEQUANTIZE"} & set(names[1:-1]) == set()
+    assert {"QUANTIZE", "DEQUANTIZE"} & {names[0], names[-1]} == doors
 
 
 @both

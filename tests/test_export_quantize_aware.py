@@ -74,7 +74,8 @@ def test_the_float_model_stays_and_is_what_lies_inside(aware, graph):
     model, _ = aware
     before = [np.array(weights) for weights in model.get_weights()]
     expected = model.predict(images(), verbose=0)
-    np.testing.assert_allclose(float_model(graph).predict(images(), verbose=0), expected, atol=1e-6)
+    inside = float_model(measured(fake_quant_graph(model), images()))
+    np.testing.assert_allclose(inside.predict(images(), verbose=0), expected, atol=1e-6)
     assert 0 < np.abs(graph.predict(images(), verbose=0) - expected).mean() < 0.1 * np.abs(expected).max()
     compiled(graph).fit(images(), labels(), epochs=1, verbose=0)
     for old, new in zip(before, model.get_weights(), strict=True):
@@ -171,7 +172,8 @@ def lost(model, target, inputs):
         loss = tf.reduce_sum(tf.square(graph(inputs)))
     variables = graph.trainable_variables
     learning = [layer for layer in graph.layers if isinstance(layer, QuantizedWeights) and layer.layer.trainable]
-    assert len(variables) == 2 * len(learning)  # a kernel and a bias each, ranges frozen
+    slopes = sum(isinstance(layer, layers.PReLU) for layer in graph.layers)
+    assert len(variables) == 2 * len(learning) + slopes  # a kernel and a bias each, ranges frozen
     gradients = tape.gradient(loss, variables)
     dead = [v.path for v, g in zip(variables, gradients, strict=True) if g is None or not np.any(np.asarray(g))]
     return dead, len(variables)

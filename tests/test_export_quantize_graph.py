@@ -22,10 +22,14 @@ from tfeff.export.quantize.simulation import (
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import apply_rewrites
 from tfeff.export.rewrites.graph import CannotRewrite
-from tfeff.export.targets import get_target, list_targets
+from tfeff.export.targets import get_target
 
-TARGETS = sorted(list_targets())
-SMALLEST = [name for name, (_, options) in cases().items() if not options]
+from tfeff.networks import get_network
+from tfeff.presets import aliases, load_preset
+
+PRESETS = {get_network(load_preset(alias).network).builder for alias in aliases()}
+# The smallest networks of what no preset is of; presets go through all targets in `test_export_presets.py`.
+SMALLEST = [n for n, (_, options) in cases().items() if not options and get_network(n).builder not in PRESETS]
 X = quantize_models.images(4)
 
 
@@ -48,11 +52,10 @@ def calibrated(graph, x):
     return graph
 
 
-@pytest.mark.parametrize(("case", "target"), [(c, TARGETS[n % len(TARGETS)]) for n, c in enumerate(SMALLEST)])
-def test_the_float_network_in_it_is_the_rewritten_one(case, target):
-    """Of every family; the presets go through all targets in `test_export_presets.py`."""
+@pytest.mark.parametrize("case", SMALLEST)
+def test_the_float_network_in_it_is_the_rewritten_one(case):
     model, x = build(case), IMAGES[:2]
-    rewritten, _ = apply_rewrites(model, [load_rewrite(spec) for spec in get_target(target).rewrites], x)
+    rewritten, _ = apply_rewrites(model, [load_rewrite(spec) for spec in get_target("litert").rewrites], x)
     graph = fake_quant_graph(rewritten)
     assert_equal(float_network(graph, rounded_weights=False)(x)[0], model(x, training=False))
     assert not any(isinstance(layer, layers.BatchNormalization) for layer in graph.layers)
@@ -118,7 +121,7 @@ JOINS = {
     "concat": lambda a, b: layers.Concatenate()([a, b]),
     "concat-slice": lambda a, b: layers.Concatenate()([a, b])[..., 2:9],
     "pools": lambda a, b: layers.Concatenate()([layers.MaxPooling2D(2)(a), layers.AveragePooling2D(2)(b)]),
-    "pads": lambda a, b: layers.Add()([layers.ZeroPadding2D()(a), ops.pad(b, ((0, 0), (1, 1), (1, 1), (0, 0)))]),
+    "pads": lambda a, b: layers.Concatenate()([layers.ZeroPadding2D()(a), ops.pad(b, ((0, 0), *[(1, 1)] * 2, (0, 0)))]),
     "reshapes": lambda a, b: layers.Reshape((5, 20, 16))(layers.Concatenate()([a, ops.transpose(b, (0, 2, 1, 3))])),
     "split": lambda a, b: layers.Concatenate()([ops.split(a, 2, axis=-1)[1], ops.split(b, 2, axis=-1)[0]]),
     "crop": lambda a, b: layers.Concatenate()([layers.Cropping2D(1)(a), b[:, 1:-1, 1:-1]]),
@@ -204,7 +207,7 @@ def test_hard_sigmoid_rounds_between_its_sum_and_its_factor():
     assert found == ["h_add", "h"]
     set_ranges(graph, {"h_add": (0.0, 6.0), "h": (0.0, 1.0), "image": (-4.0, 4.0)})
     values = run_points(graph, images(2, 9, 8, 6))
-    assert len(np.unique(np.round(values["h_add"] / 6 * 255, 3))) > 100
+    assert len(np.unique(np.round(values["h_add"] / 6 * 255, 3))) > 50
     np.testing.assert_allclose(values["h_add"] * 255 / 6, np.round(values["h_add"] * 255 / 6), atol=1e-3)
 
 
@@ -239,10 +242,10 @@ def test_step_by_step_hands_on_what_is_given():
     graph = calibrated(fake_quant_graph(quantize_models.build("residual")), X)
     own = run_points(graph, X)
     made = step_by_step(graph, own["image"], own)
-    assert made.keys() == own.keys() - {"image"}
+    assert made.keys() == own.keys()
     for name, values in made.items():
         np.testing.assert_allclose(values, own[name], atol=1e-6, err_msg=name)
-    first = next(iter(made))
+    first = list(made)[1]
     spoilt = step_by_step(graph, own["image"], {**own, first: np.zeros_like(own[first])})
     np.testing.assert_array_equal(spoilt[first], made[first])
     changed = {name for name in made if not np.array_equal(spoilt[name], made[name])}

@@ -249,7 +249,7 @@ def some(images: np.ndarray, most: int) -> np.ndarray:
         TfeffError: there are none.
     """
     if not len(images):
-        raise TfeffError("equalization and bias correction: no calibration images", "give --calibration with images")
+        raise TfeffError("equalization: no calibration images", "give --calibration with images")
     return images[np.unique(np.linspace(0, len(images) - 1, min(most, len(images))).astype(int))]
 
 

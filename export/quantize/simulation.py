@@ -117,7 +117,7 @@ def step_by_step(model, images, given: Mapping[str, np.ndarray]) -> dict[str, np
         given: the value of every point, as another implementation has it, batch first.
 
     Returns:
-        {point: what the simulation makes of the points in front of it}, the input left out.
+        {point: what the simulation makes of the points in front of it}, of the images for the input's.
     """
     made = {}
 
