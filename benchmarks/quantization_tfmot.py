@@ -34,12 +34,11 @@ def tfmot_row(
         seconds_training, seconds, sha256}; of a network that it does not take {preset, method, refused}, a line.
     """
     from tfeff.export import Subject
-    from tfeff.export.tfmot import read_samples, tfmot_qat
+    from tfeff.export.tfmot import read_samples, refusals, tfmot_qat
 
     from tfeff.artifact import check_tflite
     from tfeff.compare import Runner, statistics
     from tfeff.data import open_dataset
-    from tfeff.errors import TfeffError
     from tfeff.presets import load_preset
 
     started = time.monotonic()
@@ -51,11 +50,10 @@ def tfmot_row(
         folder = Path(scratch)
         images, labels = read_samples(train, known.preprocessing, folder / "train.npy")
         before = time.monotonic()
-        try:
-            made = tfmot_qat(subject, images, labels, folder=folder, steps=steps, batch_size=BATCH,
-                             learning_rate=learning_rate, seed=seed, target=target)  # fmt: skip
-        except TfeffError as error:
-            return {"preset": known.name, "method": "tfmot", "refused": error.what}
+        if refused := refusals(subject, np.asarray(images[:16]), target):
+            return {"preset": known.name, "method": "tfmot", "refused": "; ".join(map(str, refused))}
+        made = tfmot_qat(subject, images, labels, folder=folder, steps=steps, batch_size=BATCH,
+                         learning_rate=learning_rate, seed=seed, target=target)  # fmt: skip
         trained = time.monotonic() - before
         inputs, truth = read_samples(test, known.preprocessing, folder / "test.npy")
         runner = Runner(made.path)

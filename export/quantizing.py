@@ -190,7 +190,9 @@ def keep_some_float(
     )  # fmt: skip
     entry = {"layers": list(found.kept), "all_int8": accuracy, "tried": list(found.tried), "latency": []}
     if found.path is None:
-        return accuracy, _refused("no number of layers in float meets it", tried=list(found.tried))
+        best = max(found.tried, key=lambda each: (each["delta"], -each["kept"]))
+        why = f"no number of layers in float meets it, the best are {best['kept']} with {best['delta']:+.2f} points"
+        return accuracy, _refused(why, tried=list(found.tried))
     if request.devices:
         entry["latency"] = _cost(file, found.path, request, progress)
     os.replace(found.path, file)

@@ -100,6 +100,47 @@ def test_main_job_latency(exported):
     assert entry["kernels"]["xnnpack"] == "all"
 
 
+def weight_scales(path):
+    """How many scales the int8 weights of each operation have."""
+    return [len(t.scales) for op in read_graph(path).operations for t in op.inputs if t.constant and t.dtype == "INT8"]
+
+
+def test_the_record_says_how_it_was_quantized(exported):
+    folder, ran = exported
+    quantization = ran.json["quantization"]
+    assert quantization["quantizer"] == "graph"
+    assert quantization["per_tensor"] is False
+    assert quantization["kept_float"] is None
+    simulation = quantization["simulation"]
+    assert simulation["images"] == 16
+    assert simulation["units"] > 50
+    assert simulation["max_lsb"] <= 1
+    assert simulation["beyond"] == simulation["rescaled"] == simulation["missing"] == simulation["float"] == []
+    assert f"{simulation['units']} of {simulation['units']} units of the file equal it within 1 step" in ran.err
+    assert max(weight_scales(folder / f"{NAME}.int8.tflite")) > 8
+
+
+def test_per_tensor_weights_have_one_scale_and_are_proven(tmp_path, capfd):
+    ran = tfeff(capfd, "export", "vargnet", "--per-tensor", "--out", tmp_path, "--json", *QUICK)
+    assert ran.code == 0, ran.err
+    assert set(weight_scales(tmp_path / ran.json["file"])) == {1}
+    assert ran.json["quantization"]["per_tensor"] is True
+    assert ran.json["quantization"]["simulation"]["beyond"] == []
+    assert ran.json["quantization"]["simulation"]["missing"] == []
+    assert ran.json["ops"]["float"] == []
+
+
+@pytest.mark.parametrize("flags", [[], ["--per-tensor"]])
+def test_the_converters_own_quantizer(tmp_path, capfd, flags):
+    ran = tfeff(capfd, "export", "vargnet", "--quantizer", "converter", *flags, "--out", tmp_path, "--json", *QUICK)
+    assert ran.code == 0, ran.err
+    assert ran.json["quantization"]["quantizer"] == "converter"
+    assert ran.json["quantization"]["simulation"] is None
+    assert ran.json["ops"]["float"] == []
+    assert abs(ran.json["accuracy"]["delta"]) <= (5 if flags else 2)  # 200 images
+    assert (set(weight_scales(tmp_path / ran.json["file"])) == {1}) == bool(flags)
+
+
 def test_same_inputs_give_the_same_bytes(exported, tmp_path, capfd):
     folder, _ = exported
     assert tfeff(capfd, "export", "vargnet", "--int8", "--no-bench", "--out", tmp_path, "--quiet").code == 0

@@ -195,10 +195,22 @@ def test_python_without_a_runtime(refuse, tmp_path):
         (["--random-weights"], ["brings its own"]),
         (["--input-size", "big"], ["--input-size", "224"]),
         (["--samples", "0"], ["--samples", "at least 1"]),
+        (["--quantizer", "converter", "--calibration-method", "mse"], ["--calibration-method", "converter"]),
+        (["--quantizer", "converter", "--range", "stem=0:1"], ["--range", "--quantizer converter"]),
+        (["--quantizer", "converter", "--equalize"], ["--equalize", "--quantizer converter"]),
+        (["--quantizer", "toco"], ["toco", "converter"]),
+        (["--float16", "--per-tensor"], ["--per-tensor", "float16"]),
+        (["--float32", "--quantizer", "converter"], ["--quantizer", "float32"]),
+        (["--int16x8", "--equalize"], ["--equalize", "int16x8"]),
     ],
 )
 def test_options_that_do_not_go(refuse, arguments, words):
     refuse("vargnet", *arguments, words=words)
+
+
+def test_a_drop_without_labels_to_measure_it_on(refuse, weights, images):
+    refuse("vargnet_v1_025_g8", "--weights", weights, *SMALL, "--calibration", images, "--max-drop", 1,
+           words=["--max-drop", "--dataset"])  # fmt: skip
 
 
 def test_a_network_needs_two_classes(refuse):

@@ -215,6 +215,7 @@ def show(export, out):
         used = record["calibration"]
         rows.append(("calibration", f"{used['used']} images of {used['source']}, ranges by {used['method']}"))
         rows += [("", text_of(each)) for each in used["findings"]]
+    rows += _training_rows((record["quantization"] or {}).get("training"))
     rows += _simulation_rows(record["quantization"])
     rows += _accuracy_rows(record)
     out.facts(f"{record['preset'] or record['network']} -> {export.path.name}", rows)
@@ -247,6 +248,18 @@ def _check_rows(record):
             figure = f"{figures['cycles']:,} cycles, {figures['inference_ms']:.3f} ms, "
             figure += f"{figures['sram_bytes'] / 1024:,.0f} KiB of SRAM on {compiled['accelerator']}"
             rows.append(("  estimate", f"{figure}, by {compiled['compiler']}'s model"))
+    return rows
+
+
+def _training_rows(training):
+    """What `tfeff qat` did."""
+    if training is None:
+        return []
+    rows = [("trained", f"{training['steps']} steps of {training['batch_size']} by {training['engine']}")]
+    if training["engine"] == "tfeff":
+        first, best = training["history"][0], training["history"][training["best_epoch"]]
+        text = f"epoch {best['epoch']} of {training['epochs']} kept, loss on images held out "
+        rows.append(("", f"{text}{first['held_out_loss']:.5f} before, {best['held_out_loss']:.5f} then"))
     return rows
 
 
