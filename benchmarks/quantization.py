@@ -223,6 +223,8 @@ def page(results: dict):
     yield f"TensorFlow {versions['tensorflow']}, Keras {versions['keras']}, ai-edge-litert "
     yield f"{versions['ai-edge-litert']}, {versions['system']}. The files' sha256 stand in "
     yield "`docs/results/quantization.json`.\n\n"
+    if missing := sorted(alias for alias, name in aliases().items() if name not in results):
+        yield f"Not measured yet: {', '.join(missing)}.\n\n"
     columns = [*METHODS, "qat", "tfmot"]
     yield f"| preset | float top-1 | {' | '.join(columns)} |\n|---|---|{'---|' * len(columns)}\n"
     names = {name: alias for alias, name in aliases().items()}
@@ -272,6 +274,7 @@ def main():
         print(json.dumps(globals()[parts[0]](chosen[0])))
         return
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    results = {preset: parts for preset, parts in results.items() if "ptq" in parts or not arguments.page}
     with ThreadPoolExecutor(arguments.jobs) as pool:
         work = [] if arguments.page else [pool.submit(measure, preset, part) for part in parts for preset in chosen]
         for future in work:

@@ -40,28 +40,32 @@ def exported(tmp_path_factory):
     """Files by (alias, target), all made in one process; by (alias, target) the classes that Keras gives the images,
     "plain" being the network as it was trained; by (alias, target) what was proven."""
     folder = tmp_path_factory.mktemp("presets")
-    classes, made = {}, {}
+    classes, made, keys = {}, {}, {}
     for alias in PRESETS:
         model, (calibration, compared) = load_preset(alias).build(), images(alias)
         np.save(folder / f"{alias}.npy", calibration[:1])
         classes[alias, "plain"] = np.asarray(model(compared)).argmax(axis=1)
-        found = {}
+        rewritten = {}
         for target in map(get_target, TARGETS):
-            if (alias, target.rewrites) not in made:
-                rewritten, _ = apply_rewrites(model, [load_rewrite(s) for s in target.rewrites], calibration[:8])
-                graph = fake_quant_graph(rewritten)
-                parts = folder / f"{alias}-{target.name}"
-                made[alias, target.rewrites] = quantize.Int8File(rewritten, graph, parts, calibration.shape[1:])
-                found[target.rewrites] = np.asarray(rewritten(compared)).argmax(axis=1)
-                check_float(graph, rewritten, calibration[:PROVEN_ON])
-            classes[alias, target.name] = found[target.rewrites]
+            if target.rewrites not in rewritten:
+                rewrites = [load_rewrite(spec) for spec in target.rewrites]
+                rewritten[target.rewrites] = apply_rewrites(model, rewrites, calibration[:PROVEN_ON])
+            network, applied = rewritten[target.rewrites]
+            # What was rewritten alike is one network.
+            key = keys[alias, target.name] = alias, tuple((each.name, each.form, each.places) for each in applied)
+            if key not in made:
+                graph, parts = fake_quant_graph(network), folder / f"{alias}-{target.name}"
+                found = np.asarray(network(compared)).argmax(axis=1)
+                made[key] = quantize.Int8File(network, graph, parts, calibration.shape[1:]), found
+                check_float(graph, network, calibration[:PROVEN_ON])
+            classes[alias, target.name] = made[key][1]
         keras.backend.clear_session()
     files, proofs = {}, {}
     with quantize.Converter(folder) as converter:
-        converter.convert([file.job(folder / f"{alias}.npy") for (alias, _), file in made.items()])
-        for (alias, rewrites), file in made.items():
+        converter.convert([file.job(folder / f"{alias}.npy") for (alias, _), (file, _) in made.items()])
+        for key, (file, _) in made.items():
             file.take()
-            same = [name for name in TARGETS if get_target(name).rewrites == rewrites]
+            alias, same = key[0], [name for name in TARGETS if keys[key[0], name] == key]
             doors = {name: get_target(name).io or "int8" for name in same}
             paths = {io: folder / f"{alias}.{same[0]}.{io}.tflite" for io in sorted({"int8", *doors.values()})}
             file.quantize(least_and_largest(file.path, images(alias)[0]), paths, converter)
