@@ -73,7 +73,7 @@ PROBES = {
     "multiply": lambda x: layers.Multiply()([x, layers.Conv2D(8, 1)(x)]),
     "maximum": lambda x: layers.Maximum()([x, layers.Conv2D(8, 1)(x)]),
     "squeeze and excitation": _gated,
-    "concatenation": lambda x: layers.Concatenate()([x, 3 * layers.Conv2D(8, 1)(x)]),
+    "concatenation": lambda x: layers.Concatenate()([x, layers.ReLU()(layers.Conv2D(8, 1)(x))]),
     "slice": lambda x: x[..., 2:6],
     "slice with a stride": lambda x: x[:, ::2, ::2],
     "split": _halves,

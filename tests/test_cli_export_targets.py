@@ -194,10 +194,9 @@ def own(tmp_path, *stack):
         x = layer(x)
     path = tmp_path / "own.keras"
     randomize(keras.Model(image, x)).save(path)
-    np.savez(
-        tmp_path / "images.npz",
-        images=np.zeros((4, 32, 32, 3), np.uint8) + np.arange(4, dtype=np.uint8)[:, None, None, None],
-    )
+    images = np.random.default_rng(0).integers(0, 64, (4, 4, 4, 3), dtype=np.uint8) * 4
+    images[:, 0, 0], images[:, 3, 3] = 0, 255
+    np.savez(tmp_path / "images.npz", images=images.repeat(8, axis=1).repeat(8, axis=2))
     return path, ("--mean", "127.5", "--std", "127.5", "--calibration", tmp_path / "images.npz", "--samples", 4)
 
 

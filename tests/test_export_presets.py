@@ -40,40 +40,40 @@ def exported(tmp_path_factory):
     """Files by (alias, target), all made in one process; by (alias, target) the classes that Keras gives the images,
     "plain" being the network as it was trained; by (alias, target) what was proven."""
     folder = tmp_path_factory.mktemp("presets")
-    classes, made, keys = {}, {}, {}
-    for alias in PRESETS:
-        model, (calibration, compared) = load_preset(alias).build(), images(alias)
-        np.save(folder / f"{alias}.npy", calibration[:1])
-        classes[alias, "plain"] = np.asarray(model(compared)).argmax(axis=1)
-        rewritten = {}
-        for target in map(get_target, TARGETS):
-            if target.rewrites not in rewritten:
-                rewrites = [load_rewrite(spec) for spec in target.rewrites]
-                rewritten[target.rewrites] = apply_rewrites(model, rewrites, calibration[:PROVEN_ON])
-            network, applied = rewritten[target.rewrites]
-            # What was rewritten alike is one network.
-            key = keys[alias, target.name] = alias, tuple((each.name, each.form, each.places) for each in applied)
-            if key not in made:
-                graph, parts = fake_quant_graph(network), folder / f"{alias}-{target.name}"
-                found = np.asarray(network(compared)).argmax(axis=1)
-                made[key] = quantize.Int8File(network, graph, parts, calibration.shape[1:]), found
-                check_float(graph, network, calibration[:PROVEN_ON])
-            classes[alias, target.name] = made[key][1]
-        keras.backend.clear_session()
-    files, proofs = {}, {}
+    files, classes, proofs = {}, {}, {}
     with quantize.Converter(folder) as converter:
-        converter.convert([file.job(folder / f"{alias}.npy") for (alias, _), (file, _) in made.items()])
-        for key, (file, _) in made.items():
-            file.take()
-            alias, same = key[0], [name for name in TARGETS if keys[key[0], name] == key]
-            doors = {name: get_target(name).io or "int8" for name in same}
-            paths = {io: folder / f"{alias}.{same[0]}.{io}.tflite" for io in sorted({"int8", *doors.values()})}
-            file.quantize(least_and_largest(file.path, images(alias)[0]), paths, converter)
-            inside, compared = paths["int8"], images(alias)[1][:PROVEN_ON]
-            proof = prove_units(file.graph, inside.read_bytes(), *file.scales(inside), compared)
-            files |= {(alias, name): paths[doors[name]] for name in same}
-            proofs |= {(alias, name): proof for name in same}
+        converter.start()
+        for alias in PRESETS:
+            model, (calibration, compared) = load_preset(alias).build(), images(alias)
+            classes[alias, "plain"] = np.asarray(model(compared)).argmax(axis=1)
+            made = {}
+            for rewrites in dict.fromkeys(get_target(name).rewrites for name in TARGETS):
+                network, applied = apply_rewrites(model, [load_rewrite(s) for s in rewrites], calibration[:PROVEN_ON])
+                names = [name for name in TARGETS if get_target(name).rewrites == rewrites]
+                # What was rewritten alike is one network.
+                made.setdefault(tuple((a.name, a.form, a.places) for a in applied), (network, []))[1].extend(names)
+            for network, names in made.values():
+                classes |= dict.fromkeys(((alias, n) for n in names), np.asarray(network(compared)).argmax(axis=1))
+                paths, proof = int8_files(network, alias, names, folder, converter)
+                files |= {(alias, name): paths[get_target(name).io or "int8"] for name in names}
+                proofs |= {(alias, name): proof for name in names}
+            keras.backend.clear_session()
     return files, classes, proofs
+
+
+def int8_files(network, alias, targets, folder, converter):
+    """A network's int8 files, by the dtype of their doors, for some targets; and the proof."""
+    calibration, compared = images(alias)
+    graph = fake_quant_graph(network)
+    check_float(graph, network, calibration[:PROVEN_ON])
+    made = quantize.Int8File(network, graph, folder / f"{alias}-{targets[0]}", calibration.shape[1:])
+    np.save(folder / "one.npy", calibration[:1])
+    converter.convert([made.job(folder / "one.npy")])
+    made.take()
+    doors = sorted({"int8", *(get_target(name).io or "int8" for name in targets)})
+    paths = {io: folder / f"{alias}.{targets[0]}.{io}.tflite" for io in doors}
+    made.quantize(least_and_largest(made.path, calibration), paths, converter)
+    return paths, prove_units(graph, paths["int8"].read_bytes(), *made.scales(paths["int8"]), compared[:PROVEN_ON])
 
 
 def check_float(graph, rewritten, x):
