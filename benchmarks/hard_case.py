@@ -39,6 +39,7 @@ def one(name: str, bits: int) -> dict:
     from tfeff.export.targets import get_target
 
     from tfeff import presets
+    from tfeff.artifact import check_tflite
     from tfeff.compare import statistics
     from tfeff.data import open_dataset
 
@@ -69,7 +70,7 @@ def one(name: str, bits: int) -> dict:
             figures = statistics.paired_difference(truth, right(path, inputs, test.labels), 0)
             rows.append({
                 "network": word, "weights": weights, "step": step, "method": method,
-                "delta": figures["delta"], "ci95": figures["ci95"],
+                "delta": figures["delta"], "ci95": figures["ci95"], "sha256": check_tflite(path),
             })  # fmt: skip
             words = f"{name:20s} {word:10s} {weights:12s} {method:17s} {step:28s}"
             print(f"{words} {figures['delta']:+.2f}", file=sys.stderr)

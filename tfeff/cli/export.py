@@ -48,7 +48,7 @@ def _precision_options(function):
     "--calibration-method",
     "method",
     metavar="METHOD",
-    help="Of the ranges: minmax, percentile[:Q], image-percentile[:Q], mse, entropy. [default: image-percentile]",
+    help="Of the ranges: auto, minmax, percentile[:Q], image-percentile[:Q], mse, entropy. [default: auto]",
 )
 @click.option("--range", "ranges", multiple=True, metavar="LAYER=METHOD", help="Of one layer, or =LOW:HIGH; repeat it.")
 @click.option("--allow-audit", is_flag=True, help="Go on with images that the audit finds unfit.")
