@@ -234,8 +234,8 @@ def page(results: dict):
         ]  # fmt: skip
         yield f"| {word} | | {' | '.join(f'{choose(each):+.2f}' if each else '' for each in found)} |\n"
     yield "\nAll but `converter`, `qat` and `tfmot` have their biases corrected, `biases kept` excepted. What "
-    yield "`default` tries: [calibration.md](calibration.md). Trained were 300 steps: `qat` of 128 images, taught by the "
-    yield "float twin, its ranges from `percentile` ([qat.md](qat.md)); `tfmot` of 64, by the labels "
+    yield "`default` tries: [calibration.md](calibration.md). Trained were 300 steps: `qat` of 128 images, taught by "
+    yield "the float twin, its ranges from `percentile` ([qat.md](qat.md)); `tfmot` of 64, by the labels "
     yield "([tfmot.md](tfmot.md)).\n\n"
     grave = [name for name, parts in results.items() if any(f["severity"] == "grave" for f in parts["ptq"]["findings"])]
     yield f"The audit of these images has a grave finding on {len(grave)} of {len(results)} presets"

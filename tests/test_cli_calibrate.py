@@ -1,8 +1,10 @@
 """`tfeff calibrate` and what `tfeff export` makes of calibration images that are not fit."""
 
+import keras
 import numpy as np
 import pytest
 from cli_runner import assert_refused, tfeff
+from keras import layers
 from tfeff.export.flatbuffer import read_graph
 
 from tfeff.data import open_dataset
@@ -84,6 +86,24 @@ def test_export_stops_and_goes_on_when_allowed(spoilt, tmp_path, capfd):
     assert ran.json["accuracy"]["delta"] > -2
     graph = read_graph(tmp_path / f"{PRESET}.int8.tflite")
     assert any(op.outputs[0].scale == pytest.approx(5.1 / 255, rel=1e-6) for op in graph.operations)
+
+
+def test_no_order_changes_the_file(tmp_path, capfd):
+    """Ranges, corrected biases and the choice of the method: all are sums over images, or of chosen ones."""
+    image = keras.Input((12, 12, 3))
+    x = layers.DepthwiseConv2D(3)(layers.Conv2D(8, 3, activation="hard_silu")(image))
+    keras.Model(image, layers.Dense(4)(layers.GlobalAveragePooling2D()(x))).save(tmp_path / "mine.keras")
+    images = np.random.default_rng(0).integers(0, 256, (300, 12, 12, 3), dtype=np.uint8)  # more than correct biases
+    for name, order in (("one", slice(None)), ("other", np.random.default_rng(1).permutation(300))):
+        np.savez(tmp_path / f"{name}.npz", images=images[order])
+    found = []
+    for name in ("one", "other"):
+        ran = tfeff(capfd, "export", tmp_path / "mine.keras", "--int8", "--mean", 128, "--std", 128, "--no-bench",
+                    "--calibration", tmp_path / f"{name}.npz", "--out", tmp_path / name, "--json")  # fmt: skip
+        assert ran.code == 0, ran.err
+        found.append(ran.json)
+    assert found[0]["quantization"]["bias_correction"]["places"] == 3
+    assert found[0]["sha256"] == found[1]["sha256"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tfeff.export.quantize.constants import Constants
 from tfeff.export.quantize.fake_quant import ActivationRange, FakeQuantize, QuantizedWeights
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import again
-from tfeff.export.rewrites.graph import CannotRewrite, GraphView, as_functional, inline, walk
+from tfeff.export.rewrites.graph import CannotRewrite, GraphView, as_functional, inline, name_operations, walk
 from tfeff.export.rewrites.matching import groups_of
 
 from tfeff.layers import GroupConv2D
@@ -69,6 +69,7 @@ class _Builder:
         x = self._quantize(image, INPUT, self._groups.of(old))
         outputs = walk(self._model, [x], self._call)
         structure = keras.tree.map_structure(lambda tensor: tensor, outputs)
+        name_operations(structure)
         return keras.Model(image, structure, name=self._model.name)
 
     def _plan(self, operation):

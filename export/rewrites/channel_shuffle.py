@@ -17,7 +17,7 @@ import numpy as np
 from keras import layers
 from tfeff.export.rewrites.channel_plan import Plan, Source, View
 from tfeff.export.rewrites.core import Rewrite, again
-from tfeff.export.rewrites.graph import copy_layer
+from tfeff.export.rewrites.graph import copy_layer, name_operations
 
 _FEW_SLICES = 8  # beyond, a 1x1 convolution is cheaper than the copies
 _CONCATENATED = 4  # at once; XNNPACK takes no more than five
@@ -52,6 +52,7 @@ class _Emission:
             if not isinstance(operation, layers.InputLayer):
                 self._emit(operation, self._plan.actions[id(operation)])
         outputs = keras.tree.map_structure(self._in_its_order, model._outputs_struct)
+        name_operations(outputs)
         return keras.Model(keras.tree.pack_sequence_as(model._inputs_struct, inputs), outputs, name=model.name)
 
     def _emit(self, operation, action):

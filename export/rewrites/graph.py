@@ -1,6 +1,7 @@
 """Functional Keras graphs: walking one, copying one, and who feeds whom in it."""
 
 import copy
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +19,9 @@ _IDLE = (
     layers.ActivityRegularization,
     layers.Identity,
 )
+
+_COPIED = "_tfeff_copied"  # set on an operation whose name is that of the one it was copied from
+_NUMBER = re.compile(r"_\d+$")
 
 
 class CannotRewrite(TfeffError):
@@ -57,7 +61,48 @@ def rebuild(model, call: Callable[..., Any], finish: Callable[[Any], Any] = lamb
     """A new model: `walk` from new inputs of the same names, shapes and types; `finish` makes the outputs."""
     inputs = [keras.Input(batch_shape=t.shape, dtype=t.dtype, name=t.name) for t in model.inputs]
     outputs = keras.tree.map_structure(finish, walk(model, inputs, call))
+    name_operations(outputs)
     return keras.Model(keras.tree.pack_sequence_as(model._inputs_struct, inputs), outputs, name=model.name)
+
+
+def name_operations(outputs) -> None:
+    """Names the operations behind some tensors that nobody named, such as the `ops.add(x, 3.0)` of a rewrite.
+
+    Keras counts its own names through the life of a process: a network that was loaded may have an `add` already, and
+    the file of a network that is exported twice would not be the same.
+    """
+    found, waiting, seen = [], [tensor._keras_history.operation for tensor in keras.tree.flatten(outputs)], set()
+    while waiting:
+        operation = waiting.pop()
+        if id(operation) not in seen:
+            seen.add(id(operation))
+            found.append(operation)
+            sources = [tensor for node in operation._inbound_nodes for tensor in node.input_tensors]
+            waiting += [tensor._keras_history.operation for tensor in sources]
+    found.reverse()  # the first in the network first
+    named = [each for each in found if not _unnamed(each)]
+    taken = {each.name for each in named if isinstance(each, layers.Layer)}
+    # An operation of a model that is called twice was copied twice.
+    for operation in [each for each in named if not isinstance(each, layers.Layer)]:
+        operation.name = _numbered(operation.name, taken)
+    for operation in filter(_unnamed, found):
+        operation.name = _numbered(_NUMBER.sub("", operation.name), taken)
+
+
+def _unnamed(operation):
+    """Whether it has the name that Keras gives by itself."""
+    plain = _NUMBER.sub("", operation.name).replace("_", "")
+    return not hasattr(operation, _COPIED) and plain == type(operation).__name__.lower()
+
+
+def _numbered(name, taken):
+    """The name as Keras would number it, `add`, `add_1`, where it is taken."""
+    fresh, number = name, 0
+    while fresh in taken:
+        number += 1
+        fresh = f"{name}_{number}"
+    taken.add(fresh)
+    return fresh
 
 
 def inline(model):
@@ -109,6 +154,7 @@ def copy_operation(operation):
     """A Keras operation that is no layer (`x[..., 1:]`, `ops.reshape`) as if it had not been called yet."""
     fresh = copy.copy(operation)
     fresh._inbound_nodes, fresh._outbound_nodes = [], []
+    setattr(fresh, _COPIED, True)
     return fresh
 
 
@@ -127,6 +173,7 @@ def copy_layer(layer, name: str | None = None, change: Callable[[Any], Any] = la
                 f"layer {layer.name!r} ({type(layer).__name__}) cannot be copied: {str(error).splitlines()[0][:200]}",
                 "give it a complete get_config()",
             ) from None
+        setattr(new, _COPIED, True)
         outputs = new(*args, **kwargs)
         new.set_weights([change(weight) for weight in layer.get_weights()])
         return outputs

@@ -1,0 +1,59 @@
+"""Shows that the page classifies as Python does: every artifact, float twin and int8 inside, in a real Chromium.
+
+    python benchmarks/web_presets.py ARTIFACT... [--images 100]
+
+Needs Chromium and Playwright (`pip install '.[test]'`). The artifacts: `tfeff export PRESET --int8 --target web`. Each
+image (bundled Fashion-MNIST test images) is given to the page as a PNG file, as a user would; Python runs the same file by
+LiteRT. Prints for each file how many of the images get the same top-1, and the largest difference of an output.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from web_browser import FLAGS, chromium_path, classify, png, visit
+
+from tfeff.artifact import open_artifact, verify_twin
+from tfeff.compare import Runner
+from tfeff.data import open_dataset
+from tfeff.data.preprocessing import Preprocessing
+from tfeff.web import PageServer, site
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("artifacts", nargs="+")
+    parser.add_argument("--images", type=int, default=100)
+    arguments = parser.parse_args()
+    from playwright.sync_api import sync_playwright
+
+    sample = open_dataset("fashion_mnist_sample", "test")
+    images = [sample.image(n) for n in range(arguments.images)]
+    missed = 0
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=chromium_path(), args=[*FLAGS, "--no-sandbox"])
+        print(f"{arguments.images} images, Chromium {chromium.version}")
+        for path in arguments.artifacts:
+            artifact = open_artifact(path)
+            preprocessing = Preprocessing.from_dict(artifact.record["preprocessing"])
+            with PageServer(site([path])) as server, visit(chromium, server.url) as page:
+                there = [classify(page, png(image)) for image in images]
+            for number, file in enumerate([verify_twin(artifact), artifact.path]):
+                runner = Runner(file)
+                here = np.stack([runner(preprocessing(image)) for image in images])
+                found = np.stack([outputs[number] for outputs in there])
+                same = int((here.argmax(1) == found.argmax(1)).sum())
+                missed += len(images) - same
+                apart = np.abs(here - found).max()
+                print(
+                    f"{file.name}: same top-1 on {same} of {len(images)}, outputs at most {apart:.2g} apart", flush=True
+                )
+        chromium.close()
+    sys.exit(1 if missed else 0)
+
+
+if __name__ == "__main__":
+    main()
