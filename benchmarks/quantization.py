@@ -16,7 +16,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import numpy as np
@@ -186,7 +186,7 @@ def measure(preset: str, part: str) -> tuple[str, str, dict]:
     command = [sys.executable, __file__, preset, "--only", part, "--row"]
     ran = subprocess.run(command, capture_output=True, text=True)
     if ran.returncode:
-        raise SystemExit(f"{preset}, {part}: exit code {ran.returncode}\n{ran.stderr[-3000:]}")
+        raise RuntimeError(f"{preset}, {part}: exit code {ran.returncode}\n{ran.stderr[-3000:]}")
     found = json.loads(ran.stdout.splitlines()[-1])
     columns = {"ptq": METHODS, "corrupted": CORRUPTED}.get(part)
     for column, figures in [(each, found[each]) for each in columns] if columns else [(part, found)]:
@@ -235,7 +235,7 @@ def page(results: dict):
         yield f"| {word} | | {' | '.join(f'{choose(each):+.2f}' if each else '' for each in found)} |\n"
     yield "\nAll but `converter`, `qat` and `tfmot` have their biases corrected, `biases kept` excepted. What "
     yield "`default` tries: [calibration.md](calibration.md). Trained were 300 steps: `qat` of 128 images, taught by "
-    yield "the float twin, its ranges from `percentile` ([qat.md](qat.md)); `tfmot` of 64, by the labels "
+    yield "the float twin ([qat.md](qat.md)); `tfmot` of 64, by the labels "
     yield "([tfmot.md](tfmot.md)).\n\n"
     grave = [name for name, parts in results.items() if any(f["severity"] == "grave" for f in parts["ptq"]["findings"])]
     yield f"The audit of these images has a grave finding on {len(grave)} of {len(results)} presets"
@@ -274,15 +274,22 @@ def main():
         print(json.dumps(globals()[parts[0]](chosen[0])))
         return
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    failed = []
     with ThreadPoolExecutor(arguments.jobs) as pool:
         work = [] if arguments.page else [pool.submit(measure, preset, part) for part in parts for preset in chosen]
-        for future in work:
-            preset, part, found = future.result()
+        for future in as_completed(work):
+            try:
+                preset, part, found = future.result()
+            except RuntimeError as error:
+                print(error, file=sys.stderr, flush=True)
+                failed.append(str(error).partition("\n")[0])
+                continue
             results.setdefault(preset, {})[part] = found
             RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     tfmot = json.loads(TFMOT.read_text(encoding="utf-8"))["networks"]
     shown = {preset: {**parts, "tfmot": tfmot.get(preset)} for preset, parts in results.items() if "ptq" in parts}
     (DOCS / "quantization-table.md").write_text("".join(page(shown)), encoding="utf-8")
+    sys.exit("; ".join(failed) or 0)
 
 
 if __name__ == "__main__":

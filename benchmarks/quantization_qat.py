@@ -1,12 +1,12 @@
 """Quantization-aware training of the bundled presets: what their int8 files reach by it.
 
-    python benchmarks/quantization_qat.py [PRESET ...] [--epochs 1] [--steps 300] [--learning-rate 2e-4] [--per-tensor]
+    python benchmarks/quantization_qat.py [PRESET ...] [--epochs 1] [--steps 300] [--learning-rate 1e-4] [--per-tensor]
     python benchmarks/quantization_qat.py [PRESET ...] --gradients
 
 Each preset is trained on Fashion-MNIST's 60,000 training images by `tfeff.qat`, taught by its float twin. The ranges
-begin with what `percentile` finds in 512 of them, and are trained too. Accuracy is that of all 10,000 test images in
-LiteRT; `delta` is int8 against float, points, paired.
-`qat_row` is one preset; `benchmarks/quantization.py` puts it into its table.
+begin with what the default method finds in 512 of them, and are trained too. Accuracy is that of all 10,000 test images
+in LiteRT; `delta` is int8 against float, points, paired. `qat_row` is one preset; `benchmarks/quantization.py`
+puts it into its table.
 
 Prints a line a preset, and writes docs/results/quantization_qat.json with --write. With --gradients nothing is trained:
 it says, for each preset and target, how many weights are trained and which of them no gradient reaches.
@@ -21,7 +21,7 @@ from pathlib import Path
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "quantization_qat.json"
 EPOCHS, STEPS = 1, 300
-METHOD = "percentile"  # it clips, so that ranges are trained
+METHOD = None  # the default, as of `tfeff qat`
 
 
 def qat_row(preset: str, *, epochs: int = EPOCHS, steps: int | None = STEPS, target: str = "litert",

@@ -49,7 +49,7 @@ def parse_choice(method: str | None, rules: tuple[str, ...]) -> tuple[Method, tu
 
 
 def train_ranges_by(method: str | None, wanted: bool | None) -> bool:
-    """Whether ranges are trained: by default where a method that clips was asked for.
+    """Whether ranges are trained: by default with every method that clips, and with `auto`.
 
     From the whole range of all images there is nothing to learn: no value lies beyond it.
 
@@ -61,7 +61,7 @@ def train_ranges_by(method: str | None, wanted: bool | None) -> bool:
         raise TfeffError(
             "ranges by minmax clip nothing and cannot be trained", "choose percentile, image-percentile, mse or entropy"
         )
-    return (clips and method is not None) if wanted is None else wanted
+    return clips if wanted is None else wanted
 
 
 def calibrate(

@@ -33,14 +33,14 @@ def error_of(spec, path=None):
 
 
 def test_devices_are_the_files_of_their_folder():
-    assert device_names() == ["local", "python"]
+    assert device_names() == ["adb", "browser", "emulated", "local", "python", "ssh"]
     assert find_device("local").name == "local"
     assert find_device(f"python:{sys.executable}").name == f"python:{sys.executable}"
 
 
 def test_an_unknown_device_names_its_neighbours():
     assert "python:PATH" in error_of("pyton:/usr/bin/python3")
-    message = error_of("toaster")
+    message = error_of("zzz")
     assert "local" in message
     assert "python:PATH" in message
 

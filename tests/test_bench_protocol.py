@@ -8,7 +8,7 @@ import pytest
 
 from tfeff.artifact import check_tflite
 from tfeff.bench import bench, protocol
-from tfeff.bench.devices import Handle
+from tfeff.bench.devices import BaseDevice, Handle
 from tfeff.bench.protocol import MAX_BLOCK, MIN_ROUNDS, warm_up
 from tfeff.errors import TfeffError
 
@@ -19,7 +19,7 @@ PARTLY = {"xnnpack": "partly", "delegated": 2, "total": 4, "left": [{"op": "CUMS
 NONE = {"xnnpack": "none", "delegated": 0, "total": 1, "left": [{"op": "GATHER", "count": 1}]}
 
 
-class Machine:
+class Machine(BaseDevice):
     """A device on which an invocation takes as long as the test says, times a noise that all processes share.
 
     Args:
@@ -31,10 +31,10 @@ class Machine:
         self.means_ns, self.noise, self.layouts, self.kernels = means_ns, noise, layouts or {}, kernels or {}
         self.load_average, self.random = load, np.random.default_rng(0)
         self.cores = []  # that each load was told to stay on
-        self.name, self.launched, self.open, self.log, self.sha256 = "machine", Counter(), 0, [], None
+        self.name, self.launched, self.running, self.log, self.sha256 = "machine", Counter(), 0, [], None
 
     def start(self):
-        self.open += 1
+        self.running += 1
         return Process(self)
 
 
@@ -68,7 +68,7 @@ class Process(Handle):
         raise AssertionError("not timed")
 
     def close(self):
-        self.machine.open -= 1
+        self.machine.running -= 1
 
 
 @pytest.fixture
@@ -96,6 +96,10 @@ def test_the_true_ratio_is_found_through_a_drifting_machine(on):
         assert result["median_ms"] == pytest.approx(mean, rel=0.06)
         assert result["ci95_ms"][0] <= result["median_ms"] <= result["ci95_ms"][1]
         assert result["p90_ms"] > result["median_ms"]
+        _, _, half, upper, most = result["quantiles_ms"]
+        assert result["quantiles_ms"] == sorted(result["quantiles_ms"])
+        assert half == pytest.approx(result["median_ms"], rel=0.1)
+        assert upper <= result["p90_ms"] <= most
         assert result["rounds"] >= 3 * MIN_ROUNDS
 
 
@@ -175,10 +179,10 @@ def test_a_file_replaced_meanwhile_is_refused_and_all_workers_closed(on):
     machine.sha256 = "0" * 64
     with pytest.raises(TfeffError, match="was replaced"):
         on(machine)
-    assert machine.open == 0
+    assert machine.running == 0
     machine.sha256 = None
     on(machine)
-    assert machine.open == 0
+    assert machine.running == 0
 
 
 def test_no_file_and_no_such_file(tmp_path):

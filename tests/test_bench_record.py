@@ -36,6 +36,11 @@ def test_an_entry_has_the_records_keys_and_no_path_of_this_machine():
     assert "/home" not in json.dumps(entry)
 
 
+def test_quantiles_are_kept_where_they_are_known():
+    assert latency_entry(result("s", quantiles_ms=[1, 2, 3, 4, 5]))["quantiles_ms"] == [1, 2, 3, 4, 5]
+    assert "quantiles_ms" not in latency_entry(result("s"))
+
+
 def test_entries_are_appended_and_the_same_setting_is_replaced(artifact):
     sha256 = artifact().sha256
     assert record_latency(artifact(), [result(sha256, 1.0), result(sha256, 2.0, threads=2)])

@@ -57,7 +57,9 @@ def test_every_figure_from_the_logits(compared_files, sample, result):
     snr = 10 * np.log10(np.sum(before**2) / np.sum((before - after) ** 2))
     assert result["output_snr_db"] == pytest.approx(snr, abs=1e-6)
     assert 20 < snr < 60
-    for row in result["worst_classes"]:
+    assert [row["label"] for row in result["by_class"]] == list(sample.classes)
+    assert sum(row["samples"] for row in result["by_class"]) == len(sample)
+    for row in [*result["worst_classes"], *result["by_class"]]:
         here = sample.labels == sample.classes.index(row["label"])
         assert row["delta"] == pytest.approx(100 * (right[1][here].mean() - right[0][here].mean()))
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tfeff.compare.statistics import bootstrap_interval, decibels, mcnemar, paired_difference, worst_classes
+from tfeff.compare.statistics import bootstrap_interval, by_class, decibels, mcnemar, paired_difference, worst_classes
 
 
 def outcomes(both, lost, gained, neither):
@@ -85,6 +85,26 @@ def test_worst_classes_are_those_that_lost_worst_first():
     assert [(row["label"], row["delta"]) for row in rows] == [("d", -40.0), ("b", -30.0), ("c", -20.0)]
     assert rows[0] == {"label": "d", "float_top1": 100.0, "quantized_top1": 60.0, "delta": -40.0, "samples": 10}
     assert worst_classes(labels, after, right, ("a", "b", "c", "d", "e")) == []
+
+
+def test_by_class_counts_every_class_that_has_images():
+    random = np.random.default_rng(5)
+    labels = random.choice([0, 1, 3], 200)  # none of the third class
+    right, after = random.random(200) < 0.9, random.random(200) < 0.8
+    rows = by_class(labels, right, after, ("a", "b", "c", "d"))
+    assert [row["label"] for row in rows] == ["a", "b", "d"]
+    for row, number in zip(rows, (0, 1, 3), strict=True):
+        assert row["samples"] == np.count_nonzero(labels == number)
+        assert row["float_top1"] == pytest.approx(100 * right[labels == number].mean())
+        assert row["quantized_top1"] == pytest.approx(100 * after[labels == number].mean())
+        assert row["delta"] == pytest.approx(row["quantized_top1"] - row["float_top1"])
+
+
+def test_classes_without_a_name_are_called_by_their_number():
+    right = np.array([True, True, True])
+    rows = by_class(np.array([0, 1, 2]), right, ~right, ("a",))
+    assert [row["label"] for row in rows] == ["a", "1", "2"]
+    assert [row["label"] for row in worst_classes(np.array([0, 1, 2]), right, ~right, ())] == ["0", "1", "2"]
 
 
 def test_decibels():

@@ -10,9 +10,10 @@ from tfeff.export.flatbuffer import read_graph
 import tfeff
 from tfeff import cost, create
 from tfeff.cost.kinds import KINDS
-from tfeff.cost.parts import block_of, widest
+from tfeff.cost.parts import widest
 from tfeff.layers import StridedDilatedDepthwiseConv2D
 from tfeff.networks import get_network, index
+from tfeff.tensor_names import block_of
 
 # The smallest network of each builder.
 SMALL = []

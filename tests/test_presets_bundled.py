@@ -1,12 +1,18 @@
 """Every bundled preset: trained, small, and exported by one command as the README says."""
 
 import json
+import os
 
+import numpy as np
 import pytest
+from arm_kernels import PhoneWorker, open_up, origins
 from cli_runner import tfeff
 
+from tfeff.bench.devices import find_device
 from tfeff.networks import index
 from tfeff.presets import aliases, list_presets, load_preset
+
+pytest_plugins = ["stand_in_phone"]
 
 PRESETS = sorted(list_presets())
 FAMILIES = {entry["family"] for entry in index().values()}
@@ -48,15 +54,57 @@ def test_is_trained_well_enough(name):
     assert preset.training["float_top1"] >= (0 if preset.network == FACES else 90)
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """Where the exports of this module stay, a folder for each family."""
+    return tmp_path_factory.mktemp("exported")
+
+
 @pytest.mark.parametrize("alias", sorted(FAMILIES))
-def test_export_by_the_family_s_name(capfd, tmp_path, alias):
+def test_export_by_the_family_s_name(capfd, exported, alias):
     """As a user types it: no --dataset and no --calibration, which the preset knows."""
     ran = tfeff(capfd, "export", alias, "--int8", "--no-bench", "--evaluation-samples", "256", "--samples", "128",
-                "--out", tmp_path, "--json")  # fmt: skip
+                "--out", exported / alias, "--json")  # fmt: skip
     assert ran.code == 0, ran.err
-    (record,) = (json.loads(path.read_text()) for path in tmp_path.glob("*.json"))
+    (record,) = (json.loads(path.read_text()) for path in (exported / alias).glob("*.json"))
     assert record["preset"] == aliases()[alias]
     assert record["ops"]["float"] == []
     assert record["float_twin"]["relative_error"] < 1e-4
     assert record["accuracy"]["samples"] == 256
     assert record["accuracy"]["quantized_top1"] > record["accuracy"]["float_top1"] - 5
+
+
+# What ARM's kernels compute otherwise than x86's on equal inputs, each by one step at most; all else is the same bytes.
+DIFFER = {"litert": {"MUL"}, "tflite-runtime": {"CONV_2D", "DEPTHWISE_CONV_2D"}}
+
+
+@pytest.mark.parametrize("runtime", sorted(DIFFER))
+def test_arm_computes_what_this_machine_does(exported, phone, tmp_path, runtime):
+    """All files of above on the stand-in phone's arm64 runtime, operation by operation, against x86: bytes are equal
+    but for the operations in `DIFFER`, which are one step off at most."""
+    files = sorted(path for path in exported.glob("*/*.tflite") if ".twin." not in path.name)
+    if len(files) < len(PRESETS):
+        pytest.skip("not all presets were exported in this run")
+    # x86's own tflite-runtime where it is; else LiteRT without XNNPACK, whose kernels those are.
+    other = os.environ.get("TFEFF_TFLITE_RUNTIME_PYTHON")
+    here = f"python:{other}" if runtime == "tflite-runtime" and other else "local"
+    options = {"threads": 1, "seed": 0, "xnnpack": runtime == "litert"}
+    np.save(tmp_path / "image.npy", np.random.default_rng(0).integers(-128, 128, (1, 32, 32, 3), "i1"))
+    differing = {}
+    with PhoneWorker(phone.address, runtime, os.environ) as arm, find_device(here).start() as x86:
+        assert arm.environment["machine"] == "aarch64"
+        assert arm.environment["runtime"] == {"litert": "ai-edge-litert"}.get(runtime, runtime)
+        for path in files:
+            opened = open_up(path, tmp_path)
+            kernels = [handle.load(opened.path, **options)["kernels"] for handle in (arm, x86)]
+            assert kernels[0] == kernels[1]
+            assert (kernels[0]["xnnpack"] == "none") == (runtime == "tflite-runtime")
+            ours, theirs = (handle.outputs(tmp_path / "image.npy") for handle in (arm, x86))
+            assert len(ours) == len(theirs) == sum(len(outputs) for _, _, outputs in opened.operations)
+            found = origins(opened, ours, theirs)
+            differing[path.parent.name] = found
+            if not found:
+                np.testing.assert_array_equal(ours[opened.last], theirs[opened.last])
+    assert {name for found in differing.values() for name in found} <= DIFFER[runtime], differing
+    assert all(steps == 1 for found in differing.values() for steps in found.values()), differing
+    assert sum(not found for found in differing.values()) >= (10 if runtime == "litert" else 1), differing

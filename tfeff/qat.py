@@ -35,7 +35,7 @@ class Recipe:
 
     epochs: int
     batch_size: int = 128
-    learning_rate: float = 2e-4
+    learning_rate: float = 1e-4
     steps: int | None = None
     temperature: float = 2.0
     label_weight: float = 0.0

@@ -6,6 +6,11 @@ from collections.abc import Iterable
 
 _INPUT = "serving_default_"  # what the converter puts before the name of an input
 _NO_LAYER = re.compile(r"(Stateful)?PartitionedCall(_\d+)?(:\d+)?|Identity(_\d+)?|(arith|tfl|std)\.\w+|")
+# The blocks of the zoo (`stage3_normal1_2_vg`, `level2_down_eesp_dw1`, `block3_unit2_conv1`, `block7_se_reduce`) and
+# of Keras' own applications (`conv2_block1_1_conv`, `block_3_expand`); else the first word (`stem_bn`, `conv5_relu`).
+_BLOCK = re.compile(
+    r"(?:[a-z]+\d+_)?(?:block|unit|module|normal|osa)_?\d+(?=_|$)|[a-z]+\d+_(?:down|head)(?=_|$)|[^_]+", re.IGNORECASE
+)
 _MANY_LAYERS = 4  # a second level with fewer names below it is a layer, not the scope of layers
 
 
@@ -50,3 +55,10 @@ def find_scope(names: Iterable[str]) -> str:
 def names_a_layer(name: str) -> bool:
     """False for names that converters give to what has none, such as `PartitionedCall:0`."""
     return not _NO_LAYER.fullmatch(name)
+
+
+def block_of(name: str) -> str:
+    """The block of a layer, told by its name."""
+    prefix, slash, own = name.rpartition("/")
+    found = _BLOCK.match(own)
+    return prefix + slash + (found.group() if found else own)

@@ -49,7 +49,7 @@ def quantize_aware(
         method: how ranges come from the images (`calibration.methods`); None is the default.
         samples: how many of the images are used, at most.
         per_tensor: one scale for all of a layer's weights, for hardware that has none by channel.
-        train_ranges: whether the ranges are trained with the weights. None: where a method that clips was asked for.
+        train_ranges: whether the ranges are trained with the weights. None: unless the method is `minmax`.
         allow_audit: whether grave findings about the images are let pass; without `preprocessing` there are none.
         seed: chooses among more images than are used.
 

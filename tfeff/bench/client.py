@@ -10,6 +10,7 @@ import tempfile
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,13 +31,17 @@ class WorkerHandle(Handle):
         command: what to start; must end up speaking `worker.py`'s protocol on stdin and stdout.
         env: environment of the process.
         timeout_s: how long an answer may take, beyond the time that a run is expected to take.
+        preamble: what is written to it before the first request.
 
     Raises:
         TfeffError: it cannot be started, dies, hangs, answers nonsense, or lacks NumPy or a runtime.
     """
 
-    def __init__(self, name: str, command: list[str], env: dict[str, str], timeout_s: float):
+    install = _INSTALL  # how to mend a Python without NumPy or a runtime
+
+    def __init__(self, name: str, command: list[str], env: dict[str, str], timeout_s: float, preamble: str = ""):
         self.name, self.timeout_s, self._invocation_s = name, timeout_s, 0.0
+        self._shown: dict[str, str] = {}  # names for messages, by the path that the worker knows
         self._stderr = tempfile.TemporaryFile()  # a file, not a pipe: nobody has to drain it  # noqa: SIM115
         try:
             self._process = subprocess.Popen(
@@ -52,20 +57,35 @@ class WorkerHandle(Handle):
             )
         except OSError as error:
             self._stderr.close()
-            raise TfeffError(f"{name}: {command[0]} cannot be started ({error.strerror})") from None
+            raise TfeffError(
+                f"{name}: {command[0]} cannot be started ({error.strerror})", "is it there, for this machine?"
+            ) from None
         self._replies: queue.Queue[str | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         try:
             self._reader.start()
+            if preamble:
+                with suppress(BrokenPipeError):  # told by what is asked next
+                    self._process.stdin.write(preamble)
             self.environment = self._ask("hello")
         except BaseException:
             self._kill()
             raise
 
-    def load(self, path: Path, *, threads: int, xnnpack: bool, seed: int, core: int | None = None) -> dict:
+    def load(
+        self,
+        path: Path,
+        *,
+        threads: int,
+        xnnpack: bool,
+        seed: int,
+        core: int | None = None,
+        delegate: dict[str, Any] | None = None,
+    ) -> dict:
         edgetpu = edgetpu_device() if needs_edgetpu(path) else None
         options = {"threads": threads, "xnnpack": xnnpack, "seed": seed, "core": core, "edgetpu": edgetpu}
-        return self._ask("load", path=str(path.resolve()), **options)
+        options["delegate"] = delegate
+        return self._ask("load", path=self._there(path), **options)
 
     def run(self, count: int) -> list[int]:
         times_ns = self._ask("run", self.timeout_s + 10 * count * self._invocation_s, count=count)["times_ns"]
@@ -73,7 +93,7 @@ class WorkerHandle(Handle):
         return times_ns
 
     def outputs(self, path: Path) -> dict[str, np.ndarray]:
-        reply = self._ask("outputs", path=str(path.resolve()))
+        reply = self._ask("outputs", path=self._there(path))
         return {
             one["name"]: np.frombuffer(base64.b64decode(one["base64"]), one["dtype"]).reshape(one["shape"])
             for one in reply["outputs"]
@@ -88,6 +108,12 @@ class WorkerHandle(Handle):
             except (OSError, ValueError, subprocess.TimeoutExpired):
                 pass  # killed below
         self._kill()
+
+    def _there(self, path: Path) -> str:
+        """The path by which the worker reads a file of ours."""
+        there = str(path.resolve())
+        self._shown[there] = path.name
+        return there
 
     def _read(self) -> None:
         for line in self._process.stdout:
@@ -123,11 +149,17 @@ class WorkerHandle(Handle):
 
     def _failure(self, kind: str, message: str, values: dict) -> TfeffError:
         if kind == "numpy":
-            return TfeffError(f"{self.name}: that Python has no usable NumPy ({message})", _INSTALL)
+            return TfeffError(f"{self.name}: that Python has no usable NumPy ({message})", self.install)
         if kind == "runtime":
             what = message or "that Python has neither ai-edge-litert nor tflite-runtime"
-            return TfeffError(f"{self.name}: {what}", _INSTALL)
-        where = f"{self.name}: " if "path" not in values else f"{self.name}: {Path(values['path']).name}: "
+            return TfeffError(f"{self.name}: {what}", self.install)
+        shown = self._shown.get(values.get("path"))
+        where = f"{self.name}: {shown}: " if shown else f"{self.name}: "
+        for there, name in self._shown.items():
+            message = message.replace(there, name)
+        if kind == "delegate":
+            mend = "name a library that is on that device, built for its processor and its runtime's version"
+            return TfeffError(f"{where}{message}", mend)
         if kind.startswith("edgetpu"):
             mend = GET_DEVICE if kind == "edgetpu device" else GET_LIBRARY
             return TfeffError(f"{where}is compiled for the Edge TPU, and {message}", mend)

@@ -24,6 +24,8 @@ from typing import Any
 import numpy as np
 
 from tfeff.artifact import Artifact, open_artifact
+from tfeff.bench.adb.options import PhoneOptions
+from tfeff.bench.delegate import parse_delegate
 from tfeff.bench.devices import BaseDevice, Handle, find_device
 from tfeff.bench.intervals import median_interval, paired_ratio, verdict
 from tfeff.errors import TfeffError
@@ -37,7 +39,10 @@ MAX_BLOCK = 2000  # invocations
 WARMUP_BLOCK_NS = 10e6
 WARMUP_AGREEMENT = 1.03  # largest over smallest of three successive blocks' medians
 WARMUP_SHARE = 0.25  # of a launch's time, for all artifacts together
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)  # of all timed invocations
 NOISY_LOAD = 0.5  # load average per core above which a machine is not quiet
+
+_TAKE_LIBRARIES = ("local", "python", "ssh")  # kinds of device
 
 Progress = Callable[[float, float], None]
 
@@ -64,34 +69,45 @@ def bench(
     paths: Sequence[str | Path],
     devices: Sequence[str] = ("local",),
     *,
-    threads: int = 1,
+    threads: int | Sequence[int] = 1,
     xnnpack: bool = True,
     max_seconds: float = 6.0,
     seed: int = 0,
     progress: Progress | None = None,
+    phone: PhoneOptions | None = None,
+    delegate: str | None = None,
 ) -> dict[str, Any]:
     """Times .tflite files against each other on each device.
 
     Args:
         paths: .tflite files (or their records); the ratios are against the first.
         devices: specs, such as "local" or "python:venv/bin/python".
-        threads: that the runtime may use.
+        threads: that the runtime may use; several numbers are timed one after the other (on a phone in one go).
         xnnpack: whether the runtime may hand the graph to XNNPACK, as it does by default.
         max_seconds: per device, start-up included. It ends the rounds early, but never before 15 of them: slow models
             take longer.
         seed: of the input values, the order in rounds and the bootstrap.
         progress: called with (seconds gone, seconds at most).
+        phone: what only phones have.
+        delegate: a library that the runtimes of local, python and ssh devices load (`delegate.parse_delegate`).
 
     Returns:
         A JSON-able dict: `schema_version`; `results`, one for each device and file, with `median_ms` of the rounds, its
-        `ci95_ms`, `p90_ms` over all timed invocations, `kernels` and `environment`; `ratios` of the time of each
-        further file `a` to the first, `b`, on the same device: below 1 where `a` is quicker; `warnings`, sentences.
+        `ci95_ms`, `p90_ms` and `quantiles_ms` (`QUANTILES`) over all timed invocations, `kernels` and `environment`;
+        `ratios` of the time of each further file `a` to the first, `b`, on the same device: below 1 where `a` is
+        quicker; `warnings`, sentences.
+        A phone adds what `bench/adb/results.py` says; a file that it computes wrongly has `void` and no times.
+        A device that counts instructions gives what `instructions.count_on` says in place of times.
 
     Raises:
         TfeffError: a file, a device, its runtime or its worker is not fit for use.
     """
     if not paths:
         raise TfeffError("bench: no file to time", "give one or more .tflite files")
+    external = parse_delegate(delegate) if delegate else None
+    if external and (unfit := [device for device in devices if device.partition(":")[0] not in _TAKE_LIBRARIES]):
+        raise TfeffError(f"{unfit[0]}: loads no delegate out of a library", "a phone takes xnnpack, gpu and nnapi")
+    counts = (threads,) if isinstance(threads, int) else tuple(dict.fromkeys(threads))
     artifacts = [open_artifact(path) for path in paths]
     found = [find_device(spec) for spec in devices]
     outcome: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "results": [], "ratios": [], "warnings": []}
@@ -103,12 +119,32 @@ def bench(
                 gone = min(time.monotonic() - start, max_seconds)
                 progress(number * max_seconds + gone, len(found) * max_seconds)
 
-        timings = _time_on(device, artifacts, threads, xnnpack, max_seconds, seed, tick)
-        results = [_result(timing, device.name, threads, xnnpack, seed) for timing in timings]
-        ratios = [_ratio(timing, timings[0], device.name, seed) for timing in timings[1:]]
-        outcome["results"] += results
-        outcome["ratios"] += ratios
-        outcome["warnings"] += _warnings(results)
+        if device.counts:
+            from tfeff.bench.instructions import count_on
+
+            if counts != (1,):
+                raise TfeffError(f"{device.name}: instructions are counted for one thread", "leave --threads at 1")
+            counted = count_on(device, artifacts, xnnpack=xnnpack, seed=seed, tick=tick)
+            for key, found_there in counted.items():
+                outcome[key] += found_there
+            continue
+        if device.has_tool:
+            from tfeff.bench.adb.protocol import bench_on_phone
+
+            options = {"threads": counts, "xnnpack": xnnpack, "max_seconds": max_seconds, "seed": seed}
+            told = bench_on_phone(device, artifacts, **options, options=phone or PhoneOptions(), tick=tick)
+            for key, found_there in told.items():
+                outcome[key] += found_there
+            continue
+        with device:
+            for count in counts:
+                timings = _time_on(device, artifacts, count, xnnpack, max_seconds / len(counts), seed, tick, external)
+                results = [_result(timing, device.name, count, xnnpack, seed) for timing in timings]
+                ratios = [_ratio(timing, timings[0], device.name, seed) for timing in timings[1:]]
+                outcome["results"] += results
+                outcome["ratios"] += [{**one, "threads": count} for one in ratios]
+                outcome["warnings"] += _warnings(results)
+    outcome["warnings"] = list(dict.fromkeys(outcome["warnings"]))
     return outcome
 
 
@@ -120,6 +156,7 @@ def _time_on(
     max_seconds: float,
     seed: int,
     tick: Callable[[], None],
+    delegate: dict[str, Any] | None = None,
 ) -> list[_Timing]:
     timings = [_Timing(artifact) for artifact in artifacts]
     random = np.random.default_rng(seed)
@@ -131,7 +168,10 @@ def _time_on(
             for timing in timings:
                 handles.append(stack.enter_context(device.start()))
                 core = _core(handles[0].environment.get("fast_cores"), threads, seed + launch)
-                _load(handles[-1], timing, device.name, threads=threads, xnnpack=xnnpack, seed=seed, core=core)
+                options = {"threads": threads, "xnnpack": xnnpack, "seed": seed, "core": core}
+                if delegate:
+                    options["delegate"] = delegate
+                _load(handles[-1], timing, device.name, **options)
                 tick()
             expected_ns = []
             for timing, handle in zip(timings, handles, strict=True):
@@ -228,6 +268,7 @@ def _result(timing: _Timing, device: str, threads: int, xnnpack: bool, seed: int
         "median_ms": median,
         "ci95_ms": [low, high],
         "p90_ms": float(np.quantile(times_ns, 0.9)) / 1e6,
+        "quantiles_ms": [float(value) / 1e6 for value in np.quantile(times_ns, QUANTILES)],
         "runs": len(times_ns),
         "rounds": len(timing.all_rounds_ms),
         "launches": LAUNCHES,
@@ -255,9 +296,11 @@ def _ratio(timing: _Timing, first: _Timing, device: str, seed: int) -> dict[str,
 
 
 def kernel_words(kernels: dict[str, Any]) -> str:
-    """Which kernels ran, for people: "XNNPACK", "built-in", "XNNPACK 4 of 5" or "unknown"."""
+    """Which kernels ran, for people: "XNNPACK", "built-in", "XNNPACK 4 of 5", "GPU, all" or "unknown"."""
+    if "delegate" in kernels:
+        return f"{kernels['delegate']}, {kernels['taken']}"
     if kernels["xnnpack"] == "partly":
-        return f"XNNPACK {kernels['delegated']} of {kernels['total']}"
+        return f"XNNPACK {kernels['delegated']} of {kernels['total']}" if kernels["total"] else "XNNPACK, a part"
     return {"all": "XNNPACK", "none": "built-in"}.get(kernels["xnnpack"], "unknown")
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from tfeff.artifact import Artifact, update_record
+from tfeff.errors import TfeffError
 
 _SAME = ("device", "cpu", "runtime", "version", "threads", "xnnpack")
 
@@ -11,13 +12,20 @@ def latency_entry(result: dict[str, Any]) -> dict[str, Any]:
     """What a record keeps of one of `bench`'s results.
 
     A record may be published: of the device stays its kind ("python", not the path of that Python) and its processor.
+
+    Raises:
+        TfeffError: it holds no time, as an emulated device's.
     """
+    if "median_ms" not in result:
+        raise TfeffError(f"{result['device']}: tells no time", "leave it to `tfeff bench`, which shows what it tells")
     kept = ("runtime", "version", "threads", "xnnpack", "median_ms", "ci95_ms", "p90_ms", "runs", "rounds", "kernels")
     return {
         "device": result["device"].partition(":")[0],
         "cpu": result["environment"]["cpu"],
         **{name: result[name] for name in kept},
+        **({"quantiles_ms": result["quantiles_ms"]} if "quantiles_ms" in result else {}),  # where each run was seen
         "sha256": result["sha256"],
+        **({"browser": result["browser"]} if "browser" in result else {}),  # of results that were sent to us
     }
 
 
@@ -36,9 +44,10 @@ def record_latency(artifact: Artifact, results: list[dict[str, Any]]) -> bool:
     Raises:
         TfeffError: the record cannot be written, or the artifact was replaced meanwhile.
     """
+    timed = [result for result in results if "median_ms" in result]  # an emulated device has no times
     entries = {
         tuple(entry[name] for name in _SAME): entry
-        for entry in (latency_entry(result) for result in results if result["sha256"] == artifact.sha256)
+        for entry in (latency_entry(result) for result in timed if result["sha256"] == artifact.sha256)
     }
     if not entries:
         return False

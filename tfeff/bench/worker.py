@@ -5,17 +5,20 @@ This file is started by its path under any Python (3.7 or newer) and needs the s
 each request and reply is one object. Times are in nanoseconds.
 
     {"command": "hello"}                                             -> environment
-    {"command": "load", "path": P, "threads": N, "xnnpack": true, "seed": S, "core": C or null, "edgetpu": D or null}
-                                                                     -> sha256, inputs, outputs, kernels, pinned
+    {"command": "load", "path": P, "threads": N, "xnnpack": true, "seed": S, "core": C or null, "edgetpu": D or null,
+     "delegate": {"library": L, "options": {}} or null}              -> sha256, inputs, outputs, kernels, pinned
     {"command": "run", "count": N}                                   -> times_ns, N of them
     {"command": "outputs", "path": "INPUT.npy"}                      -> outputs: name, dtype, shape, base64 of the bytes
+    {"command": "count", "count": N}                                 -> {} after N marked nothings and N invocations
     {"command": "quit"}                                              -> {} and the process ends
 
 `edgetpu` is for a file that the Edge TPU's compiler made: the device, "" for any. The environment variable
-EDGETPU_LIBRARY may name its library.
+EDGETPU_LIBRARY may name its library. `delegate` is another one, or that one for any file (L empty).
 
-A failed request is answered {"error": KIND, "message": TEXT}; KIND is numpy, runtime, model, request, "edgetpu library"
-or "edgetpu device". End of stdin ends the process, so that it cannot outlive the one who started it.
+The marks are for an emulator that counts instructions (`count_instructions.c`); elsewhere they do nothing.
+
+A failed request is answered {"error": KIND, "message": TEXT}; KIND is numpy, runtime, model, request, delegate,
+"edgetpu library" or "edgetpu device". End of stdin ends the process, so that it cannot outlive the one who started it.
 """
 
 import base64
@@ -31,6 +34,7 @@ import sys
 import time
 
 RUNTIMES = ("ai_edge_litert", "tflite_runtime")
+MARK = 0x54464546  # as in count_instructions.c
 EDGETPU_LIBRARIES = {"darwin": "libedgetpu.1.dylib", "win32": "edgetpu.dll"}  # elsewhere libedgetpu.so.1
 
 
@@ -168,6 +172,17 @@ def edgetpu_delegate(module, device):
         raise Failure("edgetpu device", f"no device{which} can be opened ({said})") from error
 
 
+def external_delegate(module, library, options):
+    """A delegate of any library with TensorFlow Lite's plugin interface; without one, the Edge TPU's."""
+    library = library or os.environ.get("EDGETPU_LIBRARY") or EDGETPU_LIBRARIES.get(sys.platform, "libedgetpu.so.1")
+    try:
+        importlib.import_module("ctypes").CDLL(library).tflite_plugin_create_delegate  # noqa: B018
+        return module.load_delegate(library, options)
+    except (ImportError, OSError, AttributeError, ValueError, RuntimeError) as error:
+        said = " ".join(str(error).split())
+        raise Failure("delegate", f"the delegate of {library} cannot be opened ({said})") from error
+
+
 def kernels_of(interpreter):
     """`delegation` of a loaded model; "unknown" where the runtime does not list its nodes."""
     try:
@@ -229,7 +244,9 @@ class Worker:
             if not hasattr(self.module, "OpResolverType"):
                 raise Failure("request", "this runtime is too old to be told to leave XNNPACK out")
             options["experimental_op_resolver_type"] = self.module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-        if request.get("edgetpu") is not None:
+        if request.get("delegate"):
+            options["experimental_delegates"] = [external_delegate(self.module, **request["delegate"])]
+        elif request.get("edgetpu") is not None:
             options["experimental_delegates"] = [edgetpu_delegate(self.module, request["edgetpu"])]
         try:
             with open(request["path"], "rb") as file:
@@ -281,6 +298,25 @@ class Worker:
             gc.enable()
         return {"times_ns": times}
 
+    def count(self, request):
+        """Invocations between two system calls that mean nothing to a kernel but are seen by an emulator."""
+        try:
+            mark = importlib.import_module("ctypes").CDLL(None).prctl
+        except (ImportError, OSError, AttributeError, TypeError) as error:
+            raise Failure("request", "only Linux has the marks") from error
+        gc.disable()
+        try:
+            for action in (int, self.loaded().invoke):  # int() does next to nothing: what the marks themselves take
+                for _ in range(request["count"]):
+                    mark(MARK, 0, 0, 0, 0)
+                    action()
+                    mark(MARK, 1, 0, 0, 0)
+        except (ValueError, RuntimeError) as error:
+            raise Failure("model", str(error)) from error
+        finally:
+            gc.enable()
+        return {}
+
     def outputs(self, request):
         interpreter, numpy = self.loaded(), self.numpy
         try:
@@ -314,7 +350,8 @@ def main():
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [folder for folder in sys.path if os.path.abspath(folder) != here]
     worker = Worker()
-    commands = {"hello": worker.hello, "load": worker.load, "run": worker.run, "outputs": worker.outputs}
+    commands = {"hello": worker.hello, "load": worker.load, "run": worker.run, "count": worker.count}
+    commands["outputs"] = worker.outputs
     for line in iter(sys.stdin.readline, ""):
         try:
             request = json.loads(line)

@@ -25,6 +25,10 @@ COMMANDS = {
     "debug": "Where a quantized file goes wrong, layer by layer.",
     "check": "What a target would make of a file, operation by operation.",
     "bench": "Time files against each other on one or more devices.",
+    "profile": "Where a file's time goes on a phone, layer by layer.",
+    "demo": "An Android app, or a web page, with your files in it.",
+    "report": "A page out of records: what int8 cost, where, and how fast it is.",
+    "serve": "A page that runs files in the browser, on this or any device.",
 }
 
 

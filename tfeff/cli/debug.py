@@ -22,9 +22,10 @@ from tfeff.errors import TfeffError
 @click.option("--picture", type=click.Path(path_type=Path), help="Draw the layers into a .png or .svg file.")
 @click.option("--force", is_flag=True, help="Overwrite the picture.")
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="Layers run side by side.")
+@click.option("--record", is_flag=True, help="Write the layers into the artifact's record, for `tfeff report`.")
 @output_options
 def command(
-    artifact, float_file, images, samples, seed, mean, std, colour, top, picture, force, threads, out
+    artifact, float_file, images, samples, seed, mean, std, colour, top, picture, force, threads, record, out
 ):  # fmt: skip
     """Where the int8 file ARTIFACT goes wrong: every layer's error, and what the outputs gain when it is in float.
 
@@ -34,6 +35,7 @@ def command(
     from tfeff.cli.subject import parse_values
     from tfeff.debug import debug
     from tfeff.debug.picture import check_suffix, draw_picture
+    from tfeff.debug.record import record_debug
 
     if picture:
         check_suffix(picture)
@@ -41,6 +43,7 @@ def command(
             raise TfeffError(f"{picture}: exists", "choose another name, or --force")
         if not picture.absolute().parent.is_dir():
             raise TfeffError(f"{picture}: its folder does not exist", "make it first")
+    opened = _with_record(artifact) if record else None
     with out.progress("debugging") as progress:
         result = debug(
             artifact, float_file=float_file, images=images, samples=samples, seed=seed,
@@ -50,7 +53,18 @@ def command(
     if picture:
         _write(picture, draw_picture(result, picture))
     _show(out, result, top)
+    if opened:
+        record_debug(opened, result)
     out.json({**result, "picture": str(picture) if picture else None})
+
+
+def _with_record(path):
+    from tfeff.artifact import open_artifact
+
+    opened = open_artifact(path)
+    if opened.record is None:
+        raise TfeffError(f"{path}: has no record to write into", "leave out --record; --json prints all of it")
+    return opened
 
 
 def _write(path, data):

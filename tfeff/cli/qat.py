@@ -35,7 +35,7 @@ _ABSENT = {"random_weights": False, "quantizer": "graph", "equalize": False, "co
 @click.option("--epochs", type=click.IntRange(1), required=True, help="Times through the training images.")
 @click.option("--steps", type=click.IntRange(1), help="At most so many steps an epoch. [default: all images]")
 @click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True)
-@click.option("--learning-rate", type=float, help="Adam's at the start; then a cosine to 0. [default: 2e-4]")
+@click.option("--learning-rate", type=float, help="Adam's at the start; then a cosine to 0. [default: 1e-4]")
 @click.option("--temperature", type=float, help="Of the float twin's outputs, which are learned. [default: 2]")
 @click.option("--label-weight", type=float, help="Of the labels, beside the float twin's outputs. [default: 0]")
 @click.option("--augment/--no-augment", default=True, show_default=True, help="Mirror and move images at random.")
@@ -48,9 +48,7 @@ _ABSENT = {"random_weights": False, "quantizer": "graph", "equalize": False, "co
 @click.option("--calibration-method", "method", metavar="METHOD", help="As of `tfeff export`.")
 @click.option("--range", "ranges", multiple=True, metavar="LAYER=METHOD", help="As of `tfeff export`.")
 @click.option("--allow-audit", is_flag=True, help="Go on with images that the audit finds unfit.")
-@click.option(
-    "--train-ranges/--freeze-ranges", default=None, help="[default: trained where a clipping method was asked for]"
-)
+@click.option("--train-ranges/--freeze-ranges", default=None, help="[default: trained, unless they come from minmax]")
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE.keras", help="Keep the trained network there.")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="FILE.keras", help="Begin with what --save kept.")
 @click.option(

@@ -45,8 +45,8 @@ def compare(
         `dataset`, `samples`; `float_top1`, `quantized_top1` (percent), `delta` (quantized - float, points), `ci95`
         (points, [low, high]), `mcnemar_p` (see `statistics.paired_difference`); `flips` (percent of images whose
         predicted class changed; of equal logits the first counts, as on a device); `output_snr_db` (10 log10 of the
-        float logits' energy over that of their error; None for no error); `worst_classes`; `quantized_sha256`,
-        `float_sha256`; `runtime`, `version`.
+        float logits' energy over that of their error; None for no error); `worst_classes` and `by_class` (see
+        `statistics`); `quantized_sha256`, `float_sha256`; `runtime`, `version`.
 
     Raises:
         TfeffError: a file that cannot be run, files or dataset that do not fit each other, an unreadable image, or
@@ -75,6 +75,7 @@ def compare(
         "flips": statistics.percent(int(np.sum(measured.predicted[0] != measured.predicted[1])), len(numbers)),
         "output_snr_db": statistics.decibels(measured.signal, measured.noise),
         "worst_classes": statistics.worst_classes(truth, float_right, quantized_right, names),
+        "by_class": statistics.by_class(truth, float_right, quantized_right, names),
         "quantized_sha256": runners[1].sha256,
         "float_sha256": runners[0].sha256,
         "runtime": RUNTIME,

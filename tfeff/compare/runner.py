@@ -65,6 +65,7 @@ class Runner:
         path: the file.
         sha256: of the file.
         input, output: its doors.
+        outputs: how many the file has.
         shape: (h, w, c) of an image.
         classes: the last dimension of what it gives; a classifier gives (classes,) logits.
     """
@@ -123,6 +124,7 @@ class Runner:
 
     def _find_output(self):
         details = self._interpreter.get_output_details()
+        self.outputs = len(details)
         if len(details) > 1:
             names = ", ".join(d["name"] for d in details)
             outputs = self._interpreter.get_signature_list().get(SIGNATURE, {}).get("outputs", [])

@@ -59,31 +59,38 @@ def mcnemar(lost: int, gained: int) -> float:
     return float(binomtest(lost, lost + gained).pvalue) if lost + gained else 1.0
 
 
-def worst_classes(
-    labels: np.ndarray, float_right: np.ndarray, quantized_right: np.ndarray, names: tuple[str, ...], count: int = 3
+def by_class(
+    labels: np.ndarray, float_right: np.ndarray, quantized_right: np.ndarray, names: tuple[str, ...]
 ) -> list[dict]:
-    """The classes that lost most: at most `count` with a negative delta, the worst first.
+    """Top-1 of both classifiers on the images of each class, in the order of the classes.
 
     Args:
         labels: int (n,); float_right, quantized_right: bool (n,).
-        names: one a class.
+        names: one a class; a class without one is called by its number.
 
     Returns:
-        For each: `label`, `float_top1`, `quantized_top1` (percent), `delta` (points), `samples` of this class.
+        For each class with images: `label`, `float_top1`, `quantized_top1` (percent), `delta` (points), `samples`.
     """
     rows = []
     for number in np.unique(labels):
         here = labels == number
         samples, before, after = int(here.sum()), int(float_right[here].sum()), int(quantized_right[here].sum())
-        if after < before:
-            rows.append({
-                "label": names[number],
-                "float_top1": percent(before, samples),
-                "quantized_top1": percent(after, samples),
-                "delta": percent(after - before, samples),
-                "samples": samples,
-            })  # fmt: skip
-    return sorted(rows, key=lambda row: row["delta"])[:count]
+        rows.append({
+            "label": names[number] if number < len(names) else str(number),
+            "float_top1": percent(before, samples),
+            "quantized_top1": percent(after, samples),
+            "delta": percent(after - before, samples),
+            "samples": samples,
+        })  # fmt: skip
+    return rows
+
+
+def worst_classes(
+    labels: np.ndarray, float_right: np.ndarray, quantized_right: np.ndarray, names: tuple[str, ...], count: int = 3
+) -> list[dict]:
+    """The rows of `by_class` that lost most: at most `count` with a negative delta, the worst first."""
+    rows = by_class(labels, float_right, quantized_right, names)
+    return sorted((row for row in rows if row["delta"] < 0), key=lambda row: row["delta"])[:count]
 
 
 def decibels(signal: float, noise: float) -> float | None:

@@ -14,7 +14,8 @@ from tfeff.cost.counting import CONVOLUTIONS, Counts, call_madds, is_known, pixe
 from tfeff.cost.graph import calls
 from tfeff.cost.kinds import ELEMENTWISE, KINDS, groups_of, kind_of, memory_of, values
 from tfeff.cost.memory import least_memory_access, memory_access
-from tfeff.cost.parts import block_of, stages, stays_a_map, widest
+from tfeff.cost.parts import stages, stays_a_map, widest
+from tfeff.tensor_names import block_of
 
 BY = ("layer", "stage", "block")
 

@@ -1,7 +1,6 @@
 """The parts of a network: stages by the size of the maps, blocks by the layers' names, and what runs side by side."""
 
 import math
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,18 +10,6 @@ from tfeff.cost.graph import Call
 
 _GLOBAL = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D, layers.Flatten)
 HEAD = "head"
-# The blocks of the zoo (`stage3_normal1_2_vg`, `level2_down_eesp_dw1`, `block3_unit2_conv1`, `block7_se_reduce`) and
-# of Keras' own applications (`conv2_block1_1_conv`, `block_3_expand`); else the first word (`stem_bn`, `conv5_relu`).
-_BLOCK = re.compile(
-    r"(?:[a-z]+\d+_)?(?:block|unit|module|normal|osa)_?\d+(?=_|$)|[a-z]+\d+_(?:down|head)(?=_|$)|[^_]+", re.IGNORECASE
-)
-
-
-def block_of(name: str) -> str:
-    """The block of a layer, told by its name."""
-    prefix, slash, own = name.rpartition("/")
-    found = _BLOCK.match(own)
-    return prefix + slash + (found.group() if found else own)
 
 
 def stays_a_map(calls: Sequence[Call]) -> list[bool]:

@@ -69,7 +69,8 @@ def debug(
 
         `layers`, the largest `error_share` first: `position` along the network; `layer` (Keras name), `names` (all
         that were fused), `op`, `operations` (numbers), `tensor` (its output's name in the file) and `tensors` (all its
-        quantized ones), `scale`, `zero_point`;
+        quantized ones), `scale`, `zero_point`, `range` (the lowest and highest real value of its output's grid), `seen`
+        (of the int8 file's output, on these images);
         `sqnr_db` (10 log10 of the float values' energy over that of their error, None when there is no error) and
         `local_sqnr_db` (the same when only this layer is quantized); `range_use` (share of the grid's levels between
         the lowest and the highest that occurred); `clipped_share` (of the float values, beyond the grid's ends);
@@ -230,6 +231,8 @@ def _row(network: Network, layer: Layer, figures: dict[int, Figures], share, cou
         "tensors": [network.name(tensor) for tensor in layer.tensors],
         "scale": last.grid.scale,
         "zero_point": last.grid.zero_point,
+        "range": [float(last.grid.low), float(last.grid.high)],
+        "seen": [float(value) for value in last.grid.values(np.array([last.lowest, last.highest]))],
         "sqnr_db": decibels(last.signal, last.noise),
         "local_sqnr_db": decibels(last.local_signal, last.local),
         "range_use": min(each.range_use for each in own),

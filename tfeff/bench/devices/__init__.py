@@ -26,8 +26,19 @@ class Handle(ABC):
     environment: dict[str, Any]
 
     @abstractmethod
-    def load(self, path: Path, *, threads: int, xnnpack: bool, seed: int, core: int | None = None) -> dict[str, Any]:
+    def load(
+        self,
+        path: Path,
+        *,
+        threads: int,
+        xnnpack: bool,
+        seed: int,
+        core: int | None = None,
+        delegate: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
         """Loads a .tflite file, fills its inputs from `seed` and keeps the process on one core, if one is given.
+
+        `delegate` is what `delegate.parse_delegate` returns.
 
         Returns:
             `sha256` of what was loaded, `inputs`, `outputs` (name, shape, dtype), `kernels` (`worker.delegation`),
@@ -54,15 +65,19 @@ class Handle(ABC):
 
 
 class BaseDevice(ABC):
-    """A device as the user named it.
+    """A device as the user named it. As a context manager it keeps what its workers share.
 
     Attributes:
         usage: how its spec is written, for messages.
         name: the spec.
         timeout_s: how long a worker may stay silent.
+        counts: whether it counts instructions instead of reading a clock (`bench/instructions.py`).
+        has_tool: whether a program there times itself, in place of a worker (`bench/adb/protocol.py`).
     """
 
     usage: str
+    counts = False
+    has_tool = False
     timeout_s = 60.0
 
     def __init__(self, argument: str):
@@ -72,6 +87,19 @@ class BaseDevice(ABC):
     @abstractmethod
     def start(self) -> Handle:
         """Starts a worker there; raises TfeffError when it cannot."""
+
+    def open(self) -> None:  # noqa: B027 - most have nothing to keep
+        """Several workers are about to be started: what they share may be kept until `close`."""
+
+    def close(self) -> None:  # noqa: B027
+        """Ends what `open` began; safe to call again."""
+
+    def __enter__(self):
+        self.open()
+        return self
+
+    def __exit__(self, *error):
+        self.close()
 
 
 def device_names() -> list[str]:

@@ -1,0 +1,294 @@
+package org.tfeff.demo;
+
+import android.app.Activity;
+import android.graphics.Bitmap;
+import android.graphics.Typeface;
+import android.view.Gravity;
+import android.view.TextureView;
+import android.view.View;
+import android.view.ViewGroup;
+import android.widget.AdapterView;
+import android.widget.ArrayAdapter;
+import android.widget.Button;
+import android.widget.CompoundButton;
+import android.widget.FrameLayout;
+import android.widget.ImageView;
+import android.widget.LinearLayout;
+import android.widget.ScrollView;
+import android.widget.Spinner;
+import android.widget.Switch;
+import android.widget.TextView;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import org.tfeff.demo.core.Record;
+import org.tfeff.demo.core.Scores;
+import org.tfeff.demo.core.Session;
+import org.tfeff.demo.core.Timings;
+
+/** The views of the main screen, and what is written into them. */
+final class Screen {
+    private static final int INK = 0xff1f3a4d;
+    private static final int GOOD = 0xff00695c;
+    private static final int BAD = 0xffb00020;
+
+    /** What the user does. */
+    interface Listener {
+        void settingsChanged();
+
+        void cameraWanted();
+
+        void pickWanted();
+
+        void selfTestWanted();
+
+        void rescan();
+    }
+
+    final View root;
+    final TextureView preview;
+    private final Activity activity;
+    private final Spinner models;
+    private final Spinner threads;
+    private final Switch xnnpack;
+    private final Button cameraButton;
+    private final ImageView still;
+    private final TextView message;
+    private final TextView about;
+    private final TextView times;
+    private final ScoreBars bars;
+    private String chosen = ""; // the settings that the listener was told last
+
+    Screen(Activity activity, final Listener listener) {
+        this.activity = activity;
+        LinearLayout column = new LinearLayout(activity);
+        column.setOrientation(LinearLayout.VERTICAL);
+        column.setPadding(dp(12), dp(8), dp(12), dp(12));
+        models = new Spinner(activity);
+        threads = new Spinner(activity);
+        threads.setAdapter(items(threadChoices()));
+        xnnpack = new Switch(activity);
+        xnnpack.setText(R.string.xnnpack);
+        xnnpack.setChecked(true);
+        column.addView(row(label(R.string.model), models));
+        column.addView(row(label(R.string.threads), threads, xnnpack));
+
+        preview = new TextureView(activity);
+        preview.setVisibility(View.INVISIBLE);
+        still = new ImageView(activity);
+        still.setScaleType(ImageView.ScaleType.FIT_CENTER);
+        FrameLayout picture = new FrameLayout(activity);
+        picture.setBackgroundColor(0xffe4eaee);
+        picture.addView(preview);
+        picture.addView(still);
+        LinearLayout.LayoutParams centred = new LinearLayout.LayoutParams(dp(240), dp(320));
+        centred.gravity = Gravity.CENTER_HORIZONTAL;
+        centred.topMargin = dp(4);
+        column.addView(picture, centred);
+
+        cameraButton = button(R.string.camera);
+        Button pick = button(R.string.pick);
+        Button test = button(R.string.self_test);
+        Button rescan = button(R.string.rescan);
+        column.addView(row(cameraButton, pick));
+        column.addView(row(test, rescan));
+        message = text(15);
+        about = text(12);
+        times = text(13);
+        times.setTypeface(Typeface.MONOSPACE);
+        bars = new ScoreBars(activity);
+        column.addView(message);
+        column.addView(bars);
+        column.addView(times);
+        column.addView(about);
+        ScrollView scroll = new ScrollView(activity);
+        scroll.setBackgroundColor(0xffffffff);
+        scroll.addView(column);
+        root = scroll;
+        listen(listener, pick, test, rescan);
+    }
+
+    private void listen(final Listener listener, final Button pick, final Button test, final Button rescan) {
+        AdapterView.OnItemSelectedListener selected = new AdapterView.OnItemSelectedListener() {
+            @Override
+            public void onItemSelected(AdapterView<?> parent, View view, int position, long id) {
+                tell(listener);
+            }
+
+            @Override
+            public void onNothingSelected(AdapterView<?> parent) {}
+        };
+        models.setOnItemSelectedListener(selected);
+        threads.setOnItemSelectedListener(selected);
+        xnnpack.setOnCheckedChangeListener(new CompoundButton.OnCheckedChangeListener() {
+            @Override
+            public void onCheckedChanged(CompoundButton button, boolean checked) {
+                tell(listener);
+            }
+        });
+        View.OnClickListener clicked = new View.OnClickListener() {
+            @Override
+            public void onClick(View view) {
+                if (view == cameraButton) {
+                    listener.cameraWanted();
+                } else if (view == pick) {
+                    listener.pickWanted();
+                } else if (view == test) {
+                    listener.selfTestWanted();
+                } else {
+                    listener.rescan();
+                }
+            }
+        };
+        for (Button one : new Button[] {cameraButton, pick, test, rescan}) {
+            one.setOnClickListener(clicked);
+        }
+    }
+
+    /** Android calls the pickers' listeners also when they are filled; only a change is passed on. */
+    private void tell(Listener listener) {
+        String now = settings();
+        if (!now.equals(chosen)) {
+            chosen = now;
+            listener.settingsChanged();
+        }
+    }
+
+    private String settings() {
+        return model() + "|" + threadCount() + "|" + xnnpack();
+    }
+
+    /** Fills the picker; the model chosen before stays chosen where it is still there. */
+    void models(List<String> names) {
+        int position = Math.max(0, names.indexOf(model()));
+        models.setAdapter(items(names));
+        if (!names.isEmpty()) {
+            models.setSelection(position);
+        }
+        chosen = settings();
+    }
+
+    /** Name of the chosen model; null when there is none. */
+    String model() {
+        return (String) models.getSelectedItem();
+    }
+
+    int threadCount() {
+        return Integer.parseInt((String) threads.getSelectedItem());
+    }
+
+    boolean xnnpack() {
+        return xnnpack.isChecked();
+    }
+
+    void noCamera(String why) {
+        cameraButton.setEnabled(false);
+        cameraButton.setContentDescription(why);
+    }
+
+    void showCamera() {
+        still.setVisibility(View.GONE);
+        preview.setVisibility(View.VISIBLE);
+    }
+
+    void showStill(Bitmap bitmap) {
+        preview.setVisibility(View.INVISIBLE);
+        still.setVisibility(View.VISIBLE);
+        still.setImageBitmap(bitmap);
+    }
+
+    void clear() {
+        message.setText("");
+        times.setText("");
+        about.setText("");
+        bars.clear();
+    }
+
+    void opened(Session session) {
+        Record record = session.model.record;
+        about.setText(record.network + ", " + record.precision + ", " + session.model.place + "\nin: " + record.input
+                + "\nout: " + record.output + "\nresize: " + record.preprocessing.resize + " to "
+                + record.preprocessing.resizeHeight + " x " + record.preprocessing.resizeWidth + ", cut to "
+                + record.preprocessing.height + " x " + record.preprocessing.width + ", "
+                + record.preprocessing.colour + "\nopened in " + milliseconds(session.openMs) + " ms");
+    }
+
+    void result(Session session, Session.Result result) {
+        message.setText("");
+        bars.show(session.model.record, result.top);
+        times.setText(String.format(Locale.ROOT, "%-12s %9s %9s", "ms", "median", "p90")
+                + line("prepare", session.preprocessing) + line("inference", session.inference)
+                + line("scores", session.postprocessing) + "\nof the last " + session.inference.size());
+    }
+
+    void verdict(String text, boolean good) {
+        message.setTextColor(good ? GOOD : BAD);
+        message.setText(text);
+    }
+
+    void error(String text) {
+        bars.clear();
+        times.setText("");
+        verdict(text, false);
+    }
+
+    private static String line(String name, Timings timings) {
+        return String.format(Locale.ROOT, "\n%-12s %9s %9s", name, milliseconds(timings.median()),
+                milliseconds(timings.p90()));
+    }
+
+    private static String milliseconds(double ms) {
+        return String.format(Locale.ROOT, ms < 10 ? "%.3f" : "%.1f", ms);
+    }
+
+    private static List<String> threadChoices() {
+        List<String> out = new ArrayList<String>();
+        int cores = java.lang.Runtime.getRuntime().availableProcessors();
+        for (int n = 1; n <= Math.max(4, cores); n *= 2) {
+            out.add(String.valueOf(n));
+        }
+        return out;
+    }
+
+    private ArrayAdapter<String> items(List<String> names) {
+        ArrayAdapter<String> out = new ArrayAdapter<String>(activity, android.R.layout.simple_spinner_item, names);
+        out.setDropDownViewResource(android.R.layout.simple_spinner_dropdown_item);
+        return out;
+    }
+
+    private LinearLayout row(View... views) {
+        LinearLayout row = new LinearLayout(activity);
+        row.setGravity(Gravity.CENTER_VERTICAL);
+        for (View view : views) {
+            boolean wide = !(view instanceof TextView) || view instanceof Button;
+            row.addView(view, new LinearLayout.LayoutParams(wide ? 0 : ViewGroup.LayoutParams.WRAP_CONTENT,
+                    ViewGroup.LayoutParams.WRAP_CONTENT, wide ? 1 : 0));
+        }
+        return row;
+    }
+
+    private TextView label(int id) {
+        TextView out = text(14);
+        out.setText(id);
+        return out;
+    }
+
+    private TextView text(int size) {
+        TextView out = new TextView(activity);
+        out.setTextSize(size);
+        out.setTextColor(INK);
+        out.setPadding(0, dp(4), dp(8), 0);
+        return out;
+    }
+
+    private Button button(int id) {
+        Button out = new Button(activity);
+        out.setText(id);
+        out.setAllCaps(false);
+        return out;
+    }
+
+    private int dp(int value) {
+        return Math.round(value * activity.getResources().getDisplayMetrics().density);
+    }
+}

@@ -1,0 +1,44 @@
+package org.tfeff.demo.core;
+
+import java.io.File;
+import java.io.FileInputStream;
+import java.io.FileOutputStream;
+import java.nio.ByteBuffer;
+import java.util.Map;
+
+/**
+ * Not a test: tests/test_android_demo.py runs it. For every NAME.rgb of a folder (height and width as 4 bytes each, big
+ * end first, then the pixels) and its NAME.json (`preprocessing` and `input` of a record, `tall_first`), writes the pixels into
+ * NAME.pixels and the bytes of the input tensor into NAME.input.
+ */
+public final class PreprocessAll {
+    private PreprocessAll() {}
+
+    public static void main(String[] arguments) throws Exception {
+        for (File file : new File(arguments[0]).listFiles()) {
+            if (!file.getName().endsWith(".rgb")) {
+                continue;
+            }
+            ByteBuffer data = ByteBuffer.wrap(Bytes.read(new FileInputStream(file)));
+            int height = data.getInt();
+            int width = data.getInt();
+            byte[] rgb = new byte[data.remaining()];
+            data.get(rgb);
+            String base = file.getPath().substring(0, file.getPath().length() - 4);
+            Map<?, ?> record = (Map<?, ?>) Json.parse(new String(Bytes.read(new FileInputStream(base + ".json")), "UTF-8"));
+            Preprocessing steps = new Preprocessing(Keys.map(record, "preprocessing", "record"));
+            TensorSpec spec = TensorSpec.read(record, "input");
+            byte[] pixels = steps.pixels(new Picture(height, width, rgb), Boolean.TRUE.equals(record.get("tall_first")));
+            ByteBuffer input = ByteBuffer.allocate(spec.bytes());
+            Quantization.store(steps.normalize(pixels), spec, input);
+            write(base + ".pixels", pixels);
+            write(base + ".input", input.array());
+        }
+    }
+
+    private static void write(String path, byte[] data) throws Exception {
+        try (FileOutputStream out = new FileOutputStream(path)) {
+            out.write(data);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+"""`tfeff bench --on adb` with a stand-in phone: arm64 adbd and the real ARM runtimes, under emulation."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from cli_runner import tfeff
+
+from tfeff.bench.adb import protocol
+
+pytest_plugins = ["bench_models", "stand_in_phone"]
+
+TOOL = Path(__file__).with_name("benchmark_model_stand_in.py")
+HOME = "/data/local/tmp"
+
+
+def tool(folder, runtime, change=("", "")):
+    """The benchmark program for one of the phone's runtimes; `change` is (text, other text) to replace in it."""
+    path = folder / f"benchmark_model_{runtime}"
+    text = TOOL.read_text()
+    for old, new in (('RUNTIME = "litert"', f'RUNTIME = "{runtime}"'), change):
+        assert old in text
+        text = text.replace(old, new, 1) if old else text
+    path.write_text(text)
+    return path
+
+
+def bench(capfd, phone, *arguments):
+    return tfeff(capfd, "bench", *arguments, "--on", f"adb:{phone.address}", "--max-seconds", "1", "--json")
+
+
+@pytest.fixture(autouse=True)
+def brief(monkeypatch):
+    """A start of Python takes seconds under emulation: two rounds of few invocations."""
+    monkeypatch.setattr(protocol, "MIN_ROUNDS", 2)
+    monkeypatch.setitem(protocol.BLOCK, "min_secs", 0)
+    monkeypatch.setitem(protocol.BLOCK, "warmup_min_secs", 0)
+
+
+@pytest.fixture(autouse=True)
+def tidy(phone):
+    yield
+    assert phone.shell(f"ls -A {HOME}").stdout == ""
+
+
+def test_the_phone_is_one(phone):
+    assert phone.shell("uname -m").stdout.strip() == "aarch64"
+    assert phone.shell("getprop ro.product.cpu.abi").stdout.strip() == "arm64-v8a"
+    assert phone.shell("exit 7").returncode == 7
+
+
+@pytest.mark.parametrize(("runtime", "family"), [("litert", "XNNPACK"), ("tflite-runtime", "built-in")])
+def test_bench_on_a_phone(phone, models, tmp_path, capfd, runtime, family):
+    hostile = models["int8"].rename(tmp_path / "it's; touch harmed; `touch harmed`.tflite")
+    arguments = ["--no-xnnpack"] if runtime == "tflite-runtime" else []
+    ran = bench(capfd, phone, hostile, "--benchmark-binary", tool(tmp_path, runtime), *arguments)
+    assert ran.code == 0, ran.err
+    (result,) = json.loads(ran.out)["results"]
+    assert result["answer"]["family"] == family
+    assert result["answer"]["ok"] is True
+    assert result["answer"]["equal"] is True
+    assert result["kernels"]["xnnpack"] == ("all" if runtime == "litert" else "none")
+    assert result["environment"]["machine"] == "arm64-v8a"
+    assert result["environment"]["model"] == "Debian Stand-in"
+    assert result["environment"]["state"]["battery_percent"] == 80
+    assert result["runs"] >= 10
+    assert result["median_ms"] > 0
+    assert result["init_ms"] > 0
+    assert "harmed" not in phone.shell(f"ls / {HOME}").stdout
+
+
+def test_a_wrong_answer_voids_the_time(phone, models, tmp_path, capfd):
+    change = (
+        'interpreter.get_tensor(detail["index"])).tobytes()',
+        'interpreter.get_tensor(detail["index"]) ^ 64).tobytes()',
+    )
+    ran = bench(capfd, phone, models["int8"], "--benchmark-binary", tool(tmp_path, "litert", change))
+    assert ran.code == 1, ran.err
+    (result,) = json.loads(ran.out)["results"]
+    assert result["answer"]["ok"] is False
+    assert "median_ms" not in result
+
+
+def test_a_model_that_the_phone_s_runtime_does_not_know(phone, models, tmp_path, capfd):
+    copy = shutil.copy(models["too_new"], tmp_path / "new.tflite")
+    ran = bench(capfd, phone, copy, "--benchmark-binary", tool(tmp_path, "litert"))
+    assert ran.code == 2
+    assert "failed with exit code 1" in ran.err
+
+
+def test_a_program_that_ends_in_the_middle(phone, models, tmp_path, capfd):
+    tool_path = tool(tmp_path, "litert", ("    times = runs(", "    os.kill(os.getpid(), 11)\n    times = runs("))
+    ran = bench(capfd, phone, models["int8"], "--benchmark-binary", tool_path)
+    assert ran.code == 2
+    assert "SIGSEGV" in ran.err

@@ -1,0 +1,76 @@
+"""What a record keeps of `tfeff debug`."""
+
+import json
+
+import numpy as np
+import pytest
+from cli_runner import assert_refused, tfeff
+from test_cli_debug import artifact  # noqa: F401
+
+from tfeff.artifact import open_artifact, read_record
+from tfeff.debug import debug
+from tfeff.debug.record import debug_entry, record_debug
+from tfeff.errors import TfeffError
+from tfeff.report import read_subjects, report
+
+pytest_plugins = ["debug_fixtures"]
+
+
+def test_layers_are_kept_along_the_network(artifact, capfd):  # noqa: F811
+    before = read_record(artifact.with_suffix(".json"))
+    ran = tfeff(capfd, "debug", artifact, "--record", "--json", "-q", "--samples", 6)
+    assert ran.code == 0, ran.err
+    after = read_record(artifact.with_suffix(".json"))
+    kept = after.pop("debug")
+    assert after == before
+    assert (kept["sha256"], kept["samples"]) == (before["sha256"], 6)
+    rows = {row["position"]: row for row in ran.json["layers"]}
+    assert [row["position"] for row in kept["layers"]] == sorted(rows)
+    for row in kept["layers"]:
+        whole = rows[row["position"]]
+        assert (row["layer"], row["op"]) == (whole["layer"], whole["op"])
+        assert row["error_share"] == pytest.approx(whole["error_share"], rel=1e-4)
+        # The range again from the grid: 256 levels, one step apart.
+        low, high = row["range"]
+        assert (high - low) / 255 == pytest.approx(whole["scale"], rel=1e-3)
+        assert low == pytest.approx((-128 - whole["zero_point"]) * whole["scale"], rel=1e-3, abs=1e-6)
+        assert low <= row["seen"][0] + 1e-3 * abs(low)
+        assert row["seen"][1] <= high + 1e-3 * abs(high)
+        levels = round((row["seen"][1] - row["seen"][0]) / whole["scale"]) + 1
+        if len(whole["tensors"]) == 1:
+            assert row["range_use"] == pytest.approx(levels / 256, abs=2e-3)
+
+
+def test_a_report_shows_them(artifact):  # noqa: F811
+    opened = open_artifact(artifact)
+    assert record_debug(opened, debug(artifact, samples=4))
+    (subject,) = read_subjects([artifact], verify=True)
+    text = report([subject])
+    assert "<code>tfeff debug net.int8.tflite --record</code>" not in text
+    assert 'scope="row" class="mono">wide</th>' in text  # the layer that was ruined
+
+
+def test_nothing_is_written_for_another_file_or_without_a_record(artifact, capfd):  # noqa: F811
+    result = {"sha256": "0" * 64, "layers": []}
+    with pytest.raises(TfeffError, match="changed while it was debugged"):
+        record_debug(open_artifact(artifact), result)
+    artifact.with_suffix(".json").unlink()
+    assert_refused(tfeff(capfd, "debug", artifact, "--record"), "has no record to write into")
+    assert not artifact.with_suffix(".json").exists()
+
+
+def test_figures_of_five_digits_and_json():
+    row = dict.fromkeys(("scale", "sqnr_db", "local_sqnr_db", "range_use", "clipped_share", "error_share"), 1 / 3)
+    row |= {"position": 0, "layer": "a", "op": "ADD", "zero_point": -7, "error_share_se": 0.0, "seen": [-1 / 3, 2 / 3]}
+    row |= {"range": [-1.0, 1.0], "names": ["a"], "tensors": ["t"]}
+    whole = dict.fromkeys(("sha256", "float_sha256", "reference", "images", "notes", "runtime", "version"), "x")
+    whole |= {
+        "samples": 3,
+        "output_sqnr_db": None,
+        "layers": [row],
+        "simulation": {"agrees": True, "top1_agreement": 1.0},
+    }
+    (kept,) = json.loads(json.dumps(debug_entry(whole), allow_nan=False))["layers"]
+    assert (kept["sqnr_db"], kept["seen"], kept["zero_point"]) == (0.33333, [-0.33333, 0.66667], -7)
+    assert np.isclose(kept["range"], [-1, 1]).all()
+    assert "tensors" not in kept

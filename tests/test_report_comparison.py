@@ -1,0 +1,73 @@
+"""Accuracy against cost: intervals against scipy, the front against its definition, tried on every pair."""
+
+import itertools
+
+import numpy as np
+import pytest
+from report_records import record, write
+from scipy.stats import binomtest
+
+from tfeff.report import read_subjects
+from tfeff.report.comparison import BEHIND, FRONT, UNDECIDED, Point, by_device, comparisons, standings, wilson
+
+
+@pytest.mark.parametrize(("right", "samples"), [(0, 10), (1, 10), (10, 10), (905, 1000), (9196, 10_000), (1, 1)])
+def test_wilson_is_scipys(right, samples):
+    theirs = binomtest(right, samples).proportion_ci(0.95, method="wilson")
+    assert np.allclose(wilson(100 * right / samples, samples), [100 * theirs.low, 100 * theirs.high], atol=1e-9)
+
+
+def point(number, top1, cost, half=0.5, spread=0.0):
+    return Point(number, f"n{number}", "0" * 64, top1, (top1 - half, top1 + half), cost, (cost - spread, cost + spread))
+
+
+def test_front_is_that_of_the_definition():
+    random = np.random.default_rng(3)
+    points = [point(n, float(random.integers(80, 90)), float(random.integers(1, 9))) for n in range(60)]
+    found = standings(points)
+    for one in found:
+        beaten = any(
+            (o.top1 >= one.top1 and o.cost < one.cost) or (o.top1 > one.top1 and o.cost <= one.cost) for o in found
+        )
+        assert (one.standing == FRONT) == (not beaten), one
+    assert {one.standing for one in found} == {FRONT, UNDECIDED, BEHIND}
+
+
+def test_behind_only_beyond_both_intervals():
+    best = point(1, 90.0, 1.0, spread=0.1)
+    rivals = {
+        "far": (point(2, 88.0, 2.0, spread=0.1), BEHIND),
+        "accuracy overlaps": (point(3, 89.5, 2.0, spread=0.1), UNDECIDED),
+        "latency overlaps": (point(4, 88.0, 1.15, spread=0.1), UNDECIDED),
+        "better": (point(5, 91.0, 2.0, spread=0.1), FRONT),
+        "the same": (point(6, 90.0, 1.0, spread=0.1), FRONT),
+    }
+    for rival, standing in rivals.values():
+        assert standings([best, rival])[1].standing == standing
+
+
+def test_only_like_is_compared_with_like(tmp_path):
+    (tmp_path / "a").mkdir()
+    made = [record(f"n{n}", latency=0.1 * (n + 1)) for n in range(4)]
+    made[2]["accuracy"]["dataset"] = "bags"
+    made[3]["latency"][0]["threads"] = 4
+    subjects = read_subjects([write(tmp_path, each) for each in made])
+    seen = {(c.cost, c.dataset, c.device): [p.number for p in c.points] for c in comparisons(subjects)}
+    one, four = "local, Some CPU, ai-edge-litert 2.3.0, 1 thread", "local, Some CPU, ai-edge-litert 2.3.0, 4 threads"
+    assert seen == {
+        ("size_bytes", "shoes", ""): [1, 2, 4],
+        ("latency_ms", "shoes", one): [1, 2],
+        ("latency_ms", "shoes", four): [4],
+        ("size_bytes", "bags", ""): [3],
+        ("latency_ms", "bags", one): [3],
+    }
+    assert {device: len(rows) for device, rows in by_device(subjects).items()} == {one: 3, four: 1}
+
+
+def test_every_point_is_its_records(tmp_path):
+    tops = [(91.0, 90.5), (89.0, 88.0)]
+    subjects = read_subjects([write(tmp_path, record(f"n{n}", top1=t, latency=n + 1.0)) for n, t in enumerate(tops)])
+    for one, (number, top) in itertools.product(comparisons(subjects), enumerate(tops)):
+        point = one.points[number]
+        assert (point.number, point.top1, point.sha256) == (number + 1, top[1], subjects[number].sha256)
+        assert point.cost == (number + 1.0 if one.cost == "latency_ms" else subjects[number].record["size_bytes"])

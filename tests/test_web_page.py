@@ -1,0 +1,242 @@
+"""The page in a real Chromium: it classifies as Python does, asks no other host, and everybody can use it."""
+
+import functools
+import http.server
+import json
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from web_browser import chromium_path, classify, png, visit
+from web_models import LABELS, PREPROCESSING
+
+from tfeff.artifact import open_artifact, verify_twin
+from tfeff.cli import main
+from tfeff.compare import Runner
+from tfeff.data import open_dataset
+from tfeff.data.fashion_mnist import CLASSES
+from tfeff.data.preprocessing import Preprocessing
+from tfeff.web import PageServer, site, write_page
+
+pytest_plugins = ["web_browser", "web_models"]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """One bundled preset, exported as a user would. All of them: benchmarks/web_presets.py."""
+    folder = tmp_path_factory.mktemp("web")
+    with pytest.raises(SystemExit) as stop:
+        main(["export", "pp_lcnet", "--int8", "--target", "web", "--no-bench", "--evaluation-samples", "200",
+              "--samples", "64", "--out", str(folder), "--quiet"])  # fmt: skip
+    assert stop.value.code == 0
+    return next(folder.glob("*.json"))
+
+
+@pytest.fixture(scope="module")
+def preset_page(exported):
+    with PageServer(site([exported])) as server:
+        yield server
+
+
+def noise(seed, shape=(50, 60, 3)):
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def test_classifies_a_hundred_images_as_python_does(chromium, exported, preset_page):
+    artifact = open_artifact(exported)
+    preprocessing = Preprocessing.from_dict(artifact.record["preprocessing"])
+    sample = open_dataset("fashion_mnist_sample", "test")
+    images = [sample.image(n) for n in range(100)]
+    with visit(chromium, preset_page.url) as page:
+        there = [classify(page, png(image)) for image in images]
+    for number, path in enumerate([verify_twin(artifact), artifact.path]):
+        runner = Runner(path)
+        here = np.stack([runner(preprocessing(image)) for image in images])
+        found = np.stack([outputs[number] for outputs in there])
+        assert (found.argmax(1) == here.argmax(1)).all()
+        assert len(set(found.argmax(1))) == 10  # not one answer for all
+        # int8 kernels may round a value to the neighbouring step
+        assert np.abs(found - here).max() <= (1e-4 if number == 0 else 0.5)
+
+
+def test_any_image_any_network(chromium, make_artifact):
+    """Crop, BGR, upscaling, downscaling: what the bundled presets do not have."""
+    path = make_artifact()
+    runners = [Runner(path.with_name("small.twin.tflite")), Runner(path)]
+    with PageServer(site([path])) as server, visit(chromium, server.url, ready=False) as page:
+        page.wait_for_selector("body[data-ready=true]")
+        assert page.inner_text("#answer") == "Ready: choose an image."
+        for seed, shape in enumerate([(50, 60, 3), (5, 200), (24, 20, 3), (1, 1)]):
+            image = noise(seed, shape)
+            outputs = classify(page, png(image))
+            for output, runner in zip(outputs, runners, strict=True):
+                np.testing.assert_allclose(output, runner(PREPROCESSING(image)), atol=1e-4)
+
+
+def test_the_first_result_comes_soon_and_shows_both_files(chromium, preset_page):
+    with visit(chromium, preset_page.url) as page:
+        assert page.inner_text("#answer") == "T-shirt/top, says either file"
+        heads = [cell.inner_text() for cell in page.query_selector_all("#scores thead th")]
+        assert heads == ["class", "float", "int8", "difference, points"]
+        rows = page.query_selector_all("#scores tbody tr")
+        assert len(rows) >= 5
+        outputs = json.loads(page.get_attribute("#scores", "data-outputs"))
+        raised = np.exp(np.float64(outputs) - np.max(outputs, axis=1, keepdims=True))
+        share = 100 * raised / raised.sum(axis=1, keepdims=True)
+        first = [cell.inner_text() for cell in rows[0].query_selector_all("td")]
+        top = int(np.argmax(outputs[0]))
+        assert first[:2] == [f"{share[0, top]:.1f} %", f"{share[1, top]:.1f} %"]
+
+
+def test_measuring_gives_median_and_p90(chromium, preset_page):
+    with visit(chromium, preset_page.url) as page:
+        page.wait_for_selector("body[data-ready=true]")
+        page.click("#measure")
+        page.wait_for_selector("#measure:not([disabled])", timeout=60_000)
+        for row in page.query_selector_all("#times tbody tr"):
+            median, p90, runs = (float(cell.inner_text()) for cell in row.query_selector_all("td"))
+            assert 0 < median <= p90
+            assert runs >= 20
+
+
+def test_threads_give_the_same_outputs(chromium, preset_page):
+    with visit(chromium, preset_page.url) as page:
+        one = json.loads(page.get_attribute("#scores", "data-outputs"))
+        page.wait_for_selector("#threads option:nth-child(2)", state="attached")
+        page.select_option("#threads", "2")
+        page.wait_for_selector('#scores[data-shown="2"]')
+        np.testing.assert_allclose(json.loads(page.get_attribute("#scores", "data-outputs")), one, atol=1e-4)
+
+
+def test_webgpu_gives_the_same_class(chromium, preset_page):
+    """On a GPU that Chromium makes of software, where it can."""
+    flags = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan", "--no-sandbox"]
+    launched = chromium.browser_type.launch(executable_path=chromium_path(), args=flags)
+    with launched as browser, visit(browser, preset_page.url) as page:
+        page.wait_for_selector("body[data-offline]", timeout=30_000)  # the last thing at the start
+        if page.query_selector("#accelerator option[value=webgpu]") is None:
+            pytest.skip("this Chromium has no software GPU")
+        one = np.float32(json.loads(page.get_attribute("#scores", "data-outputs")))
+        page.select_option("#accelerator", "webgpu")
+        page.wait_for_selector('#scores[data-shown="2"]', timeout=60_000)
+        other = np.float32(json.loads(page.get_attribute("#scores", "data-outputs")))
+        np.testing.assert_allclose(other[0], one[0], atol=1e-4)
+        assert (other.argmax(1) == one.argmax(1)).all()
+        assert (other != one).any()  # another processor's rounding: it did run there
+
+
+def test_works_without_a_network_once_loaded(chromium, exported):
+    with PageServer(site([exported])) as server, visit(chromium, server.url) as page:
+        page.wait_for_selector("body[data-offline]", timeout=30_000)
+        before = page.get_attribute("#scores", "data-outputs")
+        server.close()
+        page.reload()
+        page.wait_for_selector("#scores[data-shown]", timeout=30_000)
+        assert page.get_attribute("#scores", "data-outputs") == before
+        assert page.evaluate("crossOriginIsolated") is True
+
+
+def test_a_written_page_works_on_a_server_of_anybody(chromium, exported, tmp_path):
+    """Python's own: it knows nothing of isolation; threads come with the service worker, at the second visit."""
+    write_page([exported], tmp_path / "page")
+    handler = functools.partial(_Quiet, directory=str(tmp_path / "page"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with visit(chromium, f"http://127.0.0.1:{server.server_port}/") as page:
+            assert page.inner_text("#answer") == "T-shirt/top, says either file"
+            assert page.evaluate("crossOriginIsolated") is False
+            page.wait_for_selector("body[data-offline]", timeout=30_000)
+            page.reload()
+            page.wait_for_selector("#threads option:nth-child(2)", state="attached", timeout=30_000)
+            assert page.evaluate("crossOriginIsolated") is True
+        server.shutdown()
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+def test_html_in_names_does_nothing(chromium, make_artifact, tmp_path):
+    evil = "<img src=x onerror=document.title='broken'>"
+    folder = tmp_path / "samples"
+    folder.mkdir()
+    (folder / f"{evil}.png").write_bytes(png(noise(1)))
+    path = make_artifact(evil, preset=f"<script>document.title='broken'</script>{evil}")
+    with PageServer(site([path], samples=folder)) as server, visit(chromium, server.url) as page:
+        title = page.title()
+        page.wait_for_selector("body[data-ready=true]")
+        classify(page, png(noise(2)), name=f"{evil}.png")
+        text = page.inner_text("#scores")
+        assert LABELS[2] in text  # shown as it is
+        assert evil in page.inner_text("#files")
+        page.set_input_files("#file", {"name": f"{evil}.png", "mimeType": "image/png", "buffer": b"no image"})
+        page.wait_for_selector("#problem:not([hidden])")
+        assert evil in page.inner_text("#problem")
+        assert page.title() == title
+        assert page.query_selector("main img[src=x], main script, #scores b") is None
+
+
+def test_faults_are_told_and_passed(chromium, make_artifact):
+    path = make_artifact()
+    assets = site([path])
+    broken = {address for address in assets if address.endswith(".tflite")}
+    with PageServer(assets) as server:
+        for address in broken:
+            server.assets[address] = type(assets[address])(b"TFL3 not a model", "application/octet-stream")
+        with visit(chromium, server.url, ready=False) as page:
+            page.wait_for_selector("#problem:not([hidden])")
+            assert "LiteRT cannot run it" in page.inner_text("#problem")
+            page.faults.clear()
+
+
+def test_the_camera_is_classified_until_it_is_stopped(chromium, preset_page):
+    with visit(chromium, preset_page.url, permissions=["camera"]) as page:
+        page.wait_for_selector("body[data-ready=true]")
+        shown = int(page.get_attribute("#scores", "data-shown"))
+        page.click("#camera")
+        for _ in range(600):
+            if int(page.get_attribute("#scores", "data-shown")) >= shown + 3:
+                break
+            page.wait_for_timeout(50)
+        else:
+            pytest.fail("the camera's frames are not classified")
+        page.click("#camera")
+        assert page.is_hidden("#video")
+        assert page.evaluate("document.getElementById('video').srcObject") is None
+        assert page.is_hidden("#problem")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_accessible_and_no_wider_than_the_screen(chromium, preset_page, width, scheme):
+    axe = pytest.importorskip("axe_playwright_python", reason="axe-core is not installed (`pip install '.[test]'`)")
+    source = next(Path(axe.__file__).parent.rglob("axe.min.js")).read_text(encoding="utf-8")
+    size = {"width": width, "height": 844}
+    with visit(chromium, preset_page.url, viewport=size, color_scheme=scheme, bypass_csp=True) as page:
+        page.wait_for_selector("body[data-ready=true]")
+        page.evaluate(source)
+        found = page.evaluate("axe.run()")
+        assert len(found["passes"]) > 10
+        assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found["violations"]] == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_everything_is_reached_by_keyboard(chromium, preset_page):
+    with visit(chromium, preset_page.url) as page:
+        page.wait_for_selector("body[data-ready=true]")
+        page.wait_for_selector("#threads option:nth-child(2)", state="attached")
+        page.evaluate("document.activeElement.blur()")
+        reached = []
+        for _ in range(16):
+            page.keyboard.press("Tab")
+            reached.append(page.evaluate("document.activeElement.id || document.activeElement.title"))
+        assert reached[:2] == ["file", "camera"]
+        assert reached[2:12] == list(CLASSES)
+        assert reached[12:15] == ["accelerator", "threads", "measure"]
+        page.focus("#samples button:nth-child(9)")
+        page.keyboard.press("Enter")
+        page.wait_for_selector('#scores[data-shown="2"]')
+        assert page.inner_text("#answer").startswith("Bag")
+        assert page.get_attribute("#samples button:nth-child(9)", "aria-pressed") == "true"

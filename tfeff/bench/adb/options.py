@@ -1,0 +1,30 @@
+"""What can be asked of a phone beside what every device understands."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+DELEGATES = ("xnnpack", "gpu", "nnapi")
+CORES = ("auto", "big", "middle", "little", "all")
+
+
+@dataclass(frozen=True)
+class PhoneOptions:
+    """Settings of `bench` that only a phone has.
+
+    Attributes:
+        benchmark_binary: path of a `benchmark_model` for the phone; None fetches TensorFlow's own once.
+        delegate: one of `DELEGATES`; None is XNNPACK or nothing, as `xnnpack` of `bench` says.
+        require_full_delegation: whether a graph that the delegate did not take whole is a missed gate.
+        cores: kind of cores to stay on. "auto" takes the big ones while they are as many as the threads, then the
+            middle ones too, then all.
+        cool_down_s: how long to wait, before a block, for a phone that is throttled.
+        inputs: values for the one input of a file, by the file's sha256; random values for files without.
+    """
+
+    benchmark_binary: str | None = None
+    delegate: str | None = None
+    require_full_delegation: bool = False
+    cores: str = "auto"
+    cool_down_s: float = 120.0
+    inputs: dict[str, np.ndarray] = field(default_factory=dict)

@@ -1,0 +1,62 @@
+"""What has been seen of one artifact on a phone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tfeff.artifact import Artifact
+from tfeff.bench.adb.answer import Reference
+
+STEP_MS = 0.001  # tools tell medians in whole us
+COARSE_MS = 0.005  # medians below it say too little
+
+
+@dataclass
+class Variant:
+    """One artifact at one number of threads, and what has been seen of it.
+
+    Attributes:
+        there, image: the file and its input on the phone.
+        cores: to stay on, of class `core_class`; None for any.
+        answer: `Reference.compare`; None where it could not be compared, because of `unchecked`.
+        check: the log of the run that was compared, which tells of memory too.
+        blocks: one for each round, the throttled ones as well.
+    """
+
+    artifact: Artifact
+    threads: int
+    there: str
+    image: str | None
+    reference: Reference | None
+    cores: list[int] | None
+    core_class: str
+    answer: dict[str, Any] | None = None
+    unchecked: str = ""
+    kernels: dict[str, Any] = field(default_factory=dict)
+    check: Any = None
+    blocks: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def wrong(self) -> str:
+        """Why its times count for nothing; empty when they count."""
+        return self.answer["why"] if self.answer else ""
+
+
+def good_rounds(variants: Sequence[Variant]) -> list[int]:
+    """Numbers of the rounds in which no block of these was throttled."""
+    count = min(len(one.blocks) for one in variants)
+    return [number for number in range(count) if not any(one.blocks[number]["throttled"] for one in variants)]
+
+
+def figures(variant: Variant, rounds: Sequence[int]) -> np.ndarray:
+    """Each round's figure in ms: the tool's median where `has_medians`, else its mean."""
+    key = "median_ms" if has_medians(variant) else "mean_ms"
+    return np.array([variant.blocks[number][key] for number in rounds], np.float64)
+
+
+def has_medians(variant: Variant) -> bool:
+    """Whether all blocks have a median that is worth more than the mean, which one interruption spoils."""
+    medians = [block["median_ms"] for block in variant.blocks]
+    return all(one is not None and one >= COARSE_MS for one in medians)

@@ -1,0 +1,100 @@
+"""`tfeff report RECORD...`: a page out of records."""
+
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import click
+
+from tfeff.cli.output import output_options
+from tfeff.errors import TfeffError
+
+
+@click.command("report")
+@click.argument("records", nargs=-1, required=True, metavar="RECORD...", type=click.Path(path_type=Path))
+@click.option("--out", "destination", type=click.Path(path_type=Path), help="Where to [html: needed; else stdout].")
+@click.option("--format", "form", type=click.Choice(["html", "md", "json"]), help="[default: by the ending of --out]")
+@click.option("--verify", is_flag=True, help="Hash the files again; exit 2 where one is gone or another.")
+@click.option("--title", help="Of the page [default: the artifact's name].")
+@click.option("--force", is_flag=True, help="Replace the file of --out.")
+@output_options
+def command(records, destination, form, verify, title, force, out):
+    """One page out of RECORDs, the .json files that `tfeff export` wrote: what int8 cost, where, and how fast it is.
+
+    The page is one file without scripts and asks nothing of the network. What was not measured is said, with the
+    command that measures it. The records alone suffice; --verify wants the files beside them as well.
+    """
+    from tfeff.report import read_subjects, report
+
+    form = _format(form, destination, out)
+    _check_destination(destination, records, force)
+    subjects = read_subjects(records, verify=verify)
+    text = report(subjects, form, title=title)
+    if destination is None:
+        sys.stdout.write(text)
+        return
+    data = text.encode("utf-8", "replace")
+    _write(destination, data)
+    _show(out, subjects, destination, data, verify)
+    out.json({
+        "file": str(destination),
+        "format": form,
+        "size_bytes": len(data),
+        "artifacts": [{"name": s.name, "sha256": s.sha256, "verified": list(s.verified)} for s in subjects],
+    })  # fmt: skip
+
+
+def _format(form, destination, out):
+    if form is None:
+        form = {".md": "md", ".json": "json"}.get(destination.suffix.lower() if destination else "", "html")
+    if destination is None:
+        if form == "html":
+            raise TfeffError("report: no file to write the page to", "--out report.html")
+        if out.as_json:
+            raise TfeffError("--json: the report itself goes to stdout", "name a file for it with --out")
+    return form
+
+
+def _check_destination(destination, records, force):
+    if destination is None:
+        return
+    try:
+        there = destination.exists()
+    except OSError as error:
+        raise TfeffError(f"{destination}: cannot be written ({error.strerror})", "choose another name") from None
+    if not destination.name or destination.is_dir():
+        raise TfeffError(f"{destination}: is a folder", "--out FOLDER/report.html")
+    if not destination.absolute().parent.is_dir():
+        raise TfeffError(f"{destination}: its folder does not exist", "make it first")
+    read = {path.with_suffix(end).resolve() for path in records if path.name for end in (".json", ".tflite")}
+    if destination.resolve() in read:
+        raise TfeffError(f"{destination}: is one of the artifacts", "write the report to another file")
+    if there and not force:
+        raise TfeffError(f"{destination}: exists", "choose another name, or --force")
+
+
+def _write(path, data):
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise TfeffError(f"{path}: cannot be written ({error.strerror})", "choose a folder you can write to") from None
+    finally:
+        with suppress(OSError):  # a name that is too long cannot be removed either
+            temporary.unlink(missing_ok=True)
+
+
+def _show(out, subjects, destination, data, verify):
+    from tfeff.report.build import missing
+
+    rows = []
+    for number, subject in enumerate(subjects, 1):
+        gaps = missing(subject)
+        rows.append(
+            [str(number), subject.name, subject.sha256[:12], ", ".join(gap["what"] for gap in gaps) or "nothing"]
+        )
+    out.table("", ["no.", "artifact", "sha256", "not measured"], rows, words=("artifact", "sha256", "not measured"))
+    checked = "files hashed again" if verify else "files not hashed again (--verify)"
+    out.say(f"{destination}: {len(data):,} bytes, {checked}")

@@ -1,0 +1,107 @@
+"""Artifacts in, signed APK out: the app is built already (`base.apk`), only its models are missing.
+
+`base.apk` is what `android_demo/build.py base` makes of `android_demo/`, unsigned; so whoever installed tfeff with pip
+needs neither a JDK nor Android's tools nor the sources.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tfeff.artifact import open_artifact, record_path
+from tfeff.demo.archive import add_files
+from tfeff.demo.key import default_key_path, open_key
+from tfeff.demo.self_test import make_self_test
+from tfeff.demo.signature import sign
+from tfeff.errors import TfeffError
+
+BASE = Path(__file__).with_name("base.apk")
+APPLICATION = "org.tfeff.demo"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What was built.
+
+    Attributes:
+        path, sha256, size_bytes: of the APK.
+        application: its id on the phone.
+        models: (name, sha256, label that the PC found for the self-test's picture) of each.
+    """
+
+    path: Path
+    sha256: str
+    size_bytes: int
+    application: str
+    models: list[tuple[str, str, str]]
+
+
+def build_demo(
+    artifacts: Sequence[str | Path],
+    out: Path,
+    *,
+    image: Path | None = None,
+    key: Path | None = None,
+    force: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Demo:
+    """Writes an APK that holds artifacts, their records and self-tests; whole or not at all.
+
+    Args:
+        artifacts: `.tflite` or `.json` files of `tfeff export`.
+        out: the APK.
+        image: the self-test's picture; without, one of our own.
+        key: what signs it, made where it is missing; without, `default_key_path()`.
+        force: whether a file that is there is replaced.
+        progress: told (done, total) after each artifact.
+
+    Raises:
+        TfeffError: see `make_self_test` and `open_key`; two artifacts of one name, a name that Android's tools would
+            not take, an `out` that is there or cannot be written.
+    """
+    if out.suffix.lower() != ".apk":
+        raise TfeffError(f"{out}: the name of an app ends in .apk", f"--out {out.with_suffix('.apk')}")
+    if out.exists() and not force:
+        raise TfeffError(f"{out}: exists", "choose another name, or --force")
+    if not out.parent.is_dir():
+        raise TfeffError(f"{out.parent}: no such folder", "make it first")
+    files, models = {}, {}
+    for number, path in enumerate(artifacts, 1):
+        artifact = open_artifact(path)
+        name = artifact.path.stem
+        _check_name(artifact.path, models)
+        test = make_self_test(artifact, image)
+        files[f"assets/models/{name}.tflite"] = artifact.path.read_bytes()
+        files[f"assets/models/{name}.json"] = record_path(artifact.path).read_bytes()
+        files[f"assets/models/{name}.selftest.json"] = test.expected
+        files[f"assets/models/{name}.selftest.png"] = test.picture
+        models[name] = (artifact.path, artifact.sha256, test.label)
+        progress(number, len(artifacts))
+    data = sign(add_files(BASE.read_bytes(), files), open_key(key or default_key_path()))
+    _write(out, data)
+    named = [(name, sha256, label) for name, (_, sha256, label) in models.items()]
+    return Demo(out, hashlib.sha256(data).hexdigest(), len(data), APPLICATION, named)
+
+
+def _check_name(path, models):
+    name = path.stem
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", name) or name.endswith(".selftest"):
+        raise TfeffError(
+            f"{path}: the app takes names of letters, digits, '_', '.', '+' and '-'", "export it under another name"
+        )
+    if name in models:
+        raise TfeffError(f"{path} and {models[name][0]}: the app cannot hold two models of one name", "rename one")
+
+
+def _write(out, data):
+    part = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        part.write_bytes(data)
+        os.replace(part, out)
+    except OSError as error:
+        raise TfeffError(f"{out}: cannot be written ({error.strerror})", "choose another place") from None
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,22 @@
+/** The `share` quantile of some numbers, between neighbours in proportion, as NumPy's default. */
+export function quantile(values, share) {
+  const sorted = Float64Array.from(values).sort();
+  const at = (sorted.length - 1) * share;
+  const low = Math.floor(at);
+  return sorted[low] + (at - low) * ((sorted[low + 1] ?? sorted[low]) - sorted[low]);
+}
+
+export const median = (values) => quantile(values, 0.5);
+
+/** Numbers whose exponentials add up to 1: a classifier's logits as shares. */
+export function softmax(logits) {
+  const top = Math.max(...logits);
+  const raised = Array.from(logits, (value) => Math.exp(value - top));
+  const sum = raised.reduce((a, b) => a + b, 0);
+  return raised.map((value) => value / sum);
+}
+
+/** Places of the `count` largest numbers, largest first; of equal ones the first, as NumPy's argmax. */
+export function largest(values, count) {
+  return Array.from(values.keys()).sort((a, b) => values[b] - values[a] || a - b).slice(0, count);
+}
