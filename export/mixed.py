@@ -36,31 +36,27 @@ class Mixed:
 
 def find_kept(
     int8: quantize.Int8File,
-    ranges: dict[int, tuple[float, float]],
+    make: Callable[[tuple[str, ...], Path], None],
     file: Path,
     twin: Path,
     images: np.ndarray,
     *,
-    io: str,
     max_drop: float,
     compare: Callable[[Path], dict[str, Any]],
     folder: Path,
-    converter: quantize.Converter,
     progress: Callable[[str, int, int], None],
 ) -> Mixed:
     """Searches.
 
     Args:
-        int8: what the file was made of, its weights not rounded beforehand.
-        ranges: of its tensors.
+        int8: what `file` was made of.
+        make: writes the file in which some points stay in float.
         file: the network all in int8.
         twin: the same in float.
         images: float32 (n, h, w, c), preprocessed, to rank the layers on.
-        io: dtype at the doors.
         max_drop: points of top-1.
         compare: what `tfeff.compare.compare` says of a file.
         folder: a scratch folder.
-        converter: that makes the files.
         progress: called with (step, done, total).
     """
     ranked = _rank(int8, file, twin, images, folder, progress)
@@ -71,7 +67,7 @@ def find_kept(
         if key not in tried:
             progress("searching layers to keep in float", 0, 0)
             path = folder / f"mixed{len(tried)}.tflite"
-            int8.quantize(ranges, {io: path}, converter, kept)
+            make(tuple(kept), path)
             tried[key] = path, compare(path)
         return -tried[key][1]["delta"] <= max_drop
 

@@ -31,6 +31,7 @@ class Quantizing:
         improvements: what was done to the float network before, for the record.
         trained: whether the graph came with ranges of its own.
         ranges: by tensor, once `finish` found them.
+        biases: of the graph as they were before `finish` corrected them; None where it did not.
     """
 
     jobs: list[quantize.Job]
@@ -40,6 +41,7 @@ class Quantizing:
     improvements: dict[str, Any] = field(default_factory=dict)
     trained: bool = False
     ranges: dict[int, tuple[float, float]] = field(default_factory=dict)
+    biases: Any = None
 
 
 def begin(subject, request, model, calibration, io, file: Path, folder: Path, trained=None) -> Quantizing:
@@ -134,6 +136,7 @@ def finish(subject, request, begun: Quantizing, calibration, io, file: Path, fol
             begun.int8 = int8 = trial.make(ranges)
             ranges = {int8.tensors[point]: bounds for point, bounds in int8.ranges().items()}
             entry["bias_correction"] = trial.report
+            begun.biases = trial.biases if request.correct_bias else None
     if int8 is None:
         return calibration, entry
     begun.ranges = ranges
@@ -178,15 +181,10 @@ def keep_some_float(
         return accuracy, _refused(f"{target.name} takes no float operation, so no layer can be kept in float")
     if begun.int8 is None or begun.graph is None:
         return accuracy, _refused("only with our own quantizer, of a Keras graph, can layers be kept in float")
-    shape = subject.preprocessing.shape
-    made = Int8File(model, begun.graph, folder / "mixed", shape, per_tensor=request.per_tensor, rounded_weights=False)
-    converter.convert([made.job(None)], calibration.path)
-    made.take()
-    ranges = {made.tensors[point]: begun.ranges[tensor] for point, tensor in begun.int8.tensors.items()
-              if tensor in begun.ranges}  # fmt: skip
+    mixed = _MixedFiles(begun, model, calibration, subject.preprocessing.shape, request.per_tensor, folder, converter)
     found = find_kept(
-        made, ranges, file, twin, calibration.inputs(), io=io, max_drop=request.max_drop, compare=compare,
-        folder=folder, converter=converter, progress=progress,
+        begun.int8, lambda kept, path: mixed.write(kept, {io: path}), file, twin, calibration.inputs(),
+        max_drop=request.max_drop, compare=compare, folder=folder, progress=progress,
     )  # fmt: skip
     entry = {"layers": list(found.kept), "all_int8": accuracy, "tried": list(found.tried), "latency": []}
     if found.path is None:
@@ -196,11 +194,41 @@ def keep_some_float(
     if request.devices:
         entry["latency"] = _cost(file, found.path, request, progress)
     os.replace(found.path, file)
-    inside = file
-    if io != "int8":
-        inside = folder / "mixed_inside.tflite"
-        made.quantize(ranges, {"int8": inside}, converter, found.kept)
+    inside = folder / "mixed_inside.tflite"
+    made = mixed.write(found.kept, {"int8": inside})
     return found.accuracy, {"kept_float": entry, "simulation": _prove(made, inside, calibration)}
+
+
+class _MixedFiles:
+    """Files in which some layers stay in float: their weights are not rounded, biases are corrected for the rest."""
+
+    def __init__(self, begun: Quantizing, model, calibration, shape, per_tensor, folder: Path, converter):
+        self._begun, self._model, self._calibration, self._shape = begun, model, calibration, shape
+        self._per_tensor, self._folder, self._converter, self._count = per_tensor, folder, converter, 0
+        self._made: Int8File | None = None
+
+    def write(self, kept, files) -> Int8File:
+        """Writes a file for each dtype of input and output; the fake-quant graph has its biases."""
+        begun = self._begun
+        if self._made is None or begun.biases is not None:
+            if begun.biases is not None:
+                from tfeff.export.quantize.bias_correction import IMAGES, correct_biases
+
+                begun.int8.set_biases(begun.biases)
+                images = self._calibration.inputs()[self._calibration.typical(IMAGES)]
+                correct_biases(begun.graph, images, kept)
+            self._count += 1
+            self._made = Int8File(
+                self._model, begun.graph, self._folder / f"mixed-{self._count}", self._shape,
+                per_tensor=self._per_tensor, rounded_weights=False,
+            )  # fmt: skip
+            self._converter.convert([self._made.job(None)], self._calibration.path)
+            self._made.take()
+        made = self._made
+        ranges = {made.tensors[point]: begun.ranges[tensor] for point, tensor in begun.int8.tensors.items()
+                  if tensor in begun.ranges}  # fmt: skip
+        made.quantize(ranges, files, self._converter, kept)
+        return made
 
 
 def _refused(why, **more):

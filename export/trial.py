@@ -11,6 +11,7 @@ class Trial:
 
     Attributes:
         calibration: the images; once they are audited, those that are left out have no say in biases either.
+        biases: of the network before any correction; None where it has no graph.
         report: what `correct_biases` said, None where biases are left as they are.
     """
 
@@ -26,7 +27,7 @@ class Trial:
         """
         self._int8, self.calibration, self._correct = int8, calibration, correct_bias
         self._folder, self._converter = folder, converter
-        self._biases = None if int8.graph is None else int8.biases()
+        self.biases = None if int8.graph is None else int8.biases()
         self._made: tuple[Any, Int8File] | None = None
         self.report: dict[str, Any] | None = None
 
@@ -36,7 +37,7 @@ class Trial:
             return self._made[1]
         from tfeff.export.quantize.bias_correction import IMAGES, correct_biases
 
-        self._int8.set_biases(self._biases)
+        self._int8.set_biases(self.biases)
         self._int8.set_ranges(ranges)
         made = self._int8
         if self._correct:

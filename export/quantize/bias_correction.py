@@ -6,12 +6,14 @@ measured on the calibration images, as in their appendix D, and with everything 
 corrected already). Each image has one say and the most extreme have none, so a few bad images move nothing.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 from tfeff.export.quantize.fake_quant import FakeQuantize, QuantizedWeights
+from tfeff.export.quantize.simulation import point_of
 from tfeff.export.rewrites.graph import walk
 
 IMAGES = 256  # at most so many are looked at
@@ -19,13 +21,14 @@ _MEMORY = 1.5e9  # bytes of activations that may be held
 _LEFT_OUT = 0.05  # of the images, at each end
 
 
-def correct_biases(graph, images: np.ndarray) -> dict[str, Any]:
+def correct_biases(graph, images: np.ndarray, kept: Collection[str] = ()) -> dict[str, Any]:
     """Corrects the biases of a fake-quant graph in place.
 
     Args:
         graph: of `graph.fake_quant_graph`, with its ranges.
         images: float32 (n, h, w, c), preprocessed, of the calibration; up to 256 are used, evenly spread, fewer of
             large ones.
+        kept: points whose operation stays in float.
 
     Returns:
         `images`, how many were used; `places`, the layers whose bias was moved; `largest_shift`, of any channel in
@@ -33,13 +36,18 @@ def correct_biases(graph, images: np.ndarray) -> dict[str, Any]:
     """
     chosen = _some(images, _room(graph))
     shifts: list[float] = []
+    in_float = {
+        rounding.input[0]._keras_history.operation.name
+        for rounding in graph.layers
+        if isinstance(rounding, FakeQuantize) and point_of(rounding) in kept
+    }
 
     def call(operation, *args, **kwargs):
         (rough, *rest), exact = _sides(args, 0), _sides(args, 1)
         if isinstance(operation, FakeQuantize):
-            return _Pair(operation(rough, *rest), exact[0])
+            return _Pair(rough if point_of(operation) in kept else operation(rough, *rest), exact[0])
         if isinstance(operation, QuantizedWeights):
-            return _unit(operation, rough, rest, exact[0], shifts)
+            return _unit(operation, rough, rest, exact[0], shifts, operation.name in in_float)
         both = [operation(*_sides(args, n), **_sides(kwargs, n)) for n in (0, 1)]
         return keras.tree.map_structure(_Pair, *both)
 
@@ -61,20 +69,21 @@ def _sides(tree, which):
     )
 
 
-def _unit(unit, rough, ends, exact, shifts):
-    """Corrects one unit and runs it on both sides."""
+def _unit(unit, rough, ends, exact, shifts, in_float):
+    """Corrects one unit and runs it on both sides; `in_float`: its weights are not rounded, its input may have been."""
     layer = unit.layer
     linear = _linear(unit, rough, ends)
     wanted = linear.layer(exact)
     if layer.bias is not None:
-        error = np.asarray(_by_image(wanted)) - np.asarray(_by_image(linear(rough, *ends)))  # (n, f)
+        given = linear.layer(rough) if in_float else linear(rough, *ends)
+        error = np.asarray(_by_image(wanted)) - np.asarray(_by_image(given))  # (n, f)
         shift = _trimmed_mean(error)
         size = float(np.abs(np.asarray(_by_image(wanted))).mean(0).max())
         if np.any(shift):
             shifts.append(float(np.abs(shift).max()) / max(size, 1e-12))
         corrected = np.asarray(layer.bias) + shift
         layer.bias.assign(corrected)
-    return _Pair(unit(rough, *ends), layer.activation(wanted))
+    return _Pair(layer(rough) if in_float else unit(rough, *ends), layer.activation(wanted))
 
 
 def _linear(unit, inputs, ends):
