@@ -140,7 +140,7 @@ class Phone:
 
 
 @pytest.fixture(scope="module")
-def phone(tmp_path_factory):
+def arm_phone(tmp_path_factory):
     """A running phone that a private adb server is connected to."""
     from tfeff.bench.arm_root import default_folder
 

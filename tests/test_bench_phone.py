@@ -39,22 +39,22 @@ def brief(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def tidy(phone):
+def tidy(arm_phone):
     yield
-    assert phone.shell(f"ls -A {HOME}").stdout == ""
+    assert arm_phone.shell(f"ls -A {HOME}").stdout == ""
 
 
-def test_the_phone_is_one(phone):
-    assert phone.shell("uname -m").stdout.strip() == "aarch64"
-    assert phone.shell("getprop ro.product.cpu.abi").stdout.strip() == "arm64-v8a"
-    assert phone.shell("exit 7").returncode == 7
+def test_the_phone_is_one(arm_phone):
+    assert arm_phone.shell("uname -m").stdout.strip() == "aarch64"
+    assert arm_phone.shell("getprop ro.product.cpu.abi").stdout.strip() == "arm64-v8a"
+    assert arm_phone.shell("exit 7").returncode == 7
 
 
 @pytest.mark.parametrize(("runtime", "family"), [("litert", "XNNPACK"), ("tflite-runtime", "built-in")])
-def test_bench_on_a_phone(phone, models, tmp_path, capfd, runtime, family):
+def test_bench_on_a_phone(arm_phone, models, tmp_path, capfd, runtime, family):
     hostile = models["int8"].rename(tmp_path / "it's; touch harmed; `touch harmed`.tflite")
     arguments = ["--no-xnnpack"] if runtime == "tflite-runtime" else []
-    ran = bench(capfd, phone, hostile, "--benchmark-binary", tool(tmp_path, runtime), *arguments)
+    ran = bench(capfd, arm_phone, hostile, "--benchmark-binary", tool(tmp_path, runtime), *arguments)
     assert ran.code == 0, ran.err
     (result,) = json.loads(ran.out)["results"]
     assert result["answer"]["family"] == family
@@ -67,30 +67,30 @@ def test_bench_on_a_phone(phone, models, tmp_path, capfd, runtime, family):
     assert result["runs"] >= 10
     assert result["median_ms"] > 0
     assert result["init_ms"] > 0
-    assert "harmed" not in phone.shell(f"ls / {HOME}").stdout
+    assert "harmed" not in arm_phone.shell(f"ls / {HOME}").stdout
 
 
-def test_a_wrong_answer_voids_the_time(phone, models, tmp_path, capfd):
+def test_a_wrong_answer_voids_the_time(arm_phone, models, tmp_path, capfd):
     change = (
         'interpreter.get_tensor(detail["index"])).tobytes()',
         'interpreter.get_tensor(detail["index"]) ^ 64).tobytes()',
     )
-    ran = bench(capfd, phone, models["int8"], "--benchmark-binary", tool(tmp_path, "litert", change))
+    ran = bench(capfd, arm_phone, models["int8"], "--benchmark-binary", tool(tmp_path, "litert", change))
     assert ran.code == 1, ran.err
     (result,) = json.loads(ran.out)["results"]
     assert result["answer"]["ok"] is False
     assert "median_ms" not in result
 
 
-def test_a_model_that_the_phone_s_runtime_does_not_know(phone, models, tmp_path, capfd):
+def test_a_model_that_the_phone_s_runtime_does_not_know(arm_phone, models, tmp_path, capfd):
     copy = shutil.copy(models["too_new"], tmp_path / "new.tflite")
-    ran = bench(capfd, phone, copy, "--benchmark-binary", tool(tmp_path, "litert"))
+    ran = bench(capfd, arm_phone, copy, "--benchmark-binary", tool(tmp_path, "litert"))
     assert ran.code == 2
     assert "failed with exit code 1" in ran.err
 
 
-def test_a_program_that_ends_in_the_middle(phone, models, tmp_path, capfd):
+def test_a_program_that_ends_in_the_middle(arm_phone, models, tmp_path, capfd):
     tool_path = tool(tmp_path, "litert", ("    times = runs(", "    os.kill(os.getpid(), 11)\n    times = runs("))
-    ran = bench(capfd, phone, models["int8"], "--benchmark-binary", tool_path)
+    ran = bench(capfd, arm_phone, models["int8"], "--benchmark-binary", tool_path)
     assert ran.code == 2
     assert "SIGSEGV" in ran.err

@@ -79,7 +79,7 @@ DIFFER = {"litert": {"MUL"}, "tflite-runtime": {"CONV_2D", "DEPTHWISE_CONV_2D"}}
 
 
 @pytest.mark.parametrize("runtime", sorted(DIFFER))
-def test_arm_computes_what_this_machine_does(exported, phone, tmp_path, runtime):
+def test_arm_computes_what_this_machine_does(exported, arm_phone, tmp_path, runtime):
     """All files of above on the stand-in phone's arm64 runtime, operation by operation, against x86: bytes are equal
     but for the operations in `DIFFER`, which are one step off at most."""
     files = sorted(path for path in exported.glob("*/*.tflite") if ".twin." not in path.name)
@@ -91,7 +91,7 @@ def test_arm_computes_what_this_machine_does(exported, phone, tmp_path, runtime)
     options = {"threads": 1, "seed": 0, "xnnpack": runtime == "litert"}
     np.save(tmp_path / "image.npy", np.random.default_rng(0).integers(-128, 128, (1, 32, 32, 3), "i1"))
     differing = {}
-    with PhoneWorker(phone.address, runtime, os.environ) as arm, find_device(here).start() as x86:
+    with PhoneWorker(arm_phone.address, runtime, os.environ) as arm, find_device(here).start() as x86:
         assert arm.environment["machine"] == "aarch64"
         assert arm.environment["runtime"] == {"litert": "ai-edge-litert"}.get(runtime, runtime)
         for path in files:

@@ -69,7 +69,7 @@ class _Builder:
         x = self._quantize(image, INPUT, self._groups.of(old))
         outputs = walk(self._model, [x], self._call)
         structure = keras.tree.map_structure(lambda tensor: tensor, outputs)
-        name_operations(structure)
+        name_operations(structure, self._model)
         return keras.Model(image, structure, name=self._model.name)
 
     def _plan(self, operation):

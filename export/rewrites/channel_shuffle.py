@@ -52,7 +52,7 @@ class _Emission:
             if not isinstance(operation, layers.InputLayer):
                 self._emit(operation, self._plan.actions[id(operation)])
         outputs = keras.tree.map_structure(self._in_its_order, model._outputs_struct)
-        name_operations(outputs)
+        name_operations(outputs, model)
         return keras.Model(keras.tree.pack_sequence_as(model._inputs_struct, inputs), outputs, name=model.name)
 
     def _emit(self, operation, action):

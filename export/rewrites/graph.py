@@ -61,16 +61,18 @@ def rebuild(model, call: Callable[..., Any], finish: Callable[[Any], Any] = lamb
     """A new model: `walk` from new inputs of the same names, shapes and types; `finish` makes the outputs."""
     inputs = [keras.Input(batch_shape=t.shape, dtype=t.dtype, name=t.name) for t in model.inputs]
     outputs = keras.tree.map_structure(finish, walk(model, inputs, call))
-    name_operations(outputs)
+    name_operations(outputs, model)
     return keras.Model(keras.tree.pack_sequence_as(model._inputs_struct, inputs), outputs, name=model.name)
 
 
-def name_operations(outputs) -> None:
+def name_operations(outputs, model) -> None:
     """Names the operations behind some tensors that nobody named, such as the `ops.add(x, 3.0)` of a rewrite.
 
     Keras counts its own names through the life of a process: a network that was loaded may have an `add` already, and
-    the file of a network that is exported twice would not be the same.
+    the file of a network that is exported twice would not be the same. `model` is what they were made from: a layer that
+    takes the place of one of its layers has that one's name and keeps it.
     """
+    known = {operation.name for operation in model.operations}
     found, waiting, seen = [], [tensor._keras_history.operation for tensor in keras.tree.flatten(outputs)], set()
     while waiting:
         operation = waiting.pop()
@@ -82,10 +84,14 @@ def name_operations(outputs) -> None:
     found.reverse()  # the first in the network first
     named = [each for each in found if not _unnamed(each)]
     taken = {each.name for each in named if isinstance(each, layers.Layer)}
+    for layer in found:
+        if _unnamed(layer) and isinstance(layer, layers.Layer) and layer.name in known - taken:
+            taken.add(layer.name)
+            named.append(layer)
     # An operation of a model that is called twice was copied twice.
     for operation in [each for each in named if not isinstance(each, layers.Layer)]:
         operation.name = _numbered(operation.name, taken)
-    for operation in filter(_unnamed, found):
+    for operation in [each for each in found if each not in named]:
         operation.name = _numbered(_NUMBER.sub("", operation.name), taken)
 
 
