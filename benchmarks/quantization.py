@@ -237,6 +237,12 @@ def page(results: dict):
     yield "`default` tries: [calibration.md](calibration.md). Trained were 300 steps: `qat` of 128 images, taught by "
     yield "the float twin ([qat.md](qat.md)); `tfmot` of 64, by the labels "
     yield "([tfmot.md](tfmot.md)).\n\n"
+    rates = {names.get(name, name): parts["qat"]["training"]["learning_rate"] for name, parts in results.items()
+             if parts.get("qat")}  # fmt: skip
+    usual = max(set(rates.values()), key=list(rates.values()).count)
+    for name, rate in sorted(rates.items()):
+        if rate != usual:
+            yield f"`{name}` was trained at a learning rate of {rate:g}, before the default became {usual:g}.\n\n"
     grave = [name for name, parts in results.items() if any(f["severity"] == "grave" for f in parts["ptq"]["findings"])]
     yield f"The audit of these images has a grave finding on {len(grave)} of {len(results)} presets"
     yield f": {', '.join(sorted(grave))}.\n\n" if grave else ".\n\n"

@@ -69,8 +69,8 @@ def name_operations(outputs, model) -> None:
     """Names the operations behind some tensors that nobody named, such as the `ops.add(x, 3.0)` of a rewrite.
 
     Keras counts its own names through the life of a process: a network that was loaded may have an `add` already, and
-    the file of a network that is exported twice would not be the same. `model` is what they were made from: a layer that
-    takes the place of one of its layers has that one's name and keeps it.
+    the file of a network that is exported twice would not be the same. `model` is what they were made from: a layer
+    that takes the place of one of its layers has that one's name and keeps it.
     """
     known = {operation.name for operation in model.operations}
     found, waiting, seen = [], [tensor._keras_history.operation for tensor in keras.tree.flatten(outputs)], set()
