@@ -36,6 +36,16 @@ def test_what_concatenations_and_slices_join_has_one_scale_and_no_quantize_betwe
     assert len(scales) == 1
 
 
+def test_a_child_that_died_before_it_was_asked_is_told(job, tmp_path, monkeypatch):
+    """What it was sent is still in the pipe then, and closing that pipe fails as well."""
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    with quantize.Converter(tmp_path) as converter:
+        converter.start()
+        converter._child.wait()
+        with pytest.raises(TfeffError, match=r"the converter died \(exit 1\)"):
+            converter.convert([job], tmp_path / "images.npy")
+
+
 def test_a_child_that_dies_is_not_taken_for_the_one_before_it(job, tmp_path, monkeypatch):
     quantize.convert([job], tmp_path / "images.npy", tmp_path)  # leaves its answer in the folder
     monkeypatch.setattr("sys.executable", "/bin/false")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -91,7 +92,8 @@ class Converter:
         if child is not None:
             child.kill()  # between jobs it has nothing to lose
             child.wait()
-            child.stdin.close()
+            with suppress(BrokenPipeError):  # a request that it died before reading is still in the pipe
+                child.stdin.close()
             child.stdout.close()
 
     def convert(self, jobs: Sequence[Job], calibration: Path | None = None) -> None:
