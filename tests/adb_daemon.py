@@ -111,7 +111,7 @@ class AdbDaemon:
 
     def path(self, there):
         """Where a path of the phone lies here."""
-        return there.replace("/data/local/tmp", f"{self.root}/tmp")
+        return there.replace("/data/local/tmp", f"{self.root}/tmp").replace("/sdcard/", f"{self.root}/sdcard/")
 
     def script(self, text):
         return self.path(text).replace("/sys/", f"{self.root}/sys/")

@@ -1,10 +1,11 @@
 """The files of `compare_models` that several test modules share; each asks for them with `pytest_plugins`."""
 
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from compare_models import PREPROCESSING, convert, dense_network, fit_classifier
+from compare_models import PREPROCESSING, convert, dense_network, fit_classifier, write_test_record
 
 from tfeff.data import open_dataset
 
@@ -26,3 +27,33 @@ def compared_files(tmp_path_factory):
         int8=convert(right, folder / "int8.tflite", images, "int8"),
         wrong=convert(wrong, folder / "wrong.tflite", images, "int8"),
     )
+
+
+def doors(path):
+    """The file's input and output in the record's form, as LiteRT itself reports them."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path))
+    interpreter.allocate_tensors()
+
+    def door(details):
+        scale, zero_point = details["quantization"]
+        quantized = details["dtype"] != np.float32
+        return {
+            "shape": details["shape"].tolist(), "dtype": np.dtype(details["dtype"]).name,
+            "scale": float(scale) if quantized else None, "zero_point": int(zero_point) if quantized else None,
+        }  # fmt: skip
+
+    return {"input": door(interpreter.get_input_details()[0]), "output": door(interpreter.get_output_details()[0])}
+
+
+@pytest.fixture
+def app_artifacts(compared_files, tmp_path, monkeypatch):
+    """Paths of `int8` and `float`, each with its record; keys go below tmp_path."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    shutil.copy(compared_files.float, tmp_path / "float.tflite")
+    shutil.copy(compared_files.int8, tmp_path / "int8.tflite")
+    for name in ("int8", "float"):
+        path = tmp_path / f"{name}.tflite"
+        write_test_record(path, dataset="fashion_mnist", network="dense", **doors(path))
+    return {"int8": tmp_path / "int8.tflite", "float": tmp_path / "float.tflite"}

@@ -71,6 +71,7 @@ def record(name="net.int8", *, data=QUANTIZED, top1=(91.0, 90.5), samples=1000, 
                 "xnnpack": True, "median_ms": latency, "ci95_ms": [latency * 0.98, latency * 1.03],
                 "p90_ms": latency * 1.2, "quantiles_ms": [latency * q for q in (0.9, 0.95, 1, 1.1, 1.3)], "runs": 4000,
                 "rounds": 15, "kernels": {"xnnpack": "all", "delegated": 12, "total": 12, "left": []}, "sha256": own,
+                "of_float": {"ratio": 0.42, "ci95": [0.41, 0.435], "verdict": "faster", "sha256": twin},
             },
         ],
         "debug": {

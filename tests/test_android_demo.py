@@ -13,6 +13,7 @@ import numpy as np
 import PIL
 import pytest
 
+from tfeff.bench.adb.app_answer import read_answer
 from tfeff.data import Preprocessing
 
 ROOT = Path(__file__).parents[1]
@@ -140,3 +141,11 @@ def test_junit_and_robolectric_pass_and_draw_every_screen():
     assert "\nOK (" in build("test")
     drawn = {path.stem for path in screens.glob("*.png")}
     assert drawn == {"no-models", "picked", "self-test", "self-test-failed", "mismatch", "benchmark"}
+    # What the app writes is what `tfeff bench --app` reads.
+    told = read_answer((screens / "benchmark.run-1.json").read_text("utf-8"))
+    assert (told.error, told.output, len(told.inference), told.device["locked"]) == ("", bytes([0, 8, 12]), 4, False)
+    assert len(told.sha256) == len(told.input_sha256) == 64
+    assert (bool(told.runtime), bool(told.version)) == (True, True)
+    refused = read_answer((screens / "benchmark.result.json").read_text("utf-8"))
+    assert "is not a plain file name" in refused.error
+    assert refused.inference == ()

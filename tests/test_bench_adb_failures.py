@@ -8,7 +8,7 @@ import time
 import pytest
 from cli_runner import assert_refused, tfeff
 
-from tfeff.bench.adb import client, protocol
+from tfeff.bench.adb import client, tool_timer
 
 pytest_plugins = ["bench_models", "phone_files", "adb_daemon"]
 
@@ -152,8 +152,8 @@ def test_garbage(phone, tool, run, says, word):
 
 
 def test_a_tool_that_never_ends_is_ended_with_its_children(phone, tool, run, monkeypatch):
-    monkeypatch.setattr(protocol, "CHECK", {"max_secs": 0})
-    monkeypatch.setattr(protocol, "GRACE_S", 2.0)
+    monkeypatch.setattr(tool_timer, "CHECK", {"max_secs": 0})
+    monkeypatch.setattr(tool_timer, "GRACE_S", 2.0)
     ran = run(tool("sleep 300 &\nsleep 300"))
     assert_refused(ran, "did not end within", "was ended")
     assert_no_trace(phone)

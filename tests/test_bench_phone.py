@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cli_runner import tfeff
 
-from tfeff.bench.adb import protocol
+from tfeff.bench.adb import protocol, tool_timer
 
 pytest_plugins = ["bench_models", "stand_in_phone"]
 
@@ -34,8 +34,8 @@ def bench(capfd, phone, *arguments):
 def brief(monkeypatch):
     """A start of Python takes seconds under emulation: two rounds of few invocations."""
     monkeypatch.setattr(protocol, "MIN_ROUNDS", 2)
-    monkeypatch.setitem(protocol.BLOCK, "min_secs", 0)
-    monkeypatch.setitem(protocol.BLOCK, "warmup_min_secs", 0)
+    monkeypatch.setitem(tool_timer.BLOCK, "min_secs", 0)
+    monkeypatch.setitem(tool_timer.BLOCK, "warmup_min_secs", 0)
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tfeff.artifact import open_artifact, record_path, write_record
-from tfeff.bench import latency_entry, record_latency
+from tfeff.bench import latency_entry, ratio_to_float, record_latency
 
 
 def result(sha256, median_ms=1.0, **changes):
@@ -14,13 +14,24 @@ def result(sha256, median_ms=1.0, **changes):
     return {"file": "x", "sha256": sha256, "median_ms": median_ms, **fixed, **rest, **changes}
 
 
+TWIN = "f" * 64
+
+
+def ratio(**changes):
+    """Of the file "x" to the file "twin"."""
+    fixed = {"device": "local", "threads": 1, "a": "x", "b": "twin", "ratio": 0.5, "ci95": [0.4, 0.6]}
+    return {**fixed, "launches": [0.5, 0.5, 0.5], "verdict": "faster", **changes}
+
+
 @pytest.fixture
 def artifact(tmp_path):
     """A function that opens one artifact with a record, anew."""
     path = tmp_path / "a.tflite"
     path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(64))
     sha256 = open_artifact(path).sha256
-    write_record(record_path(path), {"schema_version": 1, "file": path.name, "sha256": sha256, "network": "n"})
+    twin = {"file": "a.twin.tflite", "sha256": TWIN}
+    record = {"schema_version": 1, "file": path.name, "sha256": sha256, "network": "n", "float_twin": twin}
+    write_record(record_path(path), record)
     return lambda: open_artifact(path)
 
 
@@ -69,3 +80,36 @@ def test_a_file_without_a_record(artifact):
     record_path(artifact().path).unlink()
     assert not record_latency(artifact(), [result(artifact().sha256)])
     assert not record_path(artifact().path).exists()
+
+
+OF_FLOAT = {"ratio": 0.5, "ci95": [0.4, 0.6], "verdict": "faster", "sha256": TWIN}
+
+
+def test_the_ratio_to_the_float_twin_is_kept_with_the_times_of_its_run(artifact):
+    sha256 = artifact().sha256
+    results = [result(TWIN, 2.0, file="twin"), result(sha256), result(TWIN, threads=2, file="twin")]
+    results += [result(sha256, threads=2)]
+    ratios = [ratio(), ratio(threads=2, ratio=0.8, verdict="no difference")]
+    assert record_latency(artifact(), results, ratios)
+    one, two = latency(artifact)
+    assert one["of_float"] == OF_FLOAT
+    assert two["of_float"] == OF_FLOAT | {"ratio": 0.8, "verdict": "no difference"}
+    record_latency(artifact(), [result(sha256, 3.0)])  # another run, of this file alone
+    assert [("of_float" in entry) for entry in latency(artifact)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"b": "other"}, {"a": "other"}, {"device": "python:p"}, {"threads": 2}, {"a": "twin", "b": "x"}],
+    ids=["to another file", "of another file", "on another device", "with other threads", "the other way round"],
+)
+def test_other_ratios_are_not_taken_for_it(artifact, changed):
+    results = [result(TWIN, file="twin"), result("o", file="other"), result(artifact().sha256)]
+    assert record_latency(artifact(), results, [ratio(**changed)])
+    assert "of_float" not in latency(artifact)[0]
+
+
+def test_a_file_that_is_its_own_twin_has_no_ratio():
+    same = [result(TWIN, file="twin"), result(TWIN)]
+    assert ratio_to_float(same[1], same, [ratio()], TWIN) is None
+    assert ratio_to_float(result("s"), [], [ratio()], None) is None

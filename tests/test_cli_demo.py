@@ -11,6 +11,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 from cli_runner import assert_refused, tfeff
+from compare_fixtures import doors
 from compare_models import PREPROCESSING, write_test_record
 from PIL import Image
 
@@ -19,52 +20,24 @@ from tfeff.data import open_dataset
 pytest_plugins = ["compare_fixtures"]
 
 
-def doors(path):
-    """The file's input and output in the record's form, as LiteRT itself reports them."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_path=str(path))
-    interpreter.allocate_tensors()
-
-    def door(details):
-        scale, zero_point = details["quantization"]
-        quantized = details["dtype"] != np.float32
-        return {
-            "shape": details["shape"].tolist(), "dtype": np.dtype(details["dtype"]).name,
-            "scale": float(scale) if quantized else None, "zero_point": int(zero_point) if quantized else None,
-        }  # fmt: skip
-
-    return {"input": door(interpreter.get_input_details()[0]), "output": door(interpreter.get_output_details()[0])}
-
-
-@pytest.fixture
-def artifacts(compared_files, tmp_path, monkeypatch):
-    """Paths of `int8` and `float`, each with its record; keys go below tmp_path."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    shutil.copy(compared_files.float, tmp_path / "float.tflite")
-    shutil.copy(compared_files.int8, tmp_path / "int8.tflite")
-    for name in ("int8", "float"):
-        path = tmp_path / f"{name}.tflite"
-        write_test_record(path, dataset="fashion_mnist", network="dense", **doors(path))
-    return {"int8": tmp_path / "int8.tflite", "float": tmp_path / "float.tflite"}
-
-
 def change_record(path, **changes):
     record = json.loads(path.with_suffix(".json").read_text())
     record = {key: value for key, value in {**record, **changes}.items() if value is not None}
     path.with_suffix(".json").write_text(json.dumps(record))
 
 
-def test_the_apk_holds_models_records_self_tests_and_the_runtime(artifacts, tmp_path, capfd):
+def test_the_apk_holds_models_records_self_tests_and_the_runtime(app_artifacts, tmp_path, capfd):
     out = tmp_path / "app.apk"
-    ran = tfeff(capfd, "demo", artifacts["int8"], artifacts["float"].with_suffix(".json"), "--out", out, "--json")
+    ran = tfeff(
+        capfd, "demo", app_artifacts["int8"], app_artifacts["float"].with_suffix(".json"), "--out", out, "--json"
+    )
     assert ran.code == 0, ran.err
     assert ran.json["sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
     assert [model["name"] for model in ran.json["models"]] == ["int8", "float"]
     assert f"adb install --no-streaming -r {out}" in ran.err
     with zipfile.ZipFile(out) as apk:
         assert apk.testzip() is None
-        for name, path in artifacts.items():
+        for name, path in app_artifacts.items():
             assert apk.read(f"assets/models/{name}.tflite") == path.read_bytes()
             assert apk.read(f"assets/models/{name}.json") == path.with_suffix(".json").read_bytes()
         for abi in ("arm64-v8a", "armeabi-v7a", "x86_64"):
@@ -75,16 +48,16 @@ def test_the_apk_holds_models_records_self_tests_and_the_runtime(artifacts, tmp_
 
 
 @pytest.mark.parametrize("name", ["int8", "float"])
-def test_the_self_tests_bytes_are_the_runtimes(artifacts, tmp_path, capfd, name):
+def test_the_self_tests_bytes_are_the_runtimes(app_artifacts, tmp_path, capfd, name):
     from ai_edge_litert.interpreter import Interpreter
 
     out = tmp_path / "app.apk"
-    assert tfeff(capfd, "demo", artifacts[name], "--out", out).code == 0
+    assert tfeff(capfd, "demo", app_artifacts[name], "--out", out).code == 0
     with zipfile.ZipFile(out) as apk:
         expected = json.loads(apk.read(f"assets/models/{name}.selftest.json"))
         picture = np.asarray(Image.open(BytesIO(apk.read(f"assets/models/{name}.selftest.png"))))
     assert np.array_equal(picture, open_dataset("fashion_mnist_sample", "test").image(0))
-    interpreter = Interpreter(model_path=str(artifacts[name]), num_threads=1)
+    interpreter = Interpreter(model_path=str(app_artifacts[name]), num_threads=1)
     interpreter.allocate_tensors()
     entry = interpreter.get_input_details()[0]
     stored = PREPROCESSING(picture)
@@ -96,24 +69,24 @@ def test_the_self_tests_bytes_are_the_runtimes(artifacts, tmp_path, capfd, name)
     output = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
     assert bytes.fromhex(expected["input_hex"]) == stored.tobytes()
     assert bytes.fromhex(expected["output_hex"]) == output.tobytes()
-    assert expected["sha256"] == hashlib.sha256(artifacts[name].read_bytes()).hexdigest()
+    assert expected["sha256"] == hashlib.sha256(app_artifacts[name].read_bytes()).hexdigest()
     assert expected["top"] == int(np.argmax(output))
 
 
-def test_a_picture_of_the_users_own_comes_into_the_self_test(artifacts, tmp_path, capfd):
+def test_a_picture_of_the_users_own_comes_into_the_self_test(app_artifacts, tmp_path, capfd):
     pixels = np.random.default_rng(0).integers(0, 256, (37, 53, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "mine.png")
     out = tmp_path / "app.apk"
-    assert tfeff(capfd, "demo", artifacts["int8"], "--out", out, "--image", tmp_path / "mine.png").code == 0
+    assert tfeff(capfd, "demo", app_artifacts["int8"], "--out", out, "--image", tmp_path / "mine.png").code == 0
     with zipfile.ZipFile(out) as apk:
         found = np.asarray(Image.open(BytesIO(apk.read("assets/models/int8.selftest.png"))))
     assert np.array_equal(found, pixels)
 
 
 @pytest.mark.skipif(shutil.which("apksigner") is None, reason="no apksigner (Debian package apksigner)")
-def test_androids_own_tools_accept_the_apk_and_notice_a_changed_byte(artifacts, tmp_path, capfd):
+def test_androids_own_tools_accept_the_apk_and_notice_a_changed_byte(app_artifacts, tmp_path, capfd):
     out = tmp_path / "app.apk"
-    assert tfeff(capfd, "demo", artifacts["int8"], "--out", out).code == 0
+    assert tfeff(capfd, "demo", app_artifacts["int8"], "--out", out).code == 0
     verify = ["apksigner", "verify", "-v", str(out)]
     ran = subprocess.run(verify, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -126,19 +99,19 @@ def test_androids_own_tools_accept_the_apk_and_notice_a_changed_byte(artifacts, 
     assert subprocess.run(verify, capture_output=True).returncode != 0
 
 
-def test_the_same_inputs_give_the_same_bytes_and_the_key_stays(artifacts, tmp_path, capfd):
+def test_the_same_inputs_give_the_same_bytes_and_the_key_stays(app_artifacts, tmp_path, capfd):
     first, second = tmp_path / "a.apk", tmp_path / "b.apk"
-    assert tfeff(capfd, "demo", artifacts["int8"], "--out", first).code == 0
+    assert tfeff(capfd, "demo", app_artifacts["int8"], "--out", first).code == 0
     key = tmp_path / "config/tfeff/demo-key.pem"
     assert key.stat().st_mode & 0o777 == 0o600
-    assert tfeff(capfd, "demo", artifacts["int8"], "--out", second).code == 0
+    assert tfeff(capfd, "demo", app_artifacts["int8"], "--out", second).code == 0
     assert first.read_bytes() == second.read_bytes()
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl")
-def test_openssl_finds_the_key_sound(artifacts, tmp_path, capfd):
+def test_openssl_finds_the_key_sound(app_artifacts, tmp_path, capfd):
     key = tmp_path / "k.pem"
-    assert tfeff(capfd, "demo", artifacts["int8"], "--out", tmp_path / "a.apk", "--key", key).code == 0
+    assert tfeff(capfd, "demo", app_artifacts["int8"], "--out", tmp_path / "a.apk", "--key", key).code == 0
     ran = subprocess.run(["openssl", "rsa", "-in", key, "-check", "-noout"], capture_output=True, text=True)
     assert "RSA key ok" in ran.stdout + ran.stderr
 
@@ -154,14 +127,14 @@ def test_openssl_finds_the_key_sound(artifacts, tmp_path, capfd):
     ],
     ids=["scale", "input", "labels", "preprocessing", "sha256"],
 )
-def test_a_record_that_does_not_fit_is_refused(artifacts, tmp_path, capfd, changes, words):
-    change_record(artifacts["int8"], **changes)
-    assert_refused(tfeff(capfd, "demo", artifacts["int8"], "--out", tmp_path / "app.apk"), *words)
+def test_a_record_that_does_not_fit_is_refused(app_artifacts, tmp_path, capfd, changes, words):
+    change_record(app_artifacts["int8"], **changes)
+    assert_refused(tfeff(capfd, "demo", app_artifacts["int8"], "--out", tmp_path / "app.apk"), *words)
     assert not list(tmp_path.glob("*app.apk*"))
 
 
-def test_what_cannot_be_done_is_refused_and_leaves_nothing(artifacts, tmp_path, capfd):
-    int8, out = artifacts["int8"], tmp_path / "app.apk"
+def test_what_cannot_be_done_is_refused_and_leaves_nothing(app_artifacts, tmp_path, capfd):
+    int8, out = app_artifacts["int8"], tmp_path / "app.apk"
     assert_refused(tfeff(capfd, "demo", tmp_path / "no.tflite", "--out", out), "no such file")
     assert_refused(tfeff(capfd, "demo", int8, "--out", tmp_path / "app.zip"), ".apk")
     assert_refused(tfeff(capfd, "demo", int8, "--out", tmp_path / "none/app.apk"), "no such folder")
@@ -179,16 +152,16 @@ def test_what_cannot_be_done_is_refused_and_leaves_nothing(artifacts, tmp_path, 
     assert not list(tmp_path.glob("*app*"))
 
 
-def test_a_file_that_is_there_stays_without_force(artifacts, tmp_path, capfd):
+def test_a_file_that_is_there_stays_without_force(app_artifacts, tmp_path, capfd):
     out = tmp_path / "app.apk"
     out.write_bytes(b"mine")
-    assert_refused(tfeff(capfd, "demo", artifacts["int8"], "--out", out), "exists", "--force")
+    assert_refused(tfeff(capfd, "demo", app_artifacts["int8"], "--out", out), "exists", "--force")
     assert out.read_bytes() == b"mine"
-    assert tfeff(capfd, "demo", artifacts["int8"], "--out", out, "--force").code == 0
+    assert tfeff(capfd, "demo", app_artifacts["int8"], "--out", out, "--force").code == 0
     assert zipfile.is_zipfile(out)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_key_that_cannot_be_written_is_said(artifacts, tmp_path, capfd):
+def test_a_key_that_cannot_be_written_is_said(app_artifacts, tmp_path, capfd):
     (tmp_path / "config").mkdir(mode=0o500)
-    assert_refused(tfeff(capfd, "demo", artifacts["int8"], "--out", tmp_path / "a.apk"), "demo-key.pem", "--key")
+    assert_refused(tfeff(capfd, "demo", app_artifacts["int8"], "--out", tmp_path / "a.apk"), "demo-key.pem", "--key")

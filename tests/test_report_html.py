@@ -98,6 +98,7 @@ def test_figures_are_the_records(tmp_path):
     assert found["verdict"] == "taken: 12 of 12 operations mapped, predicted"
     (time,) = rows["Latency on local, Some CPU, ai-edge-litert 2.3.0, 1 thread"]
     assert (time["median, ms"], time["95 %"], time["90 % below, ms"]) == ("0.4", "[0.392, 0.412]", "0.48")
+    assert time["of the float time, 95 %"] == "0.420 [0.410, 0.435], faster"
     assert time["sha256"] == made["sha256"][:12]
     classes = rows["Top-1 by class, the largest loss first"]
     assert [(row["class"], row["difference, points"]) for row in classes] == [("shoe", "-1.50"), ("bag", "+0.00")]
@@ -144,6 +145,16 @@ def test_without_every_class_the_worst_are_shown_and_said_to_be(tmp_path):
     page = check_page(report(subjects(tmp_path, made)))
     assert [row["class"] for row in tables(page)["Top-1 by class, the largest loss first"]] == ["shoe"]
     assert "names only the classes that lost most" in page.words
+
+
+def test_a_time_that_no_run_paired_with_the_float_twins_has_no_ratio(tmp_path):
+    made = [record("paired"), record("alone", latency=0.5)]
+    del made[1]["latency"][0]["of_float"]
+    where = "Latency on local, Some CPU, ai-edge-litert 2.3.0, 1 thread"
+    both = tables(check_page(report(subjects(tmp_path, *made))))[where]
+    assert [row["of the float time, 95 %"] for row in both] == ["0.420 [0.410, 0.435], faster", "-"]
+    (alone,) = tables(check_page(report(subjects(tmp_path, made[1]))))[where]  # a record older than the key
+    assert "of the float time, 95 %" not in alone
 
 
 def test_a_browsers_times_say_whether_it_computed_the_same(tmp_path):

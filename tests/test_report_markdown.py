@@ -32,6 +32,7 @@ def test_figures_are_the_records(tmp_path):
     assert ["quantized top-1", "90.50 %"] in found
     assert ["difference", "-0.75 points, 95 % [-1.15, -0.35]"] in found
     assert any(row[1:3] == ["net.int8.tflite", f"{made['size_bytes']:,} B"] and made["sha256"] in row for row in found)
+    assert any("0.420 [0.410, 0.435], faster" in row for row in found)
     assert any(row[:2] == ["shoe", "91.25 %"] for row in found)
 
 

@@ -28,8 +28,9 @@ from tfeff.cli.phone import Counts, is_phone, phone_options, phone_table, prepar
 )
 @click.option("--record/--no-record", default=True, help="Put the figures into the files' records (default).")
 @phone_options
+@click.option("--app", is_flag=True, help="Phone: in the Android demo app, which is installed for it where it is not.")
 @output_options
-def command(files, devices, threads, xnnpack, max_seconds, seed, record, phone, out):
+def command(files, devices, threads, xnnpack, max_seconds, seed, record, phone, app, out):
     """Time .tflite FILES against each other.
 
     Medians of interleaved rounds with 95 % intervals. A ratio is to the first file, paired by round; it is called
@@ -39,7 +40,8 @@ def command(files, devices, threads, xnnpack, max_seconds, seed, record, phone, 
     Devices: `local` is the runtime that tfeff itself uses; `python:PATH` is another Python on this machine, with
     ai-edge-litert or tflite-runtime in it; `ssh:USER@HOST[:PYTHON]` is a board's Python, by your own ssh; nothing
     is installed there. `adb[:SERIAL]` is an Android phone, by TensorFlow Lite's benchmark_model; its answer is compared
-    with this machine's, and a wrong one has no time. `emulated:aarch64[:RUNTIME[:CPU]]` runs the ARM runtimes under
+    with this machine's, and a wrong one has no time; with --app it runs in the demo app, as a user of an app gets it.
+    `emulated:aarch64[:RUNTIME[:CPU]]` runs the ARM runtimes under
     QEMU: output bytes and instructions, not milliseconds.
     """
     from tfeff.artifact import open_artifact
@@ -48,7 +50,7 @@ def command(files, devices, threads, xnnpack, max_seconds, seed, record, phone, 
     devices = tuple(dict.fromkeys(devices)) or ("local",)
     options = {"threads": threads, "xnnpack": xnnpack, "max_seconds": max_seconds, "seed": seed}
     options["delegate"] = take_library(phone)
-    options["phone"] = prepared(phone, files, devices, xnnpack, seed)
+    options["phone"] = prepared(phone, files, devices, xnnpack, seed, app)
     with out.progress("timing") as progress:
         outcome = bench(files, devices, progress=progress, **options)
     for device in devices:

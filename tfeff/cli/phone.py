@@ -1,5 +1,7 @@
 """What `bench` and `profile` ask and tell of a phone."""
 
+import json
+
 import click
 
 from tfeff.errors import GateFailed, TfeffError
@@ -62,13 +64,17 @@ def take_library(phone: dict) -> str | None:
     return phone.pop("delegate") if phone.get("delegate") not in (None, *DELEGATES) else None
 
 
-def prepared(phone: dict, files, devices, xnnpack: bool, seed: int):
-    """`PhoneOptions` with a real input for every file that has a record; None where no phone is asked for."""
+def prepared(phone: dict, files, devices, xnnpack: bool, seed: int, app: bool = False):
+    """`PhoneOptions` with a real input for every file that has a record; None where no phone is asked for.
+
+    Args:
+        app: whether the files are timed in the demo app.
+    """
     if phone.get("delegate") not in (None, *DELEGATES):
         raise TfeffError(f"--delegate {phone['delegate']}: is no phone's", f"say {', '.join(DELEGATES)}")
     if not any(map(is_phone, devices)):
-        if phone:
-            option = next(iter(phone)).removesuffix("_s").replace("_", "-")
+        if phone or app:
+            option = next(iter(phone), "app").removesuffix("_s").replace("_", "-")
             raise TfeffError(f"--{option}: is for a phone", "say --on adb too, or leave it out")
         return None
     if not xnnpack and phone.get("delegate") == "xnnpack":
@@ -76,12 +82,39 @@ def prepared(phone: dict, files, devices, xnnpack: bool, seed: int):
     from tfeff.artifact import open_artifact
     from tfeff.bench.adb.options import PhoneOptions
 
+    if app:
+        return _in_app(phone, files)
     inputs = {}
     for artifact in map(open_artifact, files):
         values = _real_input(artifact, seed)
         if values is not None:
             inputs[artifact.sha256] = values
     return PhoneOptions(**phone, inputs=inputs)
+
+
+def _in_app(phone: dict, files):
+    """`PhoneOptions` for the demo app: beside each file its record and self-test, whose picture is the input."""
+    import numpy as np
+
+    from tfeff.artifact import open_artifact, record_path
+    from tfeff.bench.adb.options import AppFiles, PhoneOptions
+    from tfeff.demo import APPLICATION, make_self_test, write_app
+
+    unfit = {"benchmark_binary", "require_full_delegation", "cores"} & phone.keys()
+    unfit |= {"delegate"} if phone.get("delegate") not in (None, "xnnpack") else set()
+    if unfit:
+        raise TfeffError(f"--{sorted(unfit)[0].replace('_', '-')} beside --app", "the app has threads and XNNPACK only")
+    models, inputs = {}, {}
+    for artifact in map(open_artifact, files):
+        test = make_self_test(artifact, None)
+        expected, door = json.loads(test.expected), artifact.record["input"]
+        values = np.frombuffer(bytes.fromhex(expected["input_hex"]), door["dtype"])
+        inputs[artifact.sha256] = values.reshape(door["shape"])
+        record = record_path(artifact.path).read_bytes()
+        models[artifact.sha256] = {
+            ".json": record, ".selftest.json": test.expected, ".selftest.png": test.picture,
+        }  # fmt: skip
+    return PhoneOptions(**phone, inputs=inputs, app=AppFiles(APPLICATION, write_app, models))
 
 
 def _real_input(artifact, seed):
@@ -121,6 +154,8 @@ def phone_table(out, outcome, device):
             ratio = ratios.get(one["file"])
             rows.append([*row, _versus(ratio) if ratio else ""])
         columns = ["file", "median ms", "95 %", "p95 ms", "init ms", "first ms", "peak MB", "runs", "kernels", "answer"]
+        if any("preprocessing_ms" in one for one in results):  # in the demo app
+            columns[6] = "pre + post ms"
         out.table(title, [*columns, "time / first"], rows, words=("answer",))
 
 
@@ -131,7 +166,10 @@ def _times(one):
     low, high = one["ci95_ms"]
     figures = [one["median_ms"], one["p95_ms"], one["init_ms"], one["first_ms"]]
     median, *others = map(_figure, figures)
-    return [median, f"{_figure(low)} .. {_figure(high)}", *others, _figure(peak), str(one["runs"])]
+    last = _figure(peak)
+    if "preprocessing_ms" in one:  # the demo app, which tells no memory
+        last = f"{_figure(one['preprocessing_ms'])} + {_figure(one['postprocessing_ms'])}"
+    return [median, f"{_figure(low)} .. {_figure(high)}", *others, last, str(one["runs"])]
 
 
 def answer_words(answer) -> str:

@@ -86,6 +86,19 @@ def build_demo(
     return Demo(out, hashlib.sha256(data).hexdigest(), len(data), APPLICATION, named)
 
 
+def write_app(path: Path, key: Path | None = None) -> None:
+    """Writes the signed app without a model: what is pushed to a phone appears in it (docs/android-demo.md).
+
+    Args:
+        path: of the APK; replaced if it is there.
+        key: as for `build_demo`.
+
+    Raises:
+        TfeffError: see `open_key`; `path` cannot be written.
+    """
+    _write(path, sign(BASE.read_bytes(), open_key(key or default_key_path())))
+
+
 def _check_name(path, models):
     name = path.stem
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", name) or name.endswith(".selftest"):

@@ -69,6 +69,10 @@ class Reference:
         # XNNPACK's kernels are the one family that computes (nearly) the same on ARM and x86.
         same = family == "XNNPACK" and family in self.outputs
         family = family if family in self.outputs else next(iter(self.outputs))
+        if took == "unknown":  # either's answer is right; the nearer one tells whose it was
+            family = min(
+                self.outputs, key=lambda name: _unequal(b"".join(x.tobytes() for x in self.outputs[name]), data)
+            )
         here = self.outputs[family]
         told = {"equal": False, "max_steps": None, "max_error": None, "different": None, "allowed": None}
         told |= {"family": family, "runtime": self.runtime}
@@ -105,6 +109,11 @@ class Reference:
             return 0
         pairs = zip(*self.outputs.values(), strict=True)
         return max((_steps(a, b) for a, b in pairs if a.dtype.kind in "iub"), default=0)
+
+
+def _unequal(a: bytes, b: bytes) -> int:
+    """How many bytes differ; all where the lengths do."""
+    return sum(x != y for x, y in zip(a, b, strict=True)) if len(a) == len(b) else len(a)
 
 
 def _share(here, there) -> float:

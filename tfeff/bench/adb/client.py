@@ -54,7 +54,7 @@ class Phone:
 
     def __init__(self, name: str, serial: str, timeout_s: float):
         self.name, self.timeout_s, self.folder = name, timeout_s, ""
-        self._adb, self._connected = find_adb(), False
+        self._adb, self._connected, self._leaving = find_adb(), False, []
         self._own_server = not _listens()
         try:
             self._call("start-server")
@@ -148,6 +148,10 @@ class Phone:
                 self.shell(_END.format(folder=self.folder), CLEANING_TIMEOUT_S)
             raise
 
+    def leave(self, script: str) -> None:
+        """A shell script that `close` runs there as well, before all that was given earlier."""
+        self._leaving.insert(0, script)
+
     def close(self) -> None:
         """Ends what runs there, removes the folder, and leaves adb's server as it was; safe to call again."""
         try:
@@ -162,7 +166,7 @@ class Phone:
                 self._call("kill-server")
 
     def _clean(self) -> None:
-        script = _END.format(folder=self.folder) + f"\nrm -rf {self.folder}"
+        script = "\n".join([_END.format(folder=self.folder), *self._leaving, f"rm -rf {self.folder}"])
         folder, self.folder = self.folder, ""
         for wait_s in CLEANING_S:  # a phone that was disconnected may come back
             time.sleep(wait_s)

@@ -1,11 +1,28 @@
 """What can be asked of a phone beside what every device understands."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 DELEGATES = ("xnnpack", "gpu", "nnapi")
 CORES = ("auto", "big", "middle", "little", "all")
+
+
+@dataclass(frozen=True)
+class AppFiles:
+    """What timing in the demo app takes.
+
+    Attributes:
+        application: the app's id.
+        write: writes the signed app, without a model, to a path; called where the phone has none.
+        models: by the artifact's sha256 what goes beside it, by suffix: `.json`, `.selftest.json`, `.selftest.png`.
+    """
+
+    application: str
+    write: Callable[[Path], None]
+    models: dict[str, dict[str, bytes]]
 
 
 @dataclass(frozen=True)
@@ -20,6 +37,7 @@ class PhoneOptions:
             middle ones too, then all.
         cool_down_s: how long to wait, before a block, for a phone that is throttled.
         inputs: values for the one input of a file, by the file's sha256; random values for files without.
+        app: times in the demo app instead of the tool.
     """
 
     benchmark_binary: str | None = None
@@ -28,3 +46,4 @@ class PhoneOptions:
     cores: str = "auto"
     cool_down_s: float = 120.0
     inputs: dict[str, np.ndarray] = field(default_factory=dict)
+    app: AppFiles | None = None

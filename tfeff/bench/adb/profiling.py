@@ -4,9 +4,9 @@ from typing import Any
 
 from tfeff.artifact import Artifact
 from tfeff.bench.adb.options import PhoneOptions
-from tfeff.bench.adb.protocol import GRACE_S, choose_cores
 from tfeff.bench.adb.state import read_facts
 from tfeff.bench.adb.tool import kernels, put_tool
+from tfeff.bench.adb.tool_timer import GRACE_S, choose_cores
 from tfeff.errors import TfeffError
 
 _RUN = {"warmup_runs": 1, "warmup_min_secs": 0.5, "num_runs": 50, "min_secs": 1, "max_secs": 60}
@@ -34,7 +34,7 @@ def profile_on_phone(
         name, cores = choose_cores(phone.name, facts, threads, options.cores)
         there = phone.push(artifact.path)
         flags = {**asked, **_RUN, "num_threads": threads, "enable_op_profiling": "true"}
-        log, _ = tool.run(there, cores=cores, timeout_s=_RUN["max_secs"] + GRACE_S, **flags)
+        log, _ = tool.run(there, artifact.path.name, cores=cores, timeout_s=_RUN["max_secs"] + GRACE_S, **flags)
     return {
         "tables": log.tables,
         "mean_ms": log.times.mean,

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from tfeff.bench.adb.state import Facts, State
-from tfeff.bench.adb.tool import Tool
-from tfeff.bench.adb.variant import STEP_MS, Variant, figures, has_medians
+from tfeff.bench.adb.variant import Variant, figures, has_medians
 from tfeff.bench.intervals import median_interval, paired_ratio, verdict
 
 WIDE = 0.02  # an interval wider than this share of the median is said aloud
 SEEN = 0.01  # the smallest difference that a verdict calls one
+APP_KEYS = ("preprocessing_ms", "postprocessing_ms")  # the demo app tells them too
 LOW_BATTERY = 20  # percent: below it phones save power
 
 
@@ -21,7 +21,7 @@ def result_entry(
     variant: Variant,
     device: str,
     facts: Facts,
-    tool: Tool,
+    timer,
     xnnpack: bool,
     seed: int,
     state: State,
@@ -30,6 +30,7 @@ def result_entry(
     """One of `results`; with `void` (the reason) and no times where the answer was wrong.
 
     Args:
+        timer: with `runtime`, `version` and `about` of what timed it.
         state: of the phone before anything was timed.
         rounds: numbers of those in which no block of any file was throttled.
     """
@@ -37,17 +38,13 @@ def result_entry(
         "file": str(variant.artifact.path),
         "sha256": variant.artifact.sha256,
         "device": device,
-        "runtime": tool.runtime,
-        "version": tool.version,
+        "runtime": timer.runtime,
+        "version": timer.version,
         "threads": variant.threads,
         "xnnpack": variant.kernels["xnnpack"] != "none" if "delegate" in variant.kernels else xnnpack,
         "kernels": variant.kernels,
         "answer": variant.answer or {"ok": None, "why": variant.unchecked},
-        "memory_mb": {
-            "init": variant.check.init_mb,
-            "overall": variant.check.overall_mb,
-            "peak": variant.check.peak_mb,
-        },
+        "memory_mb": variant.memory_mb,
         "environment": {
             "cpu": facts.cpu,
             "model": facts.model,
@@ -58,7 +55,7 @@ def result_entry(
             "capacities": {str(core): value for core, value in facts.capacities.items()},
             "governor": next((one["governor"] for one in state.policies), None),
             "load_average": state.load_average,
-            "tool": tool.about,
+            "tool": timer.about,
             "state": asdict(state),
         },
     }
@@ -74,8 +71,9 @@ def _times(variant: Variant, seed: int, rounds: Sequence[int]) -> dict[str, Any]
     return {
         "median_ms": median,
         "ci95_ms": [low, high],
+        "step_ms": variant.step_ms,
         "statistic": "median of blocks' medians" if has_medians(variant) else "median of blocks' means",
-        "p90_ms": None,  # the tool does not tell it
+        "p90_ms": _middle(blocks, "p90_ms"),
         "p95_ms": _middle(blocks, "p95_ms"),
         "p90_blocks_ms": float(np.quantile(seen, 0.9)),
         "init_ms": _middle(blocks, "init_ms"),
@@ -90,6 +88,7 @@ def _times(variant: Variant, seed: int, rounds: Sequence[int]) -> dict[str, Any]
         "warmup_runs": sum(block["warmup_runs"] for block in blocks),
         "steady": None,  # the tool does not tell it
         "blocks": variant.blocks,
+        **{key: _middle(blocks, key) for key in APP_KEYS if key in blocks[0]},
     }
 
 
@@ -104,7 +103,7 @@ def ratio_entry(variant: Variant, first: Variant, device: str, seed: int, rounds
     mine, its = figures(variant, rounds), figures(first, rounds)
     ratio, low, high = paired_ratio(mine, its, seed)
     # What rounding to whole microseconds alone can make of two equal times.
-    step = STEP_MS / min(float(np.median(mine)), float(np.median(its))) if has_medians(variant) else 0.0
+    step = variant.step_ms / min(float(np.median(mine)), float(np.median(its))) if has_medians(variant) else 0.0
     launches = [float(np.median(part)) for part in np.array_split(mine / its, min(3, len(rounds)))]
     return {
         "device": device,
@@ -145,8 +144,8 @@ def warnings_of(results: list[dict[str, Any]], facts: Facts, states: list[State]
         if one["statistic"] != "median of blocks' medians":
             why = "in whole microseconds" if one["blocks"][0]["median_ms"] is not None else "not at all"
             said.append(f"{name}: this benchmark tool tells medians {why}: `median` is that of the blocks' means")
-        elif SEEN * one["median_ms"] < STEP_MS:
-            share = 100 * STEP_MS / one["median_ms"]
+        elif SEEN * one["median_ms"] < one["step_ms"]:
+            share = 100 * one["step_ms"] / one["median_ms"]
             said.append(f"{name}: medians come in whole microseconds: differences below {share:.1f} % cannot be seen")
     state = states[0]
     if state.charging:

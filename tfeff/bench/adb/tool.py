@@ -63,11 +63,12 @@ class Tool:
         """Whether it can be given an input and asked for the bytes that come out."""
         return {"input_layer_value_files", "output_filepath"} <= self.flags
 
-    def run(self, graph: str, *, cores: list[int] | None, timeout_s: float, **flags: Any) -> tuple[Log, str]:
+    def run(self, graph: str, name: str, *, cores: list[int] | None, timeout_s: float, **flags: Any) -> tuple[Log, str]:
         """One run.
 
         Args:
             graph: path of the model on the phone.
+            name: of its file here, for errors.
             cores: to stay on; None for all.
             timeout_s: after which it is ended.
             flags: by name, without the dashes; those that it does not know are left out.
@@ -87,15 +88,15 @@ class Tool:
             code, said = self.phone.execute(command, timeout_s)
         except Timeout:
             raise TfeffError(
-                f"{self.phone.name}: the benchmark tool did not end within {timeout_s:.0f} s and was ended",
+                f"{self.phone.name}: {name}: the benchmark tool did not end within {timeout_s:.0f} s and was ended",
                 "does the model run in it at all? try another build of the tool, or --no-xnnpack",
             ) from None
         if code:
-            raise self._failure(code, said)
+            raise self._failure(name, code, said)
         try:
             log = parse_log(said)
         except TfeffError as error:
-            raise TfeffError(f"{self.phone.name}: {error.what}", error.mend) from None
+            raise TfeffError(f"{self.phone.name}: {name}: {error.what}", error.mend) from None
         lost = [name for name in known if f"--{name}=" in log.ignored]
         self.flags -= set(lost)
         return log, said
@@ -111,22 +112,23 @@ class Tool:
             raise TfeffError(f"{self.phone.name}: this benchmark tool has no {delegate} delegate", "name another tool")
         return choice[delegate]
 
-    def _failure(self, code: int, said: str) -> TfeffError:
+    def _failure(self, name: str, code: int, said: str) -> TfeffError:
         lines = [line.strip() for line in said.splitlines() if line.strip()]
         told = [line for line in lines if re.search(r"error|fail|cannot|not found|denied|abort", line, re.IGNORECASE)]
         last = f" ({(told or lines)[-1][-200:]})" if lines else ""
+        where = f"{self.phone.name}: {name}: the benchmark tool"
         if code > 128:
             try:
                 how = f"crashed ({signal.Signals(code - 128).name})"
             except ValueError:
                 how = f"ended with exit code {code}"
             mend = "try another build of the tool, --no-xnnpack or another --delegate"
-            return TfeffError(f"{self.phone.name}: the benchmark tool {how}{last}", mend)
+            return TfeffError(f"{where} {how}{last}", mend)
         if code in (126, 127):
             mend = "is it built for Android and for this phone's instruction set?"
             return TfeffError(f"{self.phone.name}: the benchmark tool cannot be run there{last}", mend)
         mend = "can it run this model? see the tool's version, and `tfeff check` for the file"
-        return TfeffError(f"{self.phone.name}: the benchmark tool failed with exit code {code}{last}", mend)
+        return TfeffError(f"{where} failed with exit code {code}{last}", mend)
 
 
 def put_tool(phone: Phone, abi: str, binary: str | None) -> Tool:

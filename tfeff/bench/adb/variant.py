@@ -10,7 +10,7 @@ from tfeff.artifact import Artifact
 from tfeff.bench.adb.answer import Reference
 
 STEP_MS = 0.001  # tools tell medians in whole us
-COARSE_MS = 0.005  # medians below it say too little
+COARSE = 5  # medians of fewer steps say too little
 
 
 @dataclass
@@ -21,7 +21,9 @@ class Variant:
         there, image: the file and its input on the phone.
         cores: to stay on, of class `core_class`; None for any.
         answer: `Reference.compare`; None where it could not be compared, because of `unchecked`.
-        check: the log of the run that was compared, which tells of memory too.
+        memory_mb: `init`, `overall`, `peak` in the run that was compared; None where it is not told.
+        step_ms: in which medians come.
+        runs: of the next block in the demo app.
         blocks: one for each round, the throttled ones as well.
     """
 
@@ -35,7 +37,9 @@ class Variant:
     answer: dict[str, Any] | None = None
     unchecked: str = ""
     kernels: dict[str, Any] = field(default_factory=dict)
-    check: Any = None
+    memory_mb: dict[str, float | None] = field(default_factory=lambda: dict.fromkeys(("init", "overall", "peak")))
+    step_ms: float = STEP_MS
+    runs: int = 0
     blocks: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -59,4 +63,4 @@ def figures(variant: Variant, rounds: Sequence[int]) -> np.ndarray:
 def has_medians(variant: Variant) -> bool:
     """Whether all blocks have a median that is worth more than the mean, which one interruption spoils."""
     medians = [block["median_ms"] for block in variant.blocks]
-    return all(one is not None and one >= COARSE_MS for one in medians)
+    return all(one is not None and one >= COARSE * variant.step_ms for one in medians)

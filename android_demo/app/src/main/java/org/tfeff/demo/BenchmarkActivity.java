@@ -1,11 +1,13 @@
 package org.tfeff.demo;
 
 import android.app.Activity;
+import android.app.KeyguardManager;
 import android.content.Intent;
 import android.os.Build;
 import android.os.Bundle;
 import android.os.Handler;
 import android.os.Looper;
+import android.os.PowerManager;
 import android.view.WindowManager;
 import android.widget.TextView;
 import java.io.File;
@@ -72,6 +74,7 @@ public class BenchmarkActivity extends Activity {
                 } catch (OutOfMemoryError error) {
                     answer = Benchmark.failure(model, "not enough memory");
                 }
+                answer.put("device", device());
                 write(out, answer);
                 final Thread me = this;
                 main.post(new Runnable() {
@@ -113,7 +116,11 @@ public class BenchmarkActivity extends Activity {
         } else {
             picture = Pictures.decode(file, model.name + ".selftest.png");
         }
-        Map<String, Object> out = new LinkedHashMap<String, Object>(benchmark.run(runtime, model, picture, test));
+        return new LinkedHashMap<String, Object>(benchmark.run(runtime, model, picture, test));
+    }
+
+    /** Whose figures they are, and whether Android gave the app the cores of one that is in front. */
+    private Map<String, Object> device() {
         Map<String, Object> device = new LinkedHashMap<String, Object>();
         device.put("manufacturer", Build.MANUFACTURER);
         device.put("model", Build.MODEL);
@@ -122,8 +129,9 @@ public class BenchmarkActivity extends Activity {
         device.put("fingerprint", Build.FINGERPRINT);
         device.put("abi", Build.SUPPORTED_ABIS.length > 0 ? Build.SUPPORTED_ABIS[0] : "");
         device.put("cores", java.lang.Runtime.getRuntime().availableProcessors());
-        out.put("device", device);
-        return out;
+        device.put("screen_on", ((PowerManager) getSystemService(POWER_SERVICE)).isInteractive());
+        device.put("locked", ((KeyguardManager) getSystemService(KEYGUARD_SERVICE)).isKeyguardLocked());
+        return device;
     }
 
     /** Whole or not at all: a reader who finds the file finds all of it. */
@@ -134,6 +142,7 @@ public class BenchmarkActivity extends Activity {
         File part = new File(folder, to.getName() + ".part");
         if (!plain) {
             answer = Benchmark.failure(String.valueOf(answer.get("model")), "out: '" + name + "' is not a plain file name");
+            answer.put("device", device());
         }
         try {
             FileOutputStream stream = new FileOutputStream(part);
