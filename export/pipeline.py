@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tfeff.export import measuring, quantize, quantizing, steps
+from tfeff.export import measuring, on_device, quantize, quantizing, steps
 from tfeff.export.flatbuffer import describe_operations, describe_tensor, read_graph
 from tfeff.export.placing import compiled_path, put_in_place, scratch, twin_path
 from tfeff.export.quantize.convert import environment_versions
@@ -44,6 +44,7 @@ class Request:
         evaluation_samples: how many of those; None is all.
         devices: where it is timed; empty leaves it out.
         threads: of the runtime.
+        benchmark_binary: `benchmark_model` for a phone among the devices; None fetches TensorFlow's once.
         max_drop: gate, points of top-1 that quantization may cost.
         max_latency_ms: gate, for the median on every device.
         tune: device on which the forms of each rewrite are timed and the fastest taken; None leaves it to the target.
@@ -68,6 +69,7 @@ class Request:
     evaluation_samples: int | None = None
     devices: tuple[str, ...] = ("local",)
     threads: int = 1
+    benchmark_binary: str | None = None
     max_drop: float | None = None
     max_latency_ms: float | None = None
     tune: str | None = None
@@ -137,11 +139,11 @@ def check_request(request: Request, path: Path) -> None:
         from tfeff.data import open_dataset
 
         open_dataset(request.dataset, "test")
+    on_device.check_binary(request)
     if request.devices or request.tune:
-        from tfeff.bench.devices import find_device
-
-        for device in dict.fromkeys((*request.devices, *([request.tune] if request.tune else []))):
-            find_device(device).start().close()
+        words = {device: "--on" for device in request.devices} | ({request.tune: "--tune"} if request.tune else {})
+        for device, word in words.items():
+            on_device.check_device(device, word)
 
 
 def export_model(
@@ -190,9 +192,7 @@ def export_model(
         if request.tune:
             from tfeff.export.tune import tune
 
-            specs, choices, tuning = tune(
-                subject, target, request.tune, precision, folder, request.threads, request.seed, progress
-            )
+            specs, choices, tuning = tune(subject, target, request, precision, folder, progress)
         progress("rewriting", 0, 0)
         twin_model, twin_applied, _ = steps.rewrite(subject, steps.TWIN_REWRITES, proof)
         model, applied, not_rewritten = steps.rewrite(subject, specs, proof, choices)
@@ -282,8 +282,8 @@ def export_model(
         files = {twin: twin_path(path), file: path}
         verdict = _compile(request, target, file, path, verdict, record, files, folder, progress)
         record["check"] = verdict.as_dict()
-        timing = steps.time(request, file, twin, path, record, progress)
-        failed = steps.missed_gates(request, target, record)
+        timing = steps.time(request, subject.preprocessing, file, twin, path, record, progress)
+        failed = steps.missed_gates(request, target, record) + on_device.void_answers(timing)
         record["gates"] = {"max_drop": request.max_drop, "max_latency_ms": request.max_latency_ms, "failed": failed}
         stale = compiled_path(path, target.compiled_suffix) if target.compiled_suffix else None
         put_in_place(files, stale, record, path)

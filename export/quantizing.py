@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tfeff.export import measuring, quantize
+from tfeff.export.on_device import time_files
 from tfeff.export.quantize import Int8File
 from tfeff.export.trial import Trial
 
@@ -192,7 +193,7 @@ def keep_some_float(
         why = f"no number of layers in float meets it, the best are {best['kept']} with {best['delta']:+.2f} points"
         return accuracy, _refused(why, tried=list(found.tried))
     if request.devices:
-        entry["latency"] = _cost(file, found.path, request, progress)
+        entry["latency"] = _cost(file, found.path, request, subject.preprocessing, progress)
     os.replace(found.path, file)
     inside = folder / "mixed_inside.tflite"
     made = mixed.write(found.kept, {"int8": inside})
@@ -235,16 +236,14 @@ def _refused(why, **more):
     return {"kept_float": {"layers": [], "refused": why, **more}}
 
 
-def _cost(int8, mixed, request, progress):
+def _cost(int8, mixed, request, preprocessing, progress):
     """What keeping layers in float costs in time: mixed / int8, on each device, in one interleaved run."""
-    from tfeff.bench import bench
-
-    timing = bench(
-        [int8, mixed], request.devices, threads=request.threads, seed=request.seed,
-        progress=lambda done, total: progress("timing what float costs", done, total),
+    timing = time_files(
+        [int8, mixed], request.devices, request,
+        lambda done, total: progress("timing what float costs", done, total), preprocessing,
     )  # fmt: skip
     return [
-        {"device": each["device"], "ratio": each["ratio"], "ci95": each["ci95"], "of": "all in int8"}
+        {"device": each["device"].partition(":")[0], "ratio": each["ratio"], "ci95": each["ci95"], "of": "all in int8"}
         for each in timing["ratios"]
     ]
 

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 
 import numpy as np
+from tfeff.export.on_device import time_files
 from tfeff.export.placing import twin_path
 
 from tfeff.errors import GateFailed, TfeffError
@@ -136,22 +137,19 @@ def compare(subject, request, file, twin, progress):
     )
 
 
-def time(request, file, twin, path, record, progress):
+def time(request, preprocessing, file, twin, path, record, progress):
     """Times the file and its twin against each other; the file's own figures go into its record."""
     if not request.devices:
         return None
-    from tfeff.bench import bench, latency_entry
+    from tfeff.bench import latency_entry, ratio_to_float
 
-    timing = bench(
-        [twin, file],
-        request.devices,
-        threads=request.threads,
-        seed=request.seed,
-        progress=lambda done, total: progress("timing", done, total),
+    timing = time_files(
+        [twin, file], request.devices, request, lambda done, total: progress("timing", done, total), preprocessing
     )
     # By the file: of a float32 export the twin has the same bytes.
-    own = [result for result in timing["results"] if result["file"] == str(file)]
-    record["latency"] = [latency_entry(result) for result in own]
+    own = [result for result in timing["results"] if result["file"] == str(file) and "void" not in result]
+    pairs = timing["results"], timing["ratios"], record["float_twin"]["sha256"]
+    record["latency"] = [latency_entry(result, ratio_to_float(result, *pairs)) for result in own]
     names = {str(file): str(path), str(twin): str(twin_path(path))}  # they are timed where they were made
     for result in timing["results"]:
         result["file"] = names[result["file"]]

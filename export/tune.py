@@ -15,7 +15,10 @@ from typing import Any
 
 import numpy as np
 from tfeff.export import quantize
+from tfeff.export.on_device import time_files
 from tfeff.export.targets import Target
+
+from tfeff.errors import TfeffError
 
 # In the order in which they are applied when the target does not name them.
 TUNED = ("hard_swish", "prelu", "strided_dilated", "average_pool", "padding", "group_conv", "global_pool")
@@ -26,18 +29,16 @@ _SECONDS = 3.0  # for the forms of one place
 def tune(
     subject,
     target: Target,
-    device: str,
+    request,
     precision: quantize.Precision,
     folder: Path,
-    threads: int,
-    seed: int,
     progress: Callable[[str, int, int], None],
 ) -> tuple[tuple[str, ...], dict[str, dict[str, str]], dict[str, Any]]:
     """Times the candidate forms of each place.
 
     Args:
         subject: a functional Keras model, or something in which there is nothing to tune.
-        device: where, as `tfeff bench --on` takes it.
+        request: `tune` of it says where, as `tfeff bench --on` takes it; `threads`, `seed` and a phone's tool how.
         precision: of the files.
         folder: a scratch folder.
 
@@ -45,7 +46,7 @@ def tune(
         The target's specs with the tuned rewrites added; by rewrite the form for each `shape_key`; for the record,
         what was tried and what won.
     """
-    specs = complete(target.rewrites)
+    specs, seed = complete(target.rewrites), request.seed
     sites = _sites(subject, specs, target.refuses)
     jobs, files = [], {}
     for number, site in enumerate(sites):
@@ -64,7 +65,7 @@ def tune(
     tried, environment = [], {}
     for number, site in enumerate(sites):
         progress("tuning", number, len(sites))
-        entry, environment = _time(site, [files[number, form] for form in site["forms"]], device, threads, seed)
+        entry, environment = _time(site, [files[number, form] for form in site["forms"]], request)
         tried.append(entry)
         choices.setdefault(site["rewrite"], {})[site["key"]] = entry["chosen"]
     for name in ("channel_shuffle", "shift"):
@@ -74,10 +75,10 @@ def tune(
         progress("tuning", len(sites), len(sites))
         paths = _networks(subject, name, forms, choices, precision, folder, seed)
         site = {"rewrite": name, "layer": None, "forms": list(forms), "places": 1}
-        entry, environment = _time(site, paths, device, threads, seed)
+        entry, environment = _time(site, paths, request)
         tried.append(entry)
         specs = forms[entry["chosen"]]
-    return specs, choices, {"device": device.partition(":")[0], **environment, "places": tried}
+    return specs, choices, {"device": request.tune.partition(":")[0], **environment, "places": tried}
 
 
 def complete(specs: tuple[str, ...]) -> tuple[str, ...]:
@@ -204,17 +205,25 @@ def _tap(x, name):
     return layers.DepthwiseConv2D(1, depthwise_initializer="ones", name=name)(x)
 
 
-def _time(site, paths, device, threads, seed):
-    from tfeff.bench import bench
-
-    timing = bench(paths, [device], threads=threads, max_seconds=_SECONDS, seed=seed)
+def _time(site, paths, request):
+    timing = time_files(paths, [request.tune], request, max_seconds=_SECONDS)
     results = timing["results"]
+    names = dict(zip((str(path) for path in paths), site["forms"], strict=True))
     forms = {
-        form: {"median_ms": result["median_ms"], "ci95_ms": result["ci95_ms"], "sha256": result["sha256"]}
-        for form, result in zip(site["forms"], results, strict=True)
+        names[one["file"]]: {key: one[key] for key in ("median_ms", "ci95_ms", "sha256")}
+        for one in results
+        if "void" not in one
     }
-    own, *others = site["forms"]
-    quicker = [form for form, ratio in zip(others, timing["ratios"], strict=True) if ratio["verdict"] == "faster"]
+    wrong = {names[result["file"]]: result["void"] for result in results if "void" in result}
+    own = site["forms"][0]
+    quicker = [names[ratio["a"]] for ratio in timing["ratios"] if ratio["verdict"] == "faster"]
+    if own in wrong:  # a phone computes it wrongly: whatever is right is better
+        quicker = list(forms)
+        if not quicker:
+            raise TfeffError(
+                f"{request.tune}: computes no form of {site['rewrite']} rightly: {wrong[own]}",
+                "see `tfeff bench --on` of any file there; try another --benchmark-binary",
+            )
     chosen = min(quicker, key=lambda form: forms[form]["median_ms"], default=own)
     entry = {
         "rewrite": site["rewrite"],
@@ -224,6 +233,7 @@ def _time(site, paths, device, threads, seed):
         "table": own,
         "forms": forms,
         "chosen": chosen,
+        **({"wrong": wrong} if wrong else {}),
     }
     first = results[0]
     return entry, {key: first[key] for key in ("runtime", "version", "threads")} | {"cpu": first["environment"]["cpu"]}

@@ -59,11 +59,12 @@ def pretend(monkeypatch, quick):
         times = [0.5 if form in quick else 1.0 for form in forms]
         results = [
             {"median_ms": ms, "ci95_ms": [ms, ms], "sha256": form, "runtime": "r", "version": "1", "threads": 1,
-             "environment": {"cpu": "c"}}
-            for ms, form in zip(times, forms, strict=True)
+             "environment": {"cpu": "c"}, "file": str(path)}
+            for ms, form, path in zip(times, forms, paths, strict=True)
         ]  # fmt: skip
         words = ["faster" if ms < times[0] else "slower" if ms > times[0] else "no difference" for ms in times]
-        return {"results": results, "ratios": [{"verdict": word} for word in words[1:]], "warnings": []}
+        ratios = [{"a": str(path), "verdict": word} for path, word in zip(paths[1:], words[1:], strict=True)]
+        return {"results": results, "ratios": ratios, "warnings": []}
 
     monkeypatch.setattr("tfeff.bench.bench", bench)
     return seen

@@ -63,7 +63,7 @@ def command(files, devices, threads, xnnpack, max_seconds, seed, record, phone, 
         out.say(f"warning: {warning}")
     if record:
         for file in dict.fromkeys(files):
-            record_latency(open_artifact(file), outcome["results"])
+            record_latency(open_artifact(file), outcome["results"], outcome["ratios"])
     out.json(outcome)
     refuse_wrong(outcome)
 

@@ -37,6 +37,7 @@ _OPTIONS = [
     click.option("--max-drop", type=float, metavar="POINTS",
                  help="Gate: exit 1 if the file's top-1 is lower by more than the uncompressed float network's."),
     click.option("--on", "devices", multiple=True, metavar="DEVICE", help="Where it is timed. [default: local]"),
+    click.option("--benchmark-binary", metavar="PATH", help="As of `tfeff export`."),
     click.option("--no-bench", is_flag=True, help="Do not time."),
     click.option("--threads", type=int, default=1, show_default=True, help="Of the runtime, when timed."),
     click.option("--seed", type=int, default=0, show_default=True),

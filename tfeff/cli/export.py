@@ -72,10 +72,13 @@ def _precision_options(function):
     "devices",
     multiple=True,
     metavar="DEVICE",
-    help="Where it is timed: local, python:PATH; repeat it. [default: local]",
+    help="Where it is timed, as for `tfeff bench`; repeat it. [default: local]",
 )
 @click.option("--no-bench", is_flag=True, help="Do not time.")
 @click.option("--threads", type=int, default=1, show_default=True, help="Of the runtime, when timed.")
+@click.option(
+    "--benchmark-binary", metavar="PATH", help="--on adb: this benchmark_model; else TensorFlow's is fetched."
+)
 @click.option(
     "--tune",
     is_flag=False,
@@ -162,6 +165,7 @@ def request_of(network, precision, options):
         evaluation_samples=options["evaluation_samples"],
         devices=() if options["no_bench"] else options["devices"] or ("local",),
         threads=options["threads"],
+        benchmark_binary=options["benchmark_binary"],
         max_drop=options["max_drop"],
         max_latency_ms=options["max_latency_ms"],
         tune=options["tune"],
@@ -305,19 +309,21 @@ def _accuracy_rows(record):
 
 def _latency_rows(export):
     def time(result):
+        if "void" in result:
+            return "void: WRONG answer"
         return f"{result['median_ms']:.3f} [{result['ci95_ms'][0]:.3f}, {result['ci95_ms'][1]:.3f}]"
 
     rows = []
     for twin, own in _pairs(export):
-        (ratio,) = (r for r in export.latency["ratios"] if r["device"] == own["device"])
-        low, high = ratio["ci95"]
+        ratios = [ratio for ratio in export.latency["ratios"] if ratio["device"] == own["device"]]
+        words = [f"{r['ratio']:.2f} [{r['ci95'][0]:.2f}, {r['ci95'][1]:.2f}], {r['verdict']}" for r in ratios]
         rows.append(
             [
                 own["device"],
                 f"{own['runtime']} {own['version']}, {own['threads']} thread{'s' * (own['threads'] > 1)}",
                 time(twin),
                 time(own),
-                f"{ratio['ratio']:.2f} [{low:.2f}, {high:.2f}], {ratio['verdict']}",
+                words[0] if words else "",  # none with a void one
                 own["kernels"]["xnnpack"],
             ]
         )

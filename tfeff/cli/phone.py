@@ -122,15 +122,10 @@ def _real_input(artifact, seed):
     recorded = (artifact.record or {}).get("preprocessing")
     if not recorded:
         return None
-    from tfeff.compare.runner import Runner, quantize
-    from tfeff.data import Preprocessing, open_dataset
+    from tfeff.compare import real_input
+    from tfeff.data import Preprocessing
 
-    images, runner = open_dataset("fashion_mnist_sample", "test"), Runner(artifact.path)
-    image = Preprocessing.from_dict(recorded)(images.image(seed % len(images)))
-    if image.shape != runner.shape:
-        return None
-    door = runner.input
-    return quantize(image, door.scale, door.zero_point, door.dtype)[None]
+    return real_input(artifact.path, Preprocessing.from_dict(recorded), seed)
 
 
 def phone_table(out, outcome, device):

@@ -63,6 +63,7 @@ _ABSENT = {"random_weights": False, "quantizer": "graph", "equalize": False, "co
 @click.option("--io", type=click.Choice(["int8", "uint8", "float32"]), help="Dtype of input and output.")
 @click.option("--evaluation-samples", type=int, help="How many test images are compared on. [default: all]")
 @click.option("--on", "devices", multiple=True, metavar="DEVICE", help="Where it is timed. [default: local]")
+@click.option("--benchmark-binary", metavar="PATH", help="As of `tfeff export`.")
 @click.option("--no-bench", is_flag=True, help="Do not time.")
 @click.option("--threads", type=int, default=1, show_default=True, help="Of the runtime, when timed.")
 @click.option("--accelerator", metavar="NAME", help="As of `tfeff export`.")

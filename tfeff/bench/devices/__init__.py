@@ -88,6 +88,10 @@ class BaseDevice(ABC):
     def start(self) -> Handle:
         """Starts a worker there; raises TfeffError when it cannot."""
 
+    def check(self) -> None:
+        """Raises TfeffError where it cannot be used; leaves nothing behind."""
+        self.start().close()
+
     def open(self) -> None:  # noqa: B027 - most have nothing to keep
         """Several workers are about to be started: what they share may be kept until `close`."""
 

@@ -20,5 +20,9 @@ class Device(BaseDevice):
         """The phone, ready and with a folder of its own; a context manager."""
         return Phone(self.name, self.serial, self.timeout_s)
 
+    def check(self) -> None:
+        with self.connect():
+            pass
+
     def start(self) -> Handle:
         raise TfeffError(f"{self.name}: a phone has no Python to start", "time files on it with `tfeff bench`")
