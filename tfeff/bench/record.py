@@ -1,5 +1,6 @@
 """Latency figures in an artifact's record."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from tfeff.artifact import Artifact, update_record
@@ -8,10 +9,14 @@ from tfeff.errors import TfeffError
 _SAME = ("device", "cpu", "runtime", "version", "threads", "xnnpack")
 
 
-def latency_entry(result: dict[str, Any]) -> dict[str, Any]:
+def latency_entry(result: dict[str, Any], of_float: dict[str, Any] | None = None) -> dict[str, Any]:
     """What a record keeps of one of `bench`'s results.
 
     A record may be published: of the device stays its kind ("python", not the path of that Python) and its processor.
+
+    Args:
+        result: one of `bench(...)["results"]`.
+        of_float: how its time stands to the float twin's, see `ratio_to_float`.
 
     Raises:
         TfeffError: it holds no time, as an emulated device's.
@@ -25,18 +30,50 @@ def latency_entry(result: dict[str, Any]) -> dict[str, Any]:
         **{name: result[name] for name in kept},
         **({"quantiles_ms": result["quantiles_ms"]} if "quantiles_ms" in result else {}),  # where each run was seen
         "sha256": result["sha256"],
+        **({"of_float": of_float} if of_float else {}),
         **({"browser": result["browser"]} if "browser" in result else {}),  # of results that were sent to us
     }
 
 
-def record_latency(artifact: Artifact, results: list[dict[str, Any]]) -> bool:
+def ratio_to_float(
+    result: dict[str, Any], results: Sequence[dict[str, Any]], ratios: Sequence[dict[str, Any]], twin_sha256: str | None
+) -> dict[str, Any] | None:
+    """How a file's time stands to its float twin's, where one run timed both and the twin was its first file.
+
+    Args:
+        result: the file's own, one of `results`.
+        results, ratios: of one `bench(...)`.
+        twin_sha256: of the float twin; None where there is none.
+
+    Returns:
+        `ratio` of the times (below 1 where the file is quicker), its `ci95`, the `verdict`, and `sha256`, the twin's.
+        None where the run did not pair the two, and where the file is its own twin (a float32 export).
+    """
+    if twin_sha256 in (None, result["sha256"]):
+        return None
+    setting = (result["device"], result["threads"])
+    twins = {
+        one["file"] for one in results if one["sha256"] == twin_sha256 and (one["device"], one["threads"]) == setting
+    }
+    for ratio in ratios:
+        same = (ratio["device"], ratio.get("threads", result["threads"])) == setting
+        if same and ratio["a"] == result["file"] and ratio["b"] in twins:
+            return {name: ratio[name] for name in ("ratio", "ci95", "verdict")} | {"sha256": twin_sha256}
+    return None
+
+
+def record_latency(
+    artifact: Artifact, results: Sequence[dict[str, Any]], ratios: Sequence[dict[str, Any]] = ()
+) -> bool:
     """Puts the results that were measured on this very file into its record's `latency`.
 
     An entry of the same device, processor, runtime, version, threads and XNNPACK setting is replaced, and so is every
-    entry that was measured on other bytes.
+    entry that was measured on other bytes. An entry is of one run: the ratio to the float twin goes with the times that
+    it was measured with.
 
     Args:
         results: `bench(...)["results"]`; those of other files are passed over.
+        ratios: `bench(...)["ratios"]`; kept where they are to the record's float twin.
 
     Returns:
         Whether the record was written; False without a record or without a result for it.
@@ -44,11 +81,13 @@ def record_latency(artifact: Artifact, results: list[dict[str, Any]]) -> bool:
     Raises:
         TfeffError: the record cannot be written, or the artifact was replaced meanwhile.
     """
-    timed = [result for result in results if "median_ms" in result]  # an emulated device has no times
-    entries = {
-        tuple(entry[name] for name in _SAME): entry
-        for entry in (latency_entry(result) for result in timed if result["sha256"] == artifact.sha256)
-    }
+    twin = ((artifact.record or {}).get("float_twin") or {}).get("sha256")
+    own = [  # an emulated device has no times
+        latency_entry(result, ratio_to_float(result, results, ratios, twin))
+        for result in results
+        if "median_ms" in result and result["sha256"] == artifact.sha256
+    ]
+    entries = {tuple(entry[name] for name in _SAME): entry for entry in own}
     if not entries:
         return False
 
