@@ -383,9 +383,9 @@ def phone(new_phone, adb_server):
 
 @pytest.fixture
 def benchmark_tool(tmp_path):
-    """A benchmark_model whose figures and bytes are real: this Python's LiteRT (`benchmark_tool.py`)."""
+    """A benchmark_model whose figures and bytes are real: this Python's LiteRT (`benchmark_model_stand_in.py`)."""
     path = tmp_path / "tool" / "benchmark_model"
     path.parent.mkdir()
-    script = Path(__file__).with_name("benchmark_tool.py")
+    script = Path(__file__).with_name("benchmark_model_stand_in.py")
     path.write_text(f'#!/bin/sh\nexec {sys.executable} {script} "$@"\n')
     return path

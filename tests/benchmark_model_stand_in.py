@@ -1,5 +1,6 @@
 #!/usr/bin/python3.11
-"""Answers TFLite's `benchmark_model` command line with the real runtime in /opt/RUNTIME, for the stand-in phone.
+"""Answers TFLite's `benchmark_model` command line with a real runtime: that of /opt/RUNTIME on the stand-in phone, else
+this Python's.
 
 The options and the lines are those that public logs of the tool show; the numbers are this run's own. It is pushed as
 it is, with the runtime's name in place of the word above the imports.
@@ -16,6 +17,7 @@ import os  # noqa: E402
 import resource  # noqa: E402
 import time  # noqa: E402
 
+PERCENTILES = {"p5": 0.05, "median": 0.5, "p95": 0.95}  # tools of 2025 and later
 OPTIONS = {
     "graph": "", "num_threads": "-1", "num_runs": "50", "min_secs": "1", "max_secs": "150", "warmup_runs": "1",
     "warmup_min_secs": "0.5", "run_delay": "-1", "use_xnnpack": "", "use_gpu": "false", "use_nnapi": "false",
@@ -51,10 +53,12 @@ def statistics(times_us):
     mean = sum(times_us) / len(times_us)
     if len(times_us) == 1:
         return f"count=1 curr={times_us[0]}"
+    quantiles = np.quantile(times_us, list(PERCENTILES.values()))
     spread = math.sqrt(sum((one - mean) ** 2 for one in times_us) / len(times_us))
     return (
         f"count={len(times_us)} first={times_us[0]} curr={times_us[-1]} min={min(times_us)} max={max(times_us)} "
-        f"avg={mean:.6g} std={spread:.0f}"
+        f"avg={mean:.6g} std={spread:.0f} "
+        + " ".join(f"{name}={at:.0f}" for name, at in zip(PERCENTILES, quantiles, strict=True))
     )
 
 
@@ -135,6 +139,9 @@ def main():
     say("Note: as the benchmark tool itself affects memory footprint, the following is only APPROXIMATE to the actual "
         "memory footprint of the model at runtime. Take the information at your discretion.")  # fmt: skip
     memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory_before) / 1024
+    if given["report_peak_memory_footprint"] == "true":
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        say(f"Overall peak memory footprint (MB) via periodic monitoring: {peak:.6g}")
     say(f"Memory footprint delta from the start of the tool (MB): init={memory:.6g} overall={memory:.6g}")
     if given["output_filepath"]:
         interpreter.invoke()

@@ -169,6 +169,17 @@ def arm_phone(tmp_path_factory):
             started.close()
 
 
+def tool(folder, runtime, change=("", "")):
+    """The benchmark program for one of the phone's runtimes; `change` is (text, other text) to replace in it."""
+    path = folder / f"benchmark_model_{runtime}"
+    text = Path(__file__).with_name("benchmark_model_stand_in.py").read_text()
+    for old, new in (('RUNTIME = "litert"', f'RUNTIME = "{runtime}"'), change):
+        assert old in text
+        text = text.replace(old, new, 1) if old else text
+    path.write_text(text)
+    return path
+
+
 def adb(*arguments, **options):
     """What adb did: CompletedProcess."""
     return subprocess.run(["adb", *arguments], capture_output=True, text=True, timeout=300, **options)

@@ -2,28 +2,16 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 from cli_runner import tfeff
+from stand_in_phone import tool
 
 from tfeff.bench.adb import protocol, tool_timer
 
 pytest_plugins = ["bench_models", "stand_in_phone"]
 
-TOOL = Path(__file__).with_name("benchmark_model_stand_in.py")
 HOME = "/data/local/tmp"
-
-
-def tool(folder, runtime, change=("", "")):
-    """The benchmark program for one of the phone's runtimes; `change` is (text, other text) to replace in it."""
-    path = folder / f"benchmark_model_{runtime}"
-    text = TOOL.read_text()
-    for old, new in (('RUNTIME = "litert"', f'RUNTIME = "{runtime}"'), change):
-        assert old in text
-        text = text.replace(old, new, 1) if old else text
-    path.write_text(text)
-    return path
 
 
 def bench(capfd, phone, *arguments):

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from arm_kernels import PhoneWorker, open_up, origins
 from cli_runner import tfeff
+from stand_in_phone import tool
 
+from tfeff.bench.adb import protocol, tool_timer
 from tfeff.bench.devices import find_device
 from tfeff.networks import index
 from tfeff.presets import aliases, list_presets, load_preset
@@ -108,3 +110,28 @@ def test_arm_computes_what_this_machine_does(exported, arm_phone, tmp_path, runt
     assert {name for found in differing.values() for name in found} <= DIFFER[runtime], differing
     assert all(steps == 1 for found in differing.values() for steps in found.values()), differing
     assert sum(not found for found in differing.values()) >= (10 if runtime == "litert" else 1), differing
+
+
+@pytest.mark.parametrize("runtime", sorted(DIFFER))
+def test_bench_on_a_phone_compares_the_answer_of_each(capfd, exported, arm_phone, tmp_path, monkeypatch, runtime):
+    """`tfeff bench --on adb` with all of them: a real image through the phone's arm64 runtime and this machine's."""
+    files = sorted(path for path in exported.glob("*/*.tflite") if ".twin." not in path.name)
+    if len(files) < len(PRESETS):
+        pytest.skip("not all presets were exported in this run")
+    monkeypatch.setattr(protocol, "MIN_ROUNDS", 1)  # a start of Python takes seconds under emulation
+    for name in ("min_secs", "warmup_min_secs"):
+        monkeypatch.setitem(tool_timer.BLOCK, name, 0)
+    before = arm_phone.shell("ls -A /data/local/tmp").stdout
+    options = ["--no-xnnpack"] if runtime == "tflite-runtime" else []
+    ran = tfeff(capfd, "bench", *files, "--on", f"adb:{arm_phone.address}", "--max-seconds", "0.1", "--json",
+                "--benchmark-binary", tool(tmp_path, runtime), *options)  # fmt: skip
+    assert ran.code == 0, ran.err
+    answers = {path.parent.name: one["answer"] for path, one in zip(files, ran.json["results"], strict=True)}
+    assert all(one["ok"] for one in answers.values()), answers
+    # XNNPACK takes VoVNet in parts, and what is compared then is this machine's answer of the same mixture.
+    own = {name for name, one in answers.items() if one["family"] == "built-in"}
+    assert own == ({"vovnet"} if runtime == "litert" else set(answers)), answers
+    differ = {name for name, one in answers.items() if not one["equal"]}
+    assert differ <= ({"mobilenet_v3"} if runtime == "litert" else set(answers)), answers
+    assert all(one["median_ms"] > 0 for one in ran.json["results"])
+    assert arm_phone.shell("ls -A /data/local/tmp").stdout == before
