@@ -94,7 +94,8 @@ def rewrites():
     timed = [row for row in rows if row["runtime"] != "vela"]
     machine = timed[0]["machine"]
     yield "`benchmarks/rewrites.py`: int8 files of whole networks, random weights, `--target` against the stock "
-    yield "converter on the plain network, both in one interleaved run in the same runtime, 1 thread; "
+    yield "converter on the plain network, quantized by that converter too (the rewrites alone differ), both in "
+    yield "one interleaved run in the same runtime, 1 thread; "
     yield f"{machine['cpu']}, {machine['cores']} cores. VarGFaceNet at 112x112, all others at 224x224. `web` is "
     yield "its file in LiteRT, not in a browser. A ranking on x86 says nothing of ARM.\n\n"
     yield "| network | target | runtime | stock, ms | rewritten, ms | times as fast, 95 % | rewrites | sha256 |\n"
