@@ -17,12 +17,10 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from web_browser import FLAGS, chromium_path, classify, png, visit
+from web_browser import FLAGS, both_answers, chromium_path, visit
 
-from tfeff.artifact import open_artifact, verify_twin
-from tfeff.compare import Runner
+from tfeff.artifact import open_artifact
 from tfeff.data import open_dataset
-from tfeff.data.preprocessing import Preprocessing
 from tfeff.web import PageServer, site
 
 
@@ -41,20 +39,16 @@ def main():
         print(f"{arguments.images} images, Chromium {chromium.version}")
         for path in arguments.artifacts:
             artifact = open_artifact(path)
-            preprocessing = Preprocessing.from_dict(artifact.record["preprocessing"])
             with PageServer(site([path])) as server:
                 start = time.perf_counter()
                 with visit(chromium, server.url) as page:  # until the first sample is classified, by both files
                     seconds = time.perf_counter() - start
-                    there = [classify(page, png(image)) for image in images]
+                    answers = both_answers(page, artifact, images)
             print(f"{artifact.path.name}: first result after {seconds:.2f} s", flush=True)
-            for number, file in enumerate([verify_twin(artifact), artifact.path]):
-                runner = Runner(file)
-                here = np.stack([runner(preprocessing(image)) for image in images])
-                found = np.stack([outputs[number] for outputs in there])
-                same = int((here.argmax(1) == found.argmax(1)).sum())
+            for file, there, here in answers:
+                same = int((here.argmax(1) == there.argmax(1)).sum())
                 missed += len(images) - same
-                apart = np.abs(here - found).max()
+                apart = np.abs(here - there).max()
                 print(
                     f"{file.name}: same top-1 on {same} of {len(images)}, outputs at most {apart:.2g} apart", flush=True
                 )

@@ -63,6 +63,21 @@ def test_entries_are_appended_and_the_same_setting_is_replaced(artifact):
     assert artifact().record["network"] == "n"
 
 
+def test_a_phone_s_little_cores_do_not_pass_for_its_big_ones(artifact):
+    sha256 = artifact().sha256
+    for number, cores in enumerate(["big", "little", "big"], start=1):
+        record_latency(artifact(), [result(sha256, float(number), device="adb", core_class=cores)])
+    assert [(entry["median_ms"], entry["core_class"]) for entry in latency(artifact)] == [(2.0, "little"), (3.0, "big")]
+
+
+def test_delegates_of_a_phone_are_told_apart(artifact):
+    sha256 = artifact().sha256
+    kinds = [{"xnnpack": "none"}, {"xnnpack": "none", "delegate": "GPU"}, {"xnnpack": "none", "delegate": "NNAPI"}]
+    for number, kernels in enumerate([*kinds, kinds[1]], start=1):
+        record_latency(artifact(), [result(sha256, float(number), device="adb", xnnpack=False, kernels=kernels)])
+    assert [entry["median_ms"] for entry in latency(artifact)] == [1.0, 3.0, 4.0]
+
+
 def test_figures_of_other_bytes_go(artifact):
     sha256 = artifact().sha256
     record = artifact().record | {"latency": [latency_entry(result("older", 9.0, threads=4))]}
@@ -113,3 +128,12 @@ def test_a_file_that_is_its_own_twin_has_no_ratio():
     same = [result(TWIN, file="twin"), result(TWIN)]
     assert ratio_to_float(same[1], same, [ratio()], TWIN) is None
     assert ratio_to_float(result("s"), [], [ratio()], None) is None
+
+
+def test_results_that_were_sent_without_files_or_ratios_are_recorded(artifact):
+    """As `collect` gives them."""
+    results = [result(TWIN), result(artifact().sha256)]
+    for one in results:
+        del one["file"]
+    assert record_latency(artifact(), results)
+    assert "of_float" not in latency(artifact)[0]

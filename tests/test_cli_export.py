@@ -95,6 +95,10 @@ def test_main_job_latency(exported):
     _, ran = exported
     (entry,) = ran.json["latency"]
     assert entry["sha256"] == ran.json["sha256"]
+    (ratio,) = ran.json["bench"]["ratios"]
+    assert entry["of_float"] == {
+        **{key: ratio[key] for key in ("ratio", "ci95", "verdict")}, "sha256": ran.json["float_twin"]["sha256"],
+    }  # fmt: skip
     assert entry["runtime"] == "ai-edge-litert"
     assert 0 < entry["ci95_ms"][0] <= entry["median_ms"] <= entry["ci95_ms"][1]
     assert entry["kernels"]["xnnpack"] == "all"

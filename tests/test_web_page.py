@@ -1,6 +1,8 @@
 """The page in a real Chromium: it classifies as Python does, asks no other host, and everybody can use it."""
 
+import base64
 import functools
+import hashlib
 import http.server
 import json
 import threading
@@ -8,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from web_browser import chromium_path, classify, png, visit
+from web_browser import both_answers, check_alike, chromium_path, classify, png, visit
 from web_models import LABELS, PREPROCESSING
 
-from tfeff.artifact import open_artifact, verify_twin
+import tfeff.web
+from tfeff.artifact import open_artifact
 from tfeff.cli import main
 from tfeff.compare import Runner
 from tfeff.data import open_dataset
 from tfeff.data.fashion_mnist import CLASSES
-from tfeff.data.preprocessing import Preprocessing
 from tfeff.web import PageServer, site, write_page
 
 pytest_plugins = ["web_browser", "web_models"]
@@ -24,7 +26,7 @@ pytest_plugins = ["web_browser", "web_models"]
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """One bundled preset, exported as a user would. All of them: benchmarks/web_presets.py."""
+    """One bundled preset, exported as a user would. All of them: test_web_presets.py."""
     folder = tmp_path_factory.mktemp("web")
     with pytest.raises(SystemExit) as stop:
         main(["export", "pp_lcnet", "--int8", "--target", "web", "--no-bench", "--evaluation-samples", "200",
@@ -45,19 +47,12 @@ def noise(seed, shape=(50, 60, 3)):
 
 def test_classifies_a_hundred_images_as_python_does(chromium, exported, preset_page):
     artifact = open_artifact(exported)
-    preprocessing = Preprocessing.from_dict(artifact.record["preprocessing"])
     sample = open_dataset("fashion_mnist_sample", "test")
-    images = [sample.image(n) for n in range(100)]
     with visit(chromium, preset_page.url) as page:
-        there = [classify(page, png(image)) for image in images]
-    for number, path in enumerate([verify_twin(artifact), artifact.path]):
-        runner = Runner(path)
-        here = np.stack([runner(preprocessing(image)) for image in images])
-        found = np.stack([outputs[number] for outputs in there])
-        assert (found.argmax(1) == here.argmax(1)).all()
-        assert len(set(found.argmax(1))) == 10  # not one answer for all
-        # int8 kernels may round a value to the neighbouring step
-        assert np.abs(found - here).max() <= (1e-4 if number == 0 else 0.5)
+        answers = both_answers(page, artifact, [sample.image(n) for n in range(100)])
+    for number, (_, there, here) in enumerate(answers):
+        check_alike(there, here, quantized=number == 1)
+        assert len(set(there.argmax(1))) == 10
 
 
 def test_any_image_any_network(chromium, make_artifact):
@@ -206,6 +201,33 @@ def test_the_camera_is_classified_until_it_is_stopped(chromium, preset_page):
         assert page.is_hidden("#video")
         assert page.evaluate("document.getElementById('video').srcObject") is None
         assert page.is_hidden("#problem")
+
+
+def test_a_file_that_is_not_the_listed_one_is_refused(chromium, make_artifact):
+    path = make_artifact()
+    assets = site([path])
+    first, second = sorted(address for address in assets if address.endswith(".tflite"))
+    with PageServer(assets | {first: assets[second]}) as server, visit(chromium, server.url, ready=False) as page:
+        page.wait_for_selector("#problem:not([hidden])")
+        assert "is not the file that the page lists" in page.inner_text("#problem")
+
+
+def test_the_digest_of_pages_without_the_browsers_own(chromium):
+    """Plain http from another machine: against Python's, around the ends of blocks of 64 bytes."""
+    source = (Path(tfeff.web.__file__).parent / "page" / "src" / "sha256.js").read_text(encoding="utf-8")
+    lengths = [*range(0, 130), 4096, 100_003]
+    data = np.random.default_rng(5).integers(0, 256, max(lengths), np.uint8).tobytes()
+    found = chromium.new_page()
+    try:
+        here = found.evaluate(
+            "([source, data, lengths]) => { const all = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));"
+            " const ours = new Function(`${source.replaceAll('export ', '')}; return sha256Here;`)();"
+            " return lengths.map((length) => ours(all.slice(0, length))); }",
+            [source, base64.b64encode(data).decode(), lengths],
+        )
+    finally:
+        found.close()
+    assert here == [hashlib.sha256(data[:length]).hexdigest() for length in lengths]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

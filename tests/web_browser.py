@@ -10,6 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tfeff.artifact import verify_twin
+from tfeff.compare import Runner
+from tfeff.data.preprocessing import Preprocessing
+
 FLAGS = (
     "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--use-fake-device-for-media-stream",
@@ -75,3 +79,42 @@ def classify(page, data, name="image.png", kind="image/png"):
     page.set_input_files("#file", {"name": name, "mimeType": kind, "buffer": data})
     page.wait_for_selector(f'#scores[data-shown="{shown + 1}"]', timeout=30_000)
     return [np.float32(output) for output in json.loads(page.get_attribute("#scores", "data-outputs"))]
+
+
+def both_answers(page, artifact, images):
+    """What the page and what Python make of the same images, for each of an artifact's files, the float twin first.
+
+    Args:
+        images: uint8, (h, w, channels) each; the page gets them one by one as PNG files.
+
+    Returns:
+        (file, outputs there, outputs here) of each file; outputs are float32, (images, classes).
+    """
+    there = [classify(page, png(image)) for image in images]
+    preprocessing = Preprocessing.from_dict(artifact.record["preprocessing"])
+    given = [preprocessing(image) for image in images]
+    answers = []
+    for number, file in enumerate([verify_twin(artifact), artifact.path]):
+        runner = Runner(file)
+        here = np.stack([runner(image) for image in given])
+        answers.append((file, np.stack([outputs[number] for outputs in there]), here))
+    return answers
+
+
+def check_alike(there, here, *, quantized):
+    """That the page and Python say the same of each image, and what their kernels may differ by.
+
+    In float that is the order of sums; in int8 a value on the edge between two steps, so one step of the outputs.
+
+    Args:
+        there, here: outputs, float32 (images, classes).
+    """
+    assert there.shape == here.shape
+    assert (there.argmax(1) == here.argmax(1)).all()
+    assert len(set(there.argmax(1))) > 1  # not one answer for all
+    allowed = 1e-4
+    if quantized:
+        allowed += np.diff(
+            np.unique(here)
+        ).min()  # all outputs are multiples of a step; with so many, some are neighbours
+    assert np.abs(there - here).max() <= allowed

@@ -6,7 +6,7 @@ from typing import Any
 from tfeff.artifact import Artifact, update_record
 from tfeff.errors import TfeffError
 
-_SAME = ("device", "cpu", "runtime", "version", "threads", "xnnpack")
+_SAME = ("device", "cpu", "runtime", "version", "threads", "xnnpack", "core_class")
 
 
 def latency_entry(result: dict[str, Any], of_float: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -29,6 +29,7 @@ def latency_entry(result: dict[str, Any], of_float: dict[str, Any] | None = None
         "cpu": result["environment"]["cpu"],
         **{name: result[name] for name in kept},
         **({"quantiles_ms": result["quantiles_ms"]} if "quantiles_ms" in result else {}),  # where each run was seen
+        **({"core_class": result["core_class"]} if "core_class" in result else {}),  # of a phone
         "sha256": result["sha256"],
         **({"of_float": of_float} if of_float else {}),
         **({"browser": result["browser"]} if "browser" in result else {}),  # of results that were sent to us
@@ -49,7 +50,7 @@ def ratio_to_float(
         `ratio` of the times (below 1 where the file is quicker), its `ci95`, the `verdict`, and `sha256`, the twin's.
         None where the run did not pair the two, and where the file is its own twin (a float32 export).
     """
-    if twin_sha256 in (None, result["sha256"]):
+    if not ratios or twin_sha256 in (None, result["sha256"]):  # results that were sent to us come without ratios
         return None
     setting = (result["device"], result["threads"])
     twins = {
@@ -67,9 +68,9 @@ def record_latency(
 ) -> bool:
     """Puts the results that were measured on this very file into its record's `latency`.
 
-    An entry of the same device, processor, runtime, version, threads and XNNPACK setting is replaced, and so is every
-    entry that was measured on other bytes. An entry is of one run: the ratio to the float twin goes with the times that
-    it was measured with.
+    An entry of the same device, processor, runtime, version, threads, XNNPACK setting, class of cores and delegate is
+    replaced, and so is every entry that was measured on other bytes. An entry is of one run: the ratio to the float
+    twin goes with the times that it was measured with.
 
     Args:
         results: `bench(...)["results"]`; those of other files are passed over.
@@ -87,7 +88,7 @@ def record_latency(
         for result in results
         if "median_ms" in result and result["sha256"] == artifact.sha256
     ]
-    entries = {tuple(entry[name] for name in _SAME): entry for entry in own}
+    entries = {_setting(entry): entry for entry in own}
     if not entries:
         return False
 
@@ -95,8 +96,13 @@ def record_latency(
         kept = [
             old
             for old in record.get("latency") or []
-            if old.get("sha256") == artifact.sha256 and tuple(old.get(name) for name in _SAME) not in entries
+            if old.get("sha256") == artifact.sha256 and _setting(old) not in entries
         ]
         record["latency"] = kept + list(entries.values())
 
     return update_record(artifact, change)
+
+
+def _setting(entry: dict[str, Any]) -> tuple:
+    """What an entry was measured with: two of the same are of the same thing."""
+    return (*(entry.get(name) for name in _SAME), (entry.get("kernels") or {}).get("delegate"))

@@ -119,10 +119,12 @@ def _latency(subjects):
     blocks = []
     if devices:
         spread = any(entry.get("quantiles_ms") for rows in devices.values() for *_, entry in rows)
+        paired = any(entry.get("of_float") for rows in devices.values() for *_, entry in rows)
         blocks.append(
             Words(
                 "Thick mark: median of the rounds, with its 95 % interval. Tick: 90 % of all runs were quicker."
                 + (" Box: the middle half of all runs; line: 5 % to 95 % of them." if spread else "")
+                + (" Of the float time: paired with the float twin's in the same rounds." if paired else "")
             )
         )
     blocks += [Chart(latencies(d, [(n, s.name, e) for n, s, e in rows])) for d, rows in devices.items()]
@@ -135,17 +137,28 @@ def _latency(subjects):
 
 def _times(device, entries):
     sent = any(entry.get("browser") for *_, entry in entries)  # by a browser, with outputs to compare
+    paired = any(entry.get("of_float") for *_, entry in entries)  # timed in one run with its float twin
     rows = []
     for number, subject, entry in sorted(entries, key=lambda row: row[2]["median_ms"]):
         p90, runs = entry.get("p90_ms"), entry.get("runs")
         rows.append([
             str(number), short(subject.name), ms(entry["median_ms"]), between(entry["ci95_ms"], ms),
-            ms(p90) if p90 else "", count(runs), _kernels(entry.get("kernels")),
+            ms(p90) if p90 else "", *([_of_float(entry.get("of_float"))] if paired else []), count(runs),
+            _kernels(entry.get("kernels")),
             *([_alike(entry.get("browser") or {})] if sent else []), sha(entry["sha256"]),
         ])  # fmt: skip
-    columns = ["no.", "artifact", "median, ms", "95 %", "90 % below, ms", "runs", "XNNPACK took",
+    columns = ["no.", "artifact", "median, ms", "95 %", "90 % below, ms",
+               *(["of the float time, 95 %"] if paired else []), "runs", "XNNPACK took",
                *(["same class as here"] if sent else []), "sha256"]  # fmt: skip
-    return Table(f"Latency on {short(device)}", columns, rows, frozenset(columns[:1] + columns[2:6]))
+    numbers = frozenset(columns[:1] + columns[2 : columns.index("XNNPACK took")])
+    return Table(f"Latency on {short(device)}", columns, rows, numbers)
+
+
+def _of_float(found):
+    """The time as a part of the float twin's, paired by round: `tfeff bench` says when it is called a difference."""
+    if not found:
+        return "-"
+    return f"{found['ratio']:.3f} {between(found['ci95'], '{:.3f}'.format)}, {found['verdict']}"
 
 
 def _alike(browser):

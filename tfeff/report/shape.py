@@ -144,6 +144,7 @@ _LATENCY = _fields(
     {
         "cpu": _text, "runtime": _text, "version": _text, "threads": _COUNT, "xnnpack": _flag, "p90_ms": _POSITIVE,
         "runs": _COUNT, "rounds": _COUNT, "quantiles_ms": _many(_POSITIVE, 5),
+        "of_float": _fields({"ratio": _POSITIVE, "ci95": _pair, "verdict": _text, "sha256": _sha256}),
         "browser": _fields({}, {"same_top1": _COUNT, "images": _COUNT, "max_abs_difference": _number(0)}),
         "kernels": _fields(
             {}, {"xnnpack": _text, "delegated": _COUNT, "total": _COUNT, "left": _many(_fields({"op": _text}))}
@@ -242,6 +243,8 @@ def _consistent(record):
             raise _Wrong(f"latency[{number}].median_ms is {entry['median_ms']:g}, its interval is [{low:g}, {high:g}]")
         if sorted(entry.get("quantiles_ms") or []) != (entry.get("quantiles_ms") or []):
             raise _Wrong(f"latency[{number}].quantiles_ms do not rise")
+        if entry.get("of_float"):
+            _of_float(f"latency[{number}].of_float", entry["of_float"], (record.get("float_twin") or {}).get("sha256"))
     if debug := record.get("debug"):
         _same_file("debug.sha256", debug["sha256"], own)
     if ops := record.get("ops"):
@@ -250,6 +253,18 @@ def _consistent(record):
             raise _Wrong(f"ops names {counted} operations of {ops['total']}")
     if (check := record.get("check")) and check["mapped"] > check["total"]:
         raise _Wrong(f"check maps {check['mapped']} operations of {check['total']}")
+
+
+def _of_float(where, found, twin):
+    if found["sha256"] != twin:
+        named = f"the record names {twin[:12]}" if twin else "the record names none"
+        raise _Wrong(f"{where}.sha256 is {found['sha256'][:12]}, not the float twin: {named}")
+    low, high = found["ci95"]
+    if not low <= found["ratio"] <= high:
+        raise _Wrong(f"{where}.ratio is {found['ratio']:g}, its interval is [{low:g}, {high:g}]")
+    allowed = {"faster": high < 1, "slower": low > 1, "no difference": True}
+    if not allowed.get(found["verdict"]):
+        raise _Wrong(f"{where}.verdict is {_shown(found['verdict'])}, its interval is [{low:g}, {high:g}]")
 
 
 def _classes_sum(accuracy):

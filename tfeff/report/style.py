@@ -1,13 +1,17 @@
-"""The page's looks: one column, system fonts, light and dark as the reader's system says; no script anywhere."""
+"""The page's looks: one column, system fonts, light and dark as the reader's system says; no script anywhere.
+
+What is wider than the screen scrolls by itself; a shadow stands at the edge behind which there is more (two gradients
+that scroll along hide two that stay).
+"""
 
 STYLE = """
 :root{color-scheme:light dark;--paper:#fff;--ink:#1c2127;--faint:#5b6470;--line:#d7dce2;--card:#f5f7f9;--link:#0b5cad;
---bar:#4a7fb5;--bad:#b3261e;--good:#1b7f4b;--warn:#fdf1dc;--warnline:#b26a00}
+--bar:#4a7fb5;--bad:#b3261e;--good:#1b7f4b;--warn:#fdf1dc;--warnline:#b26a00;--edge:#8a94a0}
 @media(prefers-color-scheme:dark){:root{--paper:#14181d;--ink:#e4e8ec;--faint:#a3adb8;--line:#39424c;--card:#1d232a;
---link:#7db7f0;--bar:#6ea3d8;--bad:#ff8a80;--good:#6fd39b;--warn:#33270f;--warnline:#e0a030}}
+--link:#7db7f0;--bar:#6ea3d8;--bad:#ff8a80;--good:#6fd39b;--warn:#33270f;--warnline:#e0a030;--edge:#66717d}}
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%}
-body{margin:0 auto;max-width:72rem;padding:1rem;background:var(--paper);color:var(--ink);
+body{margin:0 auto;max-width:84rem;padding:1rem;background:var(--paper);color:var(--ink);
 font:1rem/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif;overflow-wrap:break-word}
 h1,h2,h3{overflow-wrap:anywhere}
 h1{font-size:1.6rem;line-height:1.25;margin:.5rem 0}
@@ -24,12 +28,16 @@ code,pre,.mono{font-family:ui-monospace,"SFMono-Regular",Menlo,Consolas,"DejaVu 
 code{overflow-wrap:anywhere}
 pre{background:var(--card);border:1px solid var(--line);border-radius:6px;padding:.6rem .8rem;margin:.5rem 0;
 white-space:pre-wrap;overflow-wrap:anywhere}
-.scroll{overflow-x:auto;margin:.2rem 0 .6rem}
+.scroll{overflow-x:auto;margin:.2rem 0 .6rem;background:
+linear-gradient(to right,var(--paper) 40%,transparent) 0 0/3rem 100% no-repeat local,
+linear-gradient(to left,var(--paper) 40%,transparent) 100% 0/3rem 100% no-repeat local,
+linear-gradient(to right,var(--edge),transparent) 0 0/1rem 100% no-repeat scroll,
+linear-gradient(to left,var(--edge),transparent) 100% 0/1rem 100% no-repeat scroll}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}
 .caption{font-weight:600;margin:1rem 0 0}
 th,td{padding:.28rem .8rem .28rem 0;text-align:left;vertical-align:top;white-space:nowrap;
 border-bottom:1px solid var(--line)}
-thead th{font-weight:600;color:var(--faint);vertical-align:bottom}
+thead th{white-space:normal;font-weight:600;color:var(--faint);vertical-align:bottom}
 td.num,th.num{text-align:right}
 td.wide,th.wide{white-space:normal;min-width:18rem}
 tbody th{font-weight:400}

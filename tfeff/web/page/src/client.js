@@ -17,12 +17,14 @@ export class Engine {
     this.#worker.onerror = (event) => this.#end(event.message || 'the worker could not be started');
   }
 
-  /** Starts LiteRT and loads a file; `bytes` is its ArrayBuffer. */
+  /** Starts LiteRT and loads a file; `bytes` is its ArrayBuffer or a promise of it: LiteRT starts meanwhile. */
   static async open(litert, bytes, { threads = 1, accelerator = 'wasm' } = {}) {
     const engine = new Engine();
     try {
-      engine.started = await engine.call('start', { litert, threads, accelerator });
-      engine.loaded = await engine.call('load', { bytes, threads });
+      const starting = engine.call('start', { litert, threads, accelerator });
+      const [started, data] = await Promise.all([starting, bytes]);
+      engine.started = started;
+      engine.loaded = await engine.call('load', { bytes: data, threads });
     } catch (error) {
       engine.close();
       throw error;

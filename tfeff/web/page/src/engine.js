@@ -33,7 +33,7 @@ const commands = {
     }
     const describe = ({ name, shape, dtype }) => ({ name, shape: Array.from(shape), dtype });
     return {
-      sha256: sha256(data),
+      sha256: await sha256(data),
       inputs: model.getInputDetails().map(describe),
       outputs: model.getOutputDetails().map(describe),
       // LiteRT.js hands a model to the CPU when the GPU takes only part of it.

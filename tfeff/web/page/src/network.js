@@ -6,15 +6,19 @@ import { median, quantile } from './statistics.js';
 const KEPT = 500; // times of each file
 const MEASURE_MS = 1500;
 
+async function take(file) {
+  const response = await fetch(file.url);
+  if (!response.ok) throw new Error(`${file.name}: the server answers ${response.status}`);
+  return response.arrayBuffer();
+}
+
 export class Network {
   /** Fetches and starts the files of a model of models.json. */
   static async open(base, litert, model, options) {
     const network = new Network();
     Object.assign(network, { model, engines: [], times: model.files.map(() => []) });
     const opened = await Promise.allSettled(model.files.map(async (file) => {
-      const response = await fetch(file.url);
-      if (!response.ok) throw new Error(`${file.name}: the server answers ${response.status}`);
-      const engine = await Engine.open(base + litert, await response.arrayBuffer(), options);
+      const engine = await Engine.open(base + litert, take(file), options);
       network.engines.push(engine); // in whatever order; sorted below
       if (engine.loaded.sha256 !== file.sha256) throw new Error(`${file.name}: is not the file that the page lists`);
       return engine;

@@ -1,4 +1,4 @@
-// SHA-256 (FIPS 180-4). The browser's own (`crypto.subtle`) exists on https and localhost only.
+// SHA-256: the browser's own, some twenty times as quick, which exists on https and localhost only; else ours (FIPS 180-4).
 
 const roots = (count, power) => {
   // The first 32 bits of the fractional parts of the square (1/2) or cube (1/3) roots of the first primes.
@@ -13,8 +13,15 @@ const roots = (count, power) => {
 const K = new Int32Array(roots(64, 1 / 3));
 const rotate = (x, n) => (x >>> n) | (x << (32 - n));
 
+const hex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+
 /** Hex digest of a Uint8Array. */
-export function sha256(bytes) {
+export async function sha256(bytes) {
+  return self.crypto?.subtle ? hex(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))) : sha256Here(bytes);
+}
+
+/** The same without the browser's help. */
+export function sha256Here(bytes) {
   const hash = new Int32Array(roots(8, 1 / 2));
   const padded = new Uint8Array((((bytes.length + 8) >> 6) + 1) << 6);
   padded.set(bytes);
