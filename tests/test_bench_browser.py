@@ -24,8 +24,9 @@ needs_browser = pytest.mark.skipif(chromium_path() is None, reason="no Chromium 
 
 
 @pytest.fixture(autouse=True)
-def scratch(monkeypatch):
+def scratch(monkeypatch, tmp_path_factory):
     """Where temporary files go, empty afterwards. A short path: a browser makes sockets below."""
+    tmp_path_factory.getbasetemp()  # pytest's own must not land there
     folder = Path(tempfile.mkdtemp(prefix="tfeff-test-"))
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     yield folder
