@@ -7,12 +7,14 @@ from typing import Any
 from tfeff.errors import TfeffError
 
 
-def check_device(device: str, word: str) -> None:
-    """Raises TfeffError where a device is not there, is not fit for use, or tells no time.
+def check_device(device: str, word: str, binary: str | None = None) -> None:
+    """Raises TfeffError where a device is not there, is not fit for use, or tells no time; or where a phone's benchmark
+    tool cannot be had, which is fetched now, before the export has taken its minutes.
 
     Args:
         device: as `tfeff bench --on` takes it.
         word: the option that named it, for errors.
+        binary: path of a phone's benchmark tool.
     """
     from tfeff.bench.devices import find_device
 
@@ -21,7 +23,14 @@ def check_device(device: str, word: str) -> None:
         raise TfeffError(
             f"{word} {device}: counts instructions and tells no time", "leave it to `tfeff bench`, which shows them"
         )
-    found.check()
+    if not _is_phone(device) or binary is not None:
+        found.check()
+        return
+    from tfeff.bench.adb.download import fetched_tool
+    from tfeff.bench.adb.state import read_facts
+
+    with found.connect() as phone:
+        fetched_tool(read_facts(phone).abi)
 
 
 def check_binary(request) -> None:

@@ -143,7 +143,7 @@ def check_request(request: Request, path: Path) -> None:
     if request.devices or request.tune:
         words = {device: "--on" for device in request.devices} | ({request.tune: "--tune"} if request.tune else {})
         for device, word in words.items():
-            on_device.check_device(device, word)
+            on_device.check_device(device, word, request.benchmark_binary)
 
 
 def export_model(

@@ -25,6 +25,8 @@ SCRIPTS = {
       path) [ -f installed ] && echo "package:/data/app/$2/base.apk" || exit 1;;
       install) for apk; do :; done
         [ "$(cat app-does)" = refuse ] && {{ echo "Failure [INSTALL_FAILED_USER_RESTRICTED: by user]"; exit 1; }}
+        # Android 8's package manager is another user, who must come through to the file.
+        case $(stat -c %a "$(dirname "$apk")") in *[1357]) ;; *) echo "Error: Can't open non-file: $apk"; exit 1;; esac
         [ -s "$apk" ] || exit 2; cp "$apk" installed; echo install >>pm-log; echo Success;;
       uninstall) rm -rf installed {FILES}; echo uninstall >>pm-log; echo Success;;
     esac""",

@@ -63,6 +63,14 @@ def int8_file():
     return _file(schema.BuiltinOperator.CONV_2D, tensors, [None, kernel, bias], [0, 1, 2], options, kind, version=3)
 
 
+def mul_file():
+    """A product of the image with itself, in int8."""
+    kind = schema.TensorType.INT8
+    tensors = [_tensor("image:0", IMAGE, kind, 0, 0.05), _tensor("square", IMAGE, kind, 0, 0.25)]
+    kinds = schema.BuiltinOptions.MulOptions
+    return _file(schema.BuiltinOperator.MUL, tensors, [None], [0, 0], schema.MulOptionsT(), kinds, version=2)
+
+
 @pytest.fixture
 def files(tmp_path):
     """Paths by name: `float`, `int8`."""

@@ -7,7 +7,7 @@ from io import BytesIO
 import pytest
 from cli_runner import assert_refused, tfeff
 
-from tfeff.bench.adb import app, protocol
+from tfeff.bench.adb import app, client, protocol
 
 pytest_plugins = ["compare_fixtures", "adb_daemon", "demo_app"]
 
@@ -80,6 +80,8 @@ def test_a_phone_without_the_app_gets_it_for_the_time(phone, demo_app, run, monk
     assert_no_trace(phone, demo_app)
     for intent in demo_app.intents[1:]:
         assert "--ez xnnpack false" in intent
+    (copies,) = (command for command in phone.commands if "cp " in command)
+    assert copies.index(".json") < copies.index(".selftest.png") < copies.index(".tflite")  # the app sees whole models
     models = {intent.split("--es model ")[1].split()[0] for intent in demo_app.intents[1:]}
     assert len(models) == 1
     assert len({intent.split("--es out ")[1].split()[0] for intent in demo_app.intents}) == len(demo_app.intents)
@@ -147,6 +149,35 @@ def test_a_phone_that_goes_meanwhile(phone, demo_app, run, monkeypatch):
     assert ran.code in (0, 2)  # adb may connect anew before the next command
     assert_no_trace(phone, demo_app)
     assert demo_app.apk is None
+
+
+def test_a_phone_that_goes_for_good_says_that_the_app_may_have_stayed(phone, demo_app, run, monkeypatch):
+    monkeypatch.setattr(client, "CLEANING_S", (0, 0.1))
+    phone.returns = False
+    monkeypatch.setattr(app.AppTimer, "measure", _spied(app.AppTimer.measure, phone.break_off))
+    assert_refused(run(), "the demo app (org.tfeff.demo)", "org.tfeff.demo/files", "may have stayed")
+
+
+def test_an_answer_that_adb_may_not_read(phone, demo_app, run):
+    demo_app.install()
+    phone.program(
+        "cat", 'case "$1" in *benchmarks*) echo "cat: $1: Permission denied"; exit 1;; esac\nexec /bin/cat "$@"'
+    )
+    assert_refused(run(), "wrote an answer that adb may not read", "Permission denied", "adb shell ls -la")
+    assert_no_trace(phone, demo_app)
+
+
+def test_a_block_is_no_longer_than_its_pre_processing_allows(monkeypatch):
+    monkeypatch.setattr(app, "BLOCK_MS", 300.0)
+
+    def runs(preprocessing, inference):
+        times = {"preprocessing": (preprocessing,), "inference": (inference,), "postprocessing": (0.0,)}
+        return app._runs(app.AppAnswer("", {}, **times))
+
+    assert runs(1.0, 3.0) == 100
+    assert runs(100.0, 0.1) == 29  # 3 s; a thousand runs would take 100
+    assert runs(0.0, 0.1) == 1000
+    assert runs(500.0, 2000.0) == 5
 
 
 def test_what_the_app_cannot_do(demo_app, phone, app_artifacts, run, capfd):

@@ -103,6 +103,18 @@ def test_offline(phone, tool, run, monkeypatch):
     assert_refused(run(tool(RESULT)), "the phone is offline", phone.address)
 
 
+def test_a_name_with_blanks(tool, run, tmp_path, monkeypatch):
+    """As adb names a phone without a cable that it found twice."""
+    monkeypatch.setattr(client, "APPEARS_S", 0.0)
+    adb = tmp_path / "adb"
+    adb.write_text(
+        '#!/bin/sh\nprintf "List of devices attached\\nadb-R5 (2)._adb-tls-connect._tcp\\tunauthorized\\n"\n'
+    )
+    adb.chmod(0o755)
+    monkeypatch.setenv("ADB", str(adb))
+    assert_refused(run(tool(RESULT)), "has not allowed this computer", "(adb-R5 (2)._adb-tls-connect._tcp)")
+
+
 def test_disk_full(phone, tool, run):
     phone.disk_bytes = 100
     assert_refused(run(tool(RESULT)), "its disk is full", "make room")

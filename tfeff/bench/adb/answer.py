@@ -12,8 +12,10 @@ from tfeff.bench.instructions import random_image
 from tfeff.errors import TfeffError
 
 # Measured (all presets, emulated ARM against x86): XNNPACK's kernels give the same bytes on both but for one MUL of
-# MobileNetV3, which is one step off; other pairs of kernels differ by more.
+# MobileNetV3. It is one step off, which is up to 3 at the network's end (random inputs). Other pairs of kernels differ
+# by more.
 SAME_STEPS, FEW_STEPS = 1, 5
+_ROUNDS_OTHERWISE = "MUL"
 # Of the largest output: sums in another order; arithmetic of half precision, which GPUs use.
 SAME_FLOAT, OTHER_FLOAT = 1e-4, 2e-2
 
@@ -51,6 +53,7 @@ class Reference:
                     self.outputs["XNNPACK" if whole else "built-in"] = found
                     self.runtime = "{runtime} {version}".format(**handle.environment)
         self.values = values
+        self._same_steps = FEW_STEPS if _has(artifact.path, _ROUNDS_OTHERWISE) else SAME_STEPS
 
     def compare(self, data: bytes, kernels: dict[str, Any]) -> dict[str, Any]:
         """Judges the bytes that came from a phone.
@@ -89,14 +92,14 @@ class Reference:
         floats = [pair for pair in zip(here, there, strict=True) if pair[0].dtype.kind == "f"]
         if steps:
             told["max_steps"] = max(_steps(*pair) for pair in steps)
-            told["allowed"] = SAME_STEPS if same else max(FEW_STEPS, 2 * self._own_steps())
+            told["allowed"] = self._same_steps if same else max(FEW_STEPS, 2 * self._own_steps())
         if floats:
             told["max_error"] = max(_error(*pair) for pair in floats)
         why = ""
         if steps and told["max_steps"] > told["allowed"]:
             allowed = f"{told['allowed']} allowed{' within one family of kernels' if same else ''}"
             why = f"outputs are up to {told['max_steps']} steps off this machine's ({allowed})"
-        limit = SAME_FLOAT if took in ("all", "none") and "delegate" not in kernels else OTHER_FLOAT
+        limit = OTHER_FLOAT if "delegate" in kernels else SAME_FLOAT
         if floats:
             told["allowed"] = limit if not steps else told["allowed"]
             if not told["max_error"] <= limit:
@@ -109,6 +112,15 @@ class Reference:
             return 0
         pairs = zip(*self.outputs.values(), strict=True)
         return max((_steps(a, b) for a, b in pairs if a.dtype.kind in "iub"), default=0)
+
+
+def _has(path: Path, operation: str) -> bool:
+    from tfeff.export.flatbuffer import read_graph
+
+    try:
+        return any(one.name == operation for one in read_graph(path).operations)
+    except TfeffError:  # several subgraphs: it may
+        return True
 
 
 def _unequal(a: bytes, b: bytes) -> int:

@@ -26,6 +26,7 @@ from tfeff.errors import TfeffError
 WARMUP = 5
 FIRST_RUNS = 10  # before anything is known of a model
 BLOCK_MS = 300.0
+WHOLE_MS = 3000.0  # of a block, pre- and post-processing included, where a model is small beside them
 RUNS = (5, 1000)  # of a block, least and most
 ENDS_S = 120.0  # that a run may take
 STARTS_S = 60.0  # until the app is in front
@@ -58,7 +59,8 @@ class AppTimer:
             f"am force-stop {self._app.application} >/dev/null 2>&1\n"
             f"find {folders} -name '{self._mark}*' -exec rm -f {{}} + 2>/dev/null\n"
             # of commands that were killed; a younger one may still run
-            f"find {folders} -name 'tfeff-run-*' -mtime +0 -exec rm -f {{}} + 2>/dev/null"
+            f"find {folders} -name 'tfeff-run-*' -mtime +0 -exec rm -f {{}} + 2>/dev/null",
+            f"{self._mark}* in {self._files}",
         )
         # It makes its folders when it first starts; what it says of a model that is not there shows that it lives.
         said = self._run("nothing", "the app", runs=1)
@@ -82,8 +84,12 @@ class AppTimer:
         for suffix, data in self._app.models[artifact.sha256].items():
             files[suffix] = self._phone.put_bytes(data)
         there = f"{self._files}/models/{name}"
-        # The model last: the app must not see it without its record.
-        copies = [f"cp {path} {there}{suffix}" for suffix, path in sorted(files.items(), reverse=True)]
+        # The model last (so they are sorted): the app must not see it without its record. The app is another user, whom
+        # some phones' shared storage does not let read what the shell wrote; others refuse to be asked.
+        copies = [
+            f"cp {path} {there}{suffix} && {{ chmod 644 {there}{suffix} 2>/dev/null || true; }}"
+            for suffix, path in sorted(files.items())
+        ]
         code, said = self._phone.shell(" && ".join([f"mkdir -p {self._files}/models", *copies]))
         if code:
             last = said.strip().splitlines()[-1:] or [""]
@@ -106,7 +112,7 @@ class AppTimer:
         if answer.input_sha256 != ours:
             why = "the app made another input of the self-test's picture than this machine"
             variant.answer |= {"ok": False, "equal": False, "why": why}
-        variant.runs = _runs(float(np.median(answer.inference)))
+        variant.runs = _runs(answer)
 
     def require_full(self, device: str, variants: list[Variant]) -> None:
         """Raises TfeffError: the app does not tell it."""
@@ -116,7 +122,7 @@ class AppTimer:
         """One block, as `ToolTimer.measure`; `preprocessing_ms` and `postprocessing_ms` (medians) beside."""
         answer = self._ask(variant, variant.runs)
         times = np.array(answer.inference)
-        variant.runs = _runs(float(np.median(times)))
+        variant.runs = _runs(answer)
         return {
             "median_ms": float(np.median(times)),
             "mean_ms": float(times.mean()),
@@ -147,6 +153,7 @@ class AppTimer:
         extras |= {"--ei warmup": WARMUP, "--ei runs": runs, "--es out": out}
         words = " ".join(f"{option} {quoted(str(value))}" for option, value in extras.items())
         script = _RUN.format(
+            folder=f"{self._files}/benchmarks",
             application=self._app.application,
             activity=f"{self._app.application}/{_ACTIVITY}",
             extras=words,
@@ -165,6 +172,7 @@ class AppTimer:
                 3: ("cannot be started", "`adb uninstall org.tfeff.demo`, then run the command again"),
                 4: (f"did not end within {ENDS_S:.0f} s", "is the screen on and unlocked? try fewer --threads"),
                 5: ("died", "`adb logcat -d -s AndroidRuntime:E tfeff:E` tells why; try --no-xnnpack"),
+                6: ("wrote an answer that adb may not read", f"`adb shell ls -la {self._files}/benchmarks` tells why"),
             }.get(code, (f"failed ({code})", "run the command again"))
             raise TfeffError(f"{where} {what}{told}", mend)
         try:
@@ -193,8 +201,10 @@ class AppTimer:
             apk = Path(folder) / "app.apk"
             self._app.write(apk)
             there = phone.push(apk)
-        phone.leave(f"pm uninstall {application} >/dev/null 2>&1")
-        code, said = phone.shell(f"pm install -r -t {there}; code=$?; rm -f {there}; exit $code", STARTS_S + ENDS_S)
+        phone.leave(f"pm uninstall {application} >/dev/null 2>&1", f"the demo app ({application})")
+        # Android 8's package manager opens the file as a user of its own, for whom our folder is closed.
+        script = f"chmod 711 {phone.folder}; pm install -r -t {there}; code=$?; chmod 700 {phone.folder}; rm -f {there}"
+        code, said = phone.shell(f"{script}; exit $code", STARTS_S + ENDS_S)
         if code or "Success" not in said:
             lines = [line.strip() for line in said.splitlines() if line.strip()]
             told = f" ({lines[-1][-200:]})" if lines else ""
@@ -209,21 +219,33 @@ class AppTimer:
         return True
 
 
-def _runs(median_ms: float) -> int:
+def _runs(answer: AppAnswer) -> int:
+    """How many runs the next block has."""
+    inference, *others = (
+        float(np.median(times)) for times in (answer.inference, answer.preprocessing, answer.postprocessing)
+    )
     least, most = RUNS
-    return int(min(max(BLOCK_MS / max(median_ms, 1e-3), least), most))
+    wanted = min(BLOCK_MS / max(inference, 1e-3), WHOLE_MS / max(inference + sum(others), 1e-3))
+    return int(min(max(wanted, least), most))
 
 
 # `am start -W` returns when the activity is there; the file comes, whole, when the run is done. A process that ended
-# without it died, unless it ended between the two looks. Exit codes are those of `_run`.
+# without it died, unless it ended between the two looks; its folder in /proc is looked at, for `pidof` reads all of
+# /proc, which disturbs what is timed. Exit codes are those of `_run`.
 _RUN = """{{ input keyevent KEYCODE_WAKEUP; wm dismiss-keyguard; am force-stop {application}; }} >/dev/null 2>&1
 rm -f {out}
 said=$(am start -W -n {activity} {extras} 2>&1)
 case "$said" in *Error*|*Exception*) echo "$said"; exit 3;; esac
+pid=
 tries=0
 while [ ! -f {out} ]; do
-  tries=$((tries + 1)); [ $tries -gt {tries} ] && am force-stop {application} && exit 4
-  pidof {application} >/dev/null || {{ sleep 1; [ -f {out} ] || exit 5; }}
+  tries=$((tries + 1))
+  [ $tries -gt {tries} ] && {{ am force-stop {application}; ls {folder} >/dev/null || exit 6; exit 4; }}
+  if [ -z "$pid" ] || [ ! -d /proc/$pid ]; then
+    pid=$(pidof {application}); pid=${{pid%% *}}
+    [ -n "$pid" ] || {{ sleep 1; [ -f {out} ] || exit 5; }}
+  fi
   sleep 0.2
 done
-cat {out}; rm -f {out}"""
+cat {out} || exit 6
+rm -f {out}"""

@@ -148,9 +148,13 @@ class Phone:
                 self.shell(_END.format(folder=self.folder), CLEANING_TIMEOUT_S)
             raise
 
-    def leave(self, script: str) -> None:
-        """A shell script that `close` runs there as well, before all that was given earlier."""
-        self._leaving.insert(0, script)
+    def leave(self, script: str, what: str) -> None:
+        """A shell script that `close` runs there as well, before all that was given earlier.
+
+        Args:
+            what: it takes away; said where the phone is lost, and it may have stayed.
+        """
+        self._leaving.insert(0, (script, what))
 
     def close(self) -> None:
         """Ends what runs there, removes the folder, and leaves adb's server as it was; safe to call again."""
@@ -166,15 +170,17 @@ class Phone:
                 self._call("kill-server")
 
     def _clean(self) -> None:
-        script = "\n".join([_END.format(folder=self.folder), *self._leaving, f"rm -rf {self.folder}"])
+        scripts = [script for script, _ in self._leaving]
+        script = "\n".join([_END.format(folder=self.folder), *scripts, f"rm -rf {self.folder}"])
         folder, self.folder = self.folder, ""
         for wait_s in CLEANING_S:  # a phone that was disconnected may come back
             time.sleep(wait_s)
             with suppress(TfeffError):
                 self.shell(script, CLEANING_TIMEOUT_S)
                 return
+        left = " and ".join([folder, *(what for _, what in self._leaving)])
         raise TfeffError(
-            f"{self.name}: {folder} may have stayed on the phone", f"`adb -s {self.serial} shell rm -r {folder}`"
+            f"{self.name}: {left} may have stayed on the phone", f"`adb -s {self.serial} shell rm -r {folder}`"
         )
 
     def __enter__(self):
@@ -220,8 +226,9 @@ class Phone:
 
     def _states(self) -> dict[str, str]:
         done = self._run("devices")
-        rows = [line.split(None, 1) for line in done.stdout.splitlines()[1:] if line.strip() and line[0] != "*"]
-        return {row[0]: row[1].strip() for row in rows if len(row) == 2}
+        # A tab stands between; names that adb makes of phones without a cable may hold blanks.
+        rows = [line.partition("\t") for line in done.stdout.splitlines() if line[:1] != "*"]
+        return {serial.strip(): state.strip() for serial, _, state in rows if state.strip()}
 
     def _sha256(self, there: str) -> str | None:
         """Of a file on the phone; None where there is none."""

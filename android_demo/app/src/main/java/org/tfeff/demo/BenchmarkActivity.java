@@ -151,6 +151,7 @@ public class BenchmarkActivity extends Activity {
             } finally {
                 stream.close();
             }
+            part.setReadable(true, false); // Java makes files that only their owner reads, and adb's user is another
             if (!part.renameTo(to)) {
                 throw new IOException("cannot be renamed");
             }

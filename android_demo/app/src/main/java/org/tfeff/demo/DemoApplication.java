@@ -34,6 +34,11 @@ public class DemoApplication extends Application {
         File base = getExternalFilesDir(null);
         File folder = new File(base != null ? base : getFilesDir(), name); // null while no shared storage is mounted
         folder.mkdirs();
+        // Since Android 11 these are true permissions, and some phones make folders that adb's user cannot enter. The
+        // folders above this one are closed to other apps.
+        folder.setReadable(true, false);
+        folder.setWritable(true, false);
+        folder.setExecutable(true, false);
         return folder;
     }
 }

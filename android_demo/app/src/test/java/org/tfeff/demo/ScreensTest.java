@@ -26,6 +26,9 @@ import java.io.ByteArrayOutputStream;
 import java.io.File;
 import java.io.FileInputStream;
 import java.io.FileOutputStream;
+import java.nio.file.Files;
+import java.nio.file.attribute.PosixFilePermission;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.Map;
 import org.junit.Before;
 import org.junit.Test;
@@ -335,6 +338,12 @@ public final class ScreensTest {
         assertEquals(false, ((Map<?, ?>) found.get("device")).get("locked"));
         assertEquals(true, ((Map<?, ?>) found.get("device")).get("screen_on"));
         assertEquals("no half-written file stays", 1, app.benchmarks().list().length);
+        File out = new File(app.benchmarks(), "run-1.json");
+        assertTrue("adb's user reads it", Files.getPosixFilePermissions(out.toPath()).contains(PosixFilePermission.OTHERS_READ));
+        for (File folder : new File[] {app.benchmarks(), app.pushed()}) {
+            String rights = PosixFilePermissions.toString(Files.getPosixFilePermissions(folder.toPath()));
+            assertEquals("adb's user works in it", "rwx", rights.substring(6));
+        }
     }
 
     @Test
