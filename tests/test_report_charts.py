@@ -115,3 +115,14 @@ def test_hints_may_be_left_out():
     with_hints, without = (len(layer_charts.errors(rows, hints).svg("p")) for hints in (True, False))
     assert without < with_hints
     assert "<title>block3" not in layer_charts.errors(rows, False).svg("p")
+
+
+def test_marks_of_an_axis_never_read_alike(tmp_path):
+    """Sizes of 497.86 and 498.22 kB: whole kilobytes would all be 498."""
+    made = [record(f"n{n}", data=bytes([n]) * size) for n, size in enumerate((497_864, 498_216))]
+    paths = [write(tmp_path, one) for one in made]
+    (sizes,) = (c for c in comparisons(read_subjects(paths)) if c.cost == "size_bytes")
+    texts = [each.text for each in elements(scatter(sizes), "t faint") if (each.text or "").startswith(("497", "498"))]
+    assert len(texts) >= 2
+    assert len(set(texts)) == len(texts)
+    assert all(497.8 < float(text) < 498.3 for text in texts)

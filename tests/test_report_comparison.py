@@ -64,6 +64,23 @@ def test_only_like_is_compared_with_like(tmp_path):
     assert {device: len(rows) for device, rows in by_device(subjects).items()} == {one: 3, four: 1}
 
 
+def test_a_phone_s_cores_and_delegates_are_no_likes(tmp_path):
+    made = [record(f"n{n}", latency=0.1 * (n + 1)) for n in range(4)]
+    for each, core_class, delegate in zip(
+        made, ("big", "little", "big", "app's"), (None, None, "GPU", None), strict=True
+    ):
+        entry = each["latency"][0]
+        entry |= {"device": "adb", "core_class": core_class, "xnnpack": delegate is None}
+        entry["kernels"] = {"xnnpack": "all"} if delegate is None else {"delegate": delegate, "taken": "all"}
+    where = list(by_device(read_subjects([write(tmp_path, each) for each in made])))
+    assert [words.partition("1 thread, ")[2] for words in where] == [
+        "big cores",
+        "little cores",
+        "big cores, GPU",
+        "an app's cores",
+    ]
+
+
 def test_every_point_is_its_records(tmp_path):
     tops = [(91.0, 90.5), (89.0, 88.0)]
     subjects = read_subjects([write(tmp_path, record(f"n{n}", top1=t, latency=n + 1.0)) for n, t in enumerate(tops)])

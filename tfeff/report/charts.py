@@ -1,6 +1,8 @@
 """The pictures of a comparison: accuracy against cost, and latencies."""
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from tfeff.report.comparison import BEHIND, FRONT, UNDECIDED, Comparison
@@ -30,9 +32,10 @@ def scatter(comparison: Comparison) -> Picture:
     for value in y.ticks():
         picture.line(left, y(value), right, y(value), "grid")
         picture.write(left - 6, y(value) + 4, f"{value:g}", "t faint", "end")
-    for value in x.ticks(5):
+    marks = x.ticks(5)
+    for value, label in zip(marks, _labels(marks, latency), strict=True):
         picture.line(x(value), top, x(value), floor, "grid")
-        picture.write(x(value), floor + 15, _cost(value, latency, short_form=True), "t faint", "middle")
+        picture.write(x(value), floor + 15, label, "t faint", "middle")
     picture.line(left, floor, right, floor, "axis")
     picture.line(left, top, left, floor, "axis")
     picture.write(left + 4, top - 3, "top-1, %", "t faint")
@@ -85,6 +88,15 @@ def _cost(value: float, latency: bool, short_form: bool = False) -> str:
         return ms(value) if short_form else f"{ms(value)} ms"
     kilobytes = f"{value / 1000:,.0f}" if value >= 10_000 else f"{value / 1000:.3g}"
     return kilobytes if short_form else f"{kilobytes} kB"
+
+
+def _labels(values: list[float], latency: bool) -> list[str]:
+    """Of an axis, short: with more digits where neighbours would read alike."""
+    labels = [_cost(value, latency, short_form=True) for value in values]
+    if latency or len(set(labels)) == len(labels):
+        return labels
+    least = min(b - a for a, b in pairwise(values)) / 1000
+    return [f"{value / 1000:,.{max(0, math.ceil(-math.log10(least)))}f}" for value in values]
 
 
 def latencies(device: str, rows: Sequence[tuple[int, str, dict[str, Any]]]) -> Picture:

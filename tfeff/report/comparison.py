@@ -65,7 +65,11 @@ def device_words(entry: dict[str, Any]) -> str:
     parts = [entry["device"], entry.get("cpu"), " ".join(filter(None, (entry.get("runtime"), entry.get("version"))))]
     if (threads := entry.get("threads")) is not None:
         parts.append(f"{threads} thread{'' if threads == 1 else 's'}")
-    if entry.get("xnnpack") is False:
+    if core_class := entry.get("core_class"):  # of a phone
+        parts.append({"all": "any core", "app's": "an app's cores"}.get(core_class, f"{core_class} cores"))
+    if delegate := (entry.get("kernels") or {}).get("delegate"):
+        parts.append(delegate)
+    elif entry.get("xnnpack") is False:
         parts.append("XNNPACK off")
     return ", ".join(part for part in parts if part)
 

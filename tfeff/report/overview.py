@@ -172,6 +172,8 @@ def _alike(browser):
 def _kernels(kernels):
     if not kernels or not kernels.get("xnnpack"):
         return ""
+    if kernels.get("delegate"):  # another than XNNPACK, on a phone
+        return short(f"{kernels['delegate']}: {kernels.get('taken') or 'unknown'}", 40)
     if kernels["xnnpack"] == "partly" and kernels.get("total"):
         left = ", ".join(f"{each.get('count', '')} {each['op']}".strip() for each in kernels.get("left") or ())
         return short(f"{kernels.get('delegated') or 0} of {kernels['total']}{', not ' + left if left else ''}", 80)

@@ -143,11 +143,12 @@ _LATENCY = _fields(
     {"device": _text, "median_ms": _POSITIVE, "ci95_ms": _pair, "sha256": _sha256},
     {
         "cpu": _text, "runtime": _text, "version": _text, "threads": _COUNT, "xnnpack": _flag, "p90_ms": _POSITIVE,
-        "runs": _COUNT, "rounds": _COUNT, "quantiles_ms": _many(_POSITIVE, 5),
+        "runs": _COUNT, "rounds": _COUNT, "core_class": _text, "quantiles_ms": _many(_POSITIVE, 5),
         "of_float": _fields({"ratio": _POSITIVE, "ci95": _pair, "verdict": _text, "sha256": _sha256}),
         "browser": _fields({}, {"same_top1": _COUNT, "images": _COUNT, "max_abs_difference": _number(0)}),
         "kernels": _fields(
-            {}, {"xnnpack": _text, "delegated": _COUNT, "total": _COUNT, "left": _many(_fields({"op": _text}))}
+            {}, {"xnnpack": _text, "delegated": _COUNT, "total": _COUNT, "left": _many(_fields({"op": _text})),
+                 "delegate": _text, "taken": _text}
         ),
     },
 )  # fmt: skip
