@@ -2,8 +2,8 @@
 
 import pytest
 
-from tfeff.bench.adb.protocol import choose_cores
 from tfeff.bench.adb.state import Facts, parse_state, read_facts, read_state
+from tfeff.bench.adb.tool_timer import choose_cores
 from tfeff.bench.devices.adb import Device
 from tfeff.errors import TfeffError
 
