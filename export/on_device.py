@@ -8,8 +8,7 @@ from tfeff.errors import TfeffError
 
 
 def check_device(device: str, word: str, binary: str | None = None) -> None:
-    """Raises TfeffError where a device is not there, is not fit for use, or tells no time; or where a phone's benchmark
-    tool cannot be had, which is fetched now, before the export has taken its minutes.
+    """Raises TfeffError where a device is not there, is not fit for use, or tells no time: before minutes are spent.
 
     Args:
         device: as `tfeff bench --on` takes it.
@@ -23,14 +22,7 @@ def check_device(device: str, word: str, binary: str | None = None) -> None:
         raise TfeffError(
             f"{word} {device}: counts instructions and tells no time", "leave it to `tfeff bench`, which shows them"
         )
-    if not _is_phone(device) or binary is not None:
-        found.check()
-        return
-    from tfeff.bench.adb.download import fetched_tool
-    from tfeff.bench.adb.state import read_facts
-
-    with found.connect() as phone:
-        fetched_tool(read_facts(phone).abi)
+    found.check(binary)
 
 
 def check_binary(request) -> None:

@@ -41,8 +41,8 @@ def command(files, devices, threads, xnnpack, max_seconds, seed, record, phone, 
     ai-edge-litert or tflite-runtime in it; `ssh:USER@HOST[:PYTHON]` is a board's Python, by your own ssh; nothing
     is installed there. `adb[:SERIAL]` is an Android phone, by TensorFlow Lite's benchmark_model; its answer is compared
     with this machine's, and a wrong one has no time; with --app it runs in the demo app, as a user of an app gets it.
-    `emulated:aarch64[:RUNTIME[:CPU]]` runs the ARM runtimes under
-    QEMU: output bytes and instructions, not milliseconds.
+    `emulated:aarch64[:RUNTIME[:CPU]]` runs the ARM runtimes under QEMU: output bytes and instructions, not
+    milliseconds.
     """
     from tfeff.artifact import open_artifact
     from tfeff.bench import bench, record_latency

@@ -88,8 +88,12 @@ class BaseDevice(ABC):
     def start(self) -> Handle:
         """Starts a worker there; raises TfeffError when it cannot."""
 
-    def check(self) -> None:
-        """Raises TfeffError where it cannot be used; leaves nothing behind."""
+    def check(self, benchmark_binary: str | None = None) -> None:
+        """Raises TfeffError where it cannot be used; leaves nothing behind.
+
+        Args:
+            benchmark_binary: path of the program that times itself there (`has_tool`); None for the published one.
+        """
         self.start().close()
 
     def open(self) -> None:  # noqa: B027 - most have nothing to keep

@@ -1,6 +1,8 @@
 """`adb[:SERIAL]`: an Android phone, by `benchmark_model` there. SERIAL may be HOST:PORT of a phone in the network."""
 
 from tfeff.bench.adb.client import Phone
+from tfeff.bench.adb.download import fetched_tool
+from tfeff.bench.adb.state import read_facts
 from tfeff.bench.devices import BaseDevice, Handle
 from tfeff.errors import TfeffError
 
@@ -20,9 +22,11 @@ class Device(BaseDevice):
         """The phone, ready and with a folder of its own; a context manager."""
         return Phone(self.name, self.serial, self.timeout_s)
 
-    def check(self) -> None:
-        with self.connect():
-            pass
+    def check(self, benchmark_binary: str | None = None) -> None:
+        """The phone is ready, and its benchmark tool here; what must be fetched is fetched now."""
+        with self.connect() as phone:
+            if benchmark_binary is None:
+                fetched_tool(read_facts(phone).abi)
 
     def start(self) -> Handle:
         raise TfeffError(f"{self.name}: a phone has no Python to start", "time files on it with `tfeff bench`")
