@@ -2,12 +2,12 @@
 
     python benchmarks/hard_case.py [PRESET ...] [--bits 6] [--table]
 
-From a bundled preset, `tests/hard_case.py` makes a network with the same float outputs in which a tenth of the channels
-is up to 2^bits times as large as it was. It and the preset's own network are quantized with per-channel and with
-per-tensor weights: by TensorFlow's converter (its ranges are min-max), and by our own quantizer with two calibration
-methods; as they are, equalized, and equalized with the biases corrected. All from the 512 bundled training images of
-Fashion-MNIST. Accuracy is that of all 10,000 test images in LiteRT; `delta` is against the preset's own float file,
-with a paired interval.
+From a bundled preset, `tests/support/hard_case.py` makes a network with the same float outputs in which a tenth of the
+channels is up to 2^bits times as large as it was. It and the preset's own network are quantized with per-channel and
+with per-tensor weights: by TensorFlow's converter (its ranges are min-max), and by our own quantizer with two
+calibration methods; as they are, equalized, and equalized with the biases corrected. All from the 512 bundled training
+images of Fashion-MNIST. Accuracy is that of all 10,000 test images in LiteRT; `delta` is against the preset's own float
+file, with a paired interval.
 
 Writes docs/results/hard_case.json.
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # for hard_case, which the tests use too
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))  # for hard_case, which the tests use too
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "hard_case.json"
 PRESETS = ("mobilenet_v2", "shufflenet_v2", "vargnet")
 METHODS = ("minmax", "image-percentile")

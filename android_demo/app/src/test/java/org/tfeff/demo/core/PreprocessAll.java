@@ -7,7 +7,7 @@ import java.nio.ByteBuffer;
 import java.util.Map;
 
 /**
- * Not a test: tests/test_android_demo.py runs it. For every NAME.rgb of a folder (height and width as 4 bytes each, big
+ * Not a test: tests/demo/test_android_demo.py runs it. For every NAME.rgb of a folder (height and width as 4 bytes each, big
  * end first, then the pixels) and its NAME.json (`preprocessing` and `input` of a record, `tall_first`), writes the pixels into
  * NAME.pixels and the bytes of the input tensor into NAME.input.
  */

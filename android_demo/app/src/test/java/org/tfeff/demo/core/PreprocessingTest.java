@@ -8,7 +8,7 @@ import static org.junit.Assert.fail;
 import java.util.Map;
 import org.junit.Test;
 
-/** What Pillow gave for the same pixels; tests/test_android_demo.py compares 50 images more. */
+/** What Pillow gave for the same pixels; tests/demo/test_android_demo.py compares 50 images more. */
 public final class PreprocessingTest {
     /** 5 x 7 pixels, (37 x^2 + 91 y + 53 c + 17 x y) mod 256. */
     private static Picture sample() {

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 from cli_runner import assert_refused, tfeff
-from test_cli_debug import artifact  # noqa: F401
 
 from tfeff.artifact import open_artifact, read_record
 from tfeff.debug import debug
@@ -16,7 +15,7 @@ from tfeff.report import read_subjects, report
 pytest_plugins = ["debug_fixtures"]
 
 
-def test_layers_are_kept_along_the_network(artifact, capfd):  # noqa: F811
+def test_layers_are_kept_along_the_network(artifact, capfd):
     before = read_record(artifact.with_suffix(".json"))
     ran = tfeff(capfd, "debug", artifact, "--record", "--json", "-q", "--samples", 6)
     assert ran.code == 0, ran.err
@@ -41,7 +40,7 @@ def test_layers_are_kept_along_the_network(artifact, capfd):  # noqa: F811
             assert row["range_use"] == pytest.approx(levels / 256, abs=2e-3)
 
 
-def test_a_report_shows_them(artifact):  # noqa: F811
+def test_a_report_shows_them(artifact):
     opened = open_artifact(artifact)
     assert record_debug(opened, debug(artifact, samples=4))
     (subject,) = read_subjects([artifact], verify=True)
@@ -50,7 +49,7 @@ def test_a_report_shows_them(artifact):  # noqa: F811
     assert 'scope="row" class="mono">wide</th>' in text  # the layer that was ruined
 
 
-def test_nothing_is_written_for_another_file_or_without_a_record(artifact, capfd):  # noqa: F811
+def test_nothing_is_written_for_another_file_or_without_a_record(artifact, capfd):
     result = {"sha256": "0" * 64, "layers": []}
     with pytest.raises(TfeffError, match="changed while it was debugged"):
         record_debug(open_artifact(artifact), result)

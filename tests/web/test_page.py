@@ -26,7 +26,7 @@ pytest_plugins = ["web_browser", "web_models"]
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """One bundled preset, exported as a user would. All of them: test_web_presets.py."""
+    """One bundled preset, exported as a user would. All of them: test_presets.py."""
     folder = tmp_path_factory.mktemp("web")
     with pytest.raises(SystemExit) as stop:
         main(["export", "pp_lcnet", "--int8", "--target", "web", "--no-bench", "--evaluation-samples", "200",

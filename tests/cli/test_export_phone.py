@@ -68,7 +68,7 @@ def test_forms_are_tuned_on_a_phone(phone, benchmark_tool, export, tmp_path):
 
 
 def test_a_phone_that_computes_wrongly_is_a_missed_gate_without_a_time(phone, benchmark_tool, export, tmp_path):
-    script = Path(__file__).with_name("benchmark_model_stand_in.py")
+    script = Path(__file__).parents[1] / "support" / "benchmark_model_stand_in.py"
     wrong, right = tmp_path / "wrong.py", 'interpreter.get_tensor(detail["index"])).tobytes()'
     assert right in script.read_text()
     wrong.write_text(script.read_text().replace(right, right.replace(").tobytes", "[..., ::-1]).tobytes")))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[1] / "tfeff" / "web" / "page"
+PAGE = Path(__file__).parents[2] / "tfeff" / "web" / "page"
 BUILT = PAGE.parent / "built"
 
 

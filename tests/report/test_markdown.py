@@ -2,8 +2,7 @@
 
 import pytest
 from markdown_it import MarkdownIt
-from report_records import HOSTILE, record, write
-from test_report_html import in_json, poisoned
+from report_records import HOSTILE, in_json, poisoned, record, write
 
 from tfeff.report import read_subjects, report
 

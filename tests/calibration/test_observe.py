@@ -99,7 +99,7 @@ def test_nan_names_the_layer_and_the_image(network, tmp_path, value):
 
 def test_memory_does_not_grow_with_the_images(network, tmp_path):
     """Peak resident memory of a process that collects, measures with histograms and audits: 3,000 images and 100."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+    sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
     from calibration_memory import run
 
     (tmp_path / "many_images.py").write_text(

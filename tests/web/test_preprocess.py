@@ -13,7 +13,7 @@ from tfeff.web.site import tall_first
 
 pytest_plugins = ["web_browser"]
 
-SOURCES = Path(__file__).parents[1] / "tfeff" / "web" / "page" / "src"
+SOURCES = Path(__file__).parents[2] / "tfeff" / "web" / "page" / "src"
 MEAN, STD = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)
 WAYS = {
     "exact": Preprocessing((32, 32)),

@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 from report_page import parse
-from report_records import HOSTILE, layer, record, write
+from report_records import HOSTILE, in_json, layer, poisoned, record, write
 
 from tfeff.errors import TfeffError
 from tfeff.report import read_subjects, report
@@ -213,46 +213,6 @@ def test_text_stands_out_in_light_and_dark(tmp_path):
 def test_same_records_same_bytes(tmp_path):
     made = [record("a"), record("b", latency=2.0)]
     assert report(subjects(tmp_path, *made)) == report(subjects(tmp_path, *copy.deepcopy(made)))
-
-
-def poisoned(text):
-    """A record in which every text that may be anything says the same."""
-    made = record(labels=(text, text + " "))
-    for key in ("network", "preset", "target", "precision", "dataset", "command"):
-        made[key] = text
-    made["notes"], made["versions"] = [text], {text: text}
-    made["accuracy"]["dataset"] = made["calibration"]["source"] = made["calibration"]["method"] = text
-    made["calibration"]["findings"][0] |= {"text": text, "severity": text}
-    made["latency"][0] |= {"device": text, "cpu": text, "runtime": text}
-    made["latency"][0]["kernels"] = {
-        "xnnpack": "partly",
-        "delegated": 1,
-        "total": 2,
-        "left": [{"op": text, "count": 1}],
-    }
-    made["debug"]["images"] = text
-    for row in made["debug"]["layers"]:
-        row |= {"layer": text, "op": text}
-    made["check"]["operations"][0] |= {"op": text, "status": text, "reason": text, "mend": text}
-    made["check"] |= {
-        "problems": [{"reason": text, "mend": text}],
-        "facts": {text: text},
-        "notes": [text],
-        "basis": text,
-    }
-    made["rewrites"][0] |= {"name": text, "form": text, "because": text}
-    made["ops"] |= {"float": [text], "by_name": {text: 12}}
-    made["gates"]["failed"] = [text]
-    if "/" not in text and "\0" not in text:
-        made["file"] = text + ".tflite"
-    return made
-
-
-def in_json(tmp_path, made):
-    """The record as a file has it, without the artifact: its name may be none that a disk takes."""
-    path = tmp_path / "hostile.json"
-    path.write_text(json.dumps(made), encoding="utf-8")
-    return read_subjects([path])
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))

@@ -33,7 +33,7 @@ def test_the_table_is_for_people(capfd):
     assert "360,183,808" in ran.err
     assert "Table 4" in ran.err  # what `info` says without --cost
     assert "MAdds / s" not in ran.err
-    documented = (Path(__file__).parents[1] / "docs" / "cost.md").read_text(encoding="utf-8").split("```")[1]
+    documented = (Path(__file__).parents[2] / "docs" / "cost.md").read_text(encoding="utf-8").split("```")[1]
     printed = {line.rstrip() for line in ran.err.splitlines()}
     assert set(documented.strip().splitlines()) <= printed
 

@@ -1,41 +1,13 @@
 """`tfeff debug` as a user runs it."""
 
-import hashlib
-import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
-import numpy as np
-import pytest
 from cli_runner import assert_refused, tfeff, tfeff_process
-from debug_models import SHAPE, ruin
 from PIL import Image
 
-from tfeff.data import Preprocessing
-
 pytest_plugins = ["debug_fixtures"]
-
-
-@pytest.fixture
-def artifact(debug_files, tmp_path):
-    """A ruined file with a record and a float twin, and pixels that the record names."""
-    ruined = Path(shutil.move(ruin(debug_files.int8, ["wide"], 0.2), tmp_path / "net.int8.tflite"))
-    twin = Path(shutil.copy(debug_files.float, tmp_path / "net.int8.twin.tflite"))
-    pixels = tmp_path / "pixels.npz"
-    with np.load(debug_files.images) as archive:
-        np.savez(pixels, images=np.uint8(np.round(archive["images"] * 127.5 + 127.5)))
-    record = {
-        "schema_version": 1,
-        "file": ruined.name,
-        "sha256": hashlib.sha256(ruined.read_bytes()).hexdigest(),
-        "float_twin": {"file": twin.name, "sha256": hashlib.sha256(twin.read_bytes()).hexdigest()},
-        "preprocessing": Preprocessing(SHAPE[:2], mean=(127.5,) * 3, std=(127.5,) * 3).as_dict(),
-        "calibration": {"source": str(pixels)},
-    }
-    ruined.with_suffix(".json").write_text(json.dumps(record), encoding="utf-8")
-    return ruined
 
 
 def test_table(artifact, capfd):

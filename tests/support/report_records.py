@@ -5,6 +5,8 @@ import hashlib
 import json
 import struct
 
+from tfeff.report import read_subjects
+
 # An empty model: the root table, whose vtable has no field.
 _EMPTY = struct.pack("<I4sHHII", 20, b"TFL3", 4, 4, 0, 0) + struct.pack("<i", 20 - 8)
 FLOAT, QUANTIZED = _EMPTY + b"float", _EMPTY + b"int8"
@@ -121,3 +123,43 @@ HOSTILE = (
     "&lt;b&gt;&amp;", "a|b`c``[d](http://evil.example/e)![f](http://evil.example/g)", "line\nbreak\x00\x1b[31m",
     "\u202egnp.exe", "\ud800 half", "]]><!-- -->",
 )  # fmt: skip
+
+
+def poisoned(text):
+    """A record in which every text that may be anything says the same."""
+    made = record(labels=(text, text + " "))
+    for key in ("network", "preset", "target", "precision", "dataset", "command"):
+        made[key] = text
+    made["notes"], made["versions"] = [text], {text: text}
+    made["accuracy"]["dataset"] = made["calibration"]["source"] = made["calibration"]["method"] = text
+    made["calibration"]["findings"][0] |= {"text": text, "severity": text}
+    made["latency"][0] |= {"device": text, "cpu": text, "runtime": text}
+    made["latency"][0]["kernels"] = {
+        "xnnpack": "partly",
+        "delegated": 1,
+        "total": 2,
+        "left": [{"op": text, "count": 1}],
+    }
+    made["debug"]["images"] = text
+    for row in made["debug"]["layers"]:
+        row |= {"layer": text, "op": text}
+    made["check"]["operations"][0] |= {"op": text, "status": text, "reason": text, "mend": text}
+    made["check"] |= {
+        "problems": [{"reason": text, "mend": text}],
+        "facts": {text: text},
+        "notes": [text],
+        "basis": text,
+    }
+    made["rewrites"][0] |= {"name": text, "form": text, "because": text}
+    made["ops"] |= {"float": [text], "by_name": {text: 12}}
+    made["gates"]["failed"] = [text]
+    if "/" not in text and "\0" not in text:
+        made["file"] = text + ".tflite"
+    return made
+
+
+def in_json(tmp_path, made):
+    """The record as a file has it, without the artifact: its name may be none that a disk takes."""
+    path = tmp_path / "hostile.json"
+    path.write_text(json.dumps(made), encoding="utf-8")
+    return read_subjects([path])

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import quantize_models
 from keras import layers, ops
+from network_cases import IMAGES, build, cases
 from rewrite_models import images, randomize, stack
-from test_export_networks import IMAGES, build, cases
 from tfeff.export.quantize.fake_quant import ActivationRange, FakeQuantize, QuantizedWeights
 from tfeff.export.quantize.graph import fake_quant_graph
 from tfeff.export.quantize.simulation import (
@@ -28,7 +28,7 @@ from tfeff.networks import get_network
 from tfeff.presets import aliases, load_preset
 
 PRESETS = {get_network(load_preset(alias).network).builder for alias in aliases()}
-# The smallest networks of what no preset is of; presets go through all targets in `test_export_presets.py`.
+# The smallest networks of what no preset is of; presets go through all targets in `tests/export/test_presets.py`.
 SMALLEST = [n for n, (_, options) in cases().items() if not options and get_network(n).builder not in PRESETS]
 X = quantize_models.images(4)
 

@@ -16,7 +16,7 @@ import pytest
 from tfeff.bench.adb.app_answer import read_answer
 from tfeff.data import Preprocessing
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 APP = ROOT / "android_demo"
 BASE = ROOT / "tfeff/demo/base.apk"
 ABIS = ("arm64-v8a", "armeabi-v7a", "x86_64")

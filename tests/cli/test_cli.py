@@ -74,7 +74,7 @@ def test_info_of_another_form_claims_no_published_figure(capfd):
     assert ran.json["classes"] == 10
 
 
-@pytest.mark.parametrize("name", sorted({*aliases()} - {*index()}))  # one is a network's name too: test_cli_info.py
+@pytest.mark.parametrize("name", sorted({*aliases()} - {*index()}))  # one is a network's name too: test_info.py
 def test_info_of_a_preset(capfd, name):
     ran = tfeff(capfd, "info", name, "--json")
     assert ran.code == 0, ran.err
