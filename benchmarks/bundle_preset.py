@@ -20,7 +20,7 @@ def main():
     arguments = parser.parse_args()
     import_tensorflow()
     from tfeff.data import open_dataset
-    from tfeff.train import Batches, top1
+    from tfeff.training import Batches, top1
     from tfeff.weights import load_weights, save_weights
 
     trained = load_preset(arguments.preset)

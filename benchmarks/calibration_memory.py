@@ -63,7 +63,8 @@ def run(file: Path, source: str, count: int, size: int, folder: Path | None = No
 def ranged_file(name: str, folder: Path) -> Path:
     """The float file of a preset, as an export measures it."""
     from tfeff.calibration import collect
-    from tfeff.export import Subject, measuring
+    from tfeff.export import Subject
+    from tfeff.export.quantize import measuring
 
     from tfeff import presets
 

@@ -88,8 +88,8 @@ class Bench:
     def rows(self, source: str, columns) -> tuple[dict, list]:
         """{column: its row} with these calibration images, and what the audit found."""
         from tfeff.calibration import Activations, Plan, audit, choose, collect, observe, parse_method
-        from tfeff.export.measuring import door_of
-        from tfeff.export.trial import Trial
+        from tfeff.export.quantize.measuring import door_of
+        from tfeff.export.quantize.trial import Trial
 
         pre, folder = self.preset.preprocessing, Path(tempfile.mkdtemp(dir=self.folder))
         calibration = collect(source, pre, folder / "calibration.npy")

@@ -3,9 +3,9 @@
     python benchmarks/quantization_qat.py [PRESET ...] [--epochs 1] [--steps 300] [--learning-rate 1e-4] [--per-tensor]
     python benchmarks/quantization_qat.py [PRESET ...] --gradients
 
-Each preset is trained on Fashion-MNIST's 60,000 training images by `tfeff.qat`, taught by its float twin. The ranges
-begin with what the default method finds in 512 of them, and are trained too. Accuracy is that of all 10,000 test images
-in LiteRT; `delta` is int8 against float, points, paired. `qat_row` is one preset; `benchmarks/quantization.py`
+Each preset is trained on Fashion-MNIST's 60,000 training images by `tfeff.training.qat`, taught by its float twin. The
+ranges begin with what the default method finds in 512 of them, and are trained too. Accuracy is that of all 10,000 test
+images in LiteRT; `delta` is int8 against float, points, paired. `qat_row` is one preset; `benchmarks/quantization.py`
 puts it into its table.
 
 Prints a line a preset, and writes docs/results/quantization_qat.json with --write. With --gradients nothing is trained:
@@ -30,7 +30,7 @@ def qat_row(preset: str, *, epochs: int = EPOCHS, steps: int | None = STEPS, tar
 
     Args:
         preset: name or alias.
-        epochs, steps, recipe: see `tfeff.qat.Recipe`.
+        epochs, steps, recipe: see `tfeff.training.qat.Recipe`.
         target, method, per_tensor: as of `tfeff qat`.
 
     Returns:
@@ -38,12 +38,12 @@ def qat_row(preset: str, *, epochs: int = EPOCHS, steps: int | None = STEPS, tar
         not what was simulated), training (the record's entry), seconds_training, seconds, sha256}.
     """
     from tfeff.export import Request, Subject, export_model
-    from tfeff.export.measuring import train_ranges_by
     from tfeff.export.quantize.aware import aware_graph
+    from tfeff.export.quantize.measuring import train_ranges_by
 
     from tfeff import presets
     from tfeff.data import open_dataset
-    from tfeff.qat import Recipe, train_quantized
+    from tfeff.training.qat import Recipe, train_quantized
 
     started = time.monotonic()
     known = presets.load_preset(preset)

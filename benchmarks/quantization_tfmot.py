@@ -2,8 +2,8 @@
 
     python benchmarks/quantization_tfmot.py [PRESET ...] [--steps 300] [--learning-rate 5e-5]
 
-Each preset is trained on Fashion-MNIST's 60,000 training images by `tfeff.export.tfmot.tfmot_qat`. Accuracy is that of
-all 10,000 test images in LiteRT; `delta` is int8 against float, points, paired. `tfmot_row` is one preset, for
+Each preset is trained on Fashion-MNIST's 60,000 training images by `tfeff.compress.tfmot.tfmot_qat`. Accuracy is that
+of all 10,000 test images in LiteRT; `delta` is int8 against float, points, paired. `tfmot_row` is one preset, for
 `benchmarks/quantization.py` and `benchmarks/tfmot.py`. Prints a line a preset.
 """
 
@@ -34,10 +34,10 @@ def tfmot_row(
         seconds_training, seconds, sha256}; of a network that it does not take {preset, method, refused}, a line.
     """
     from tfeff.export import Subject
-    from tfeff.export.tfmot import read_samples, refusals, tfmot_qat
 
     from tfeff.artifact import check_tflite
     from tfeff.compare import Runner, statistics
+    from tfeff.compress.tfmot import read_samples, refusals, tfmot_qat
     from tfeff.data import open_dataset
     from tfeff.presets import load_preset
 

@@ -96,7 +96,7 @@ def _randomize(network):
 
 
 def _cycles(stock, ours, folder):
-    from tfeff.export.compilers import vela
+    from tfeff.export.targets.ethos_u import compiler as vela
 
     made = [vela.compile(path, folder, "ethos-u55-128") for path in (stock, ours)]
     cycles = [each.estimates["cycles"] for each in made]

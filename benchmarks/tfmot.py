@@ -27,9 +27,9 @@ from quantization_tfmot import STEPS, tfmot_row
 from tfeff.export import Subject
 from tfeff.export.flatbuffer import read_graph
 from tfeff.export.quantize.convert import environment_versions
-from tfeff.export.tfmot import process, qat
-from tfeff.export.tfmot.plan import draw
 
+from tfeff.compress.tfmot import process, qat
+from tfeff.compress.tfmot.plan import draw
 from tfeff.errors import TfeffError
 from tfeff.layers import ChannelShuffle, GroupConv2D, StridedDilatedDepthwiseConv2D
 from tfeff.presets import aliases, load_preset

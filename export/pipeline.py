@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tfeff.export import measuring, on_device, quantize, quantizing, steps
+from tfeff.export import on_device, quantize, steps
 from tfeff.export.flatbuffer import describe_operations, describe_tensor, read_graph
 from tfeff.export.placing import compiled_path, put_in_place, scratch, twin_path
+from tfeff.export.quantize import measuring, orchestrate
 from tfeff.export.quantize.convert import environment_versions
 from tfeff.export.subject import Subject
 from tfeff.export.targets import CompilerOptions, Target, get_target
@@ -120,7 +121,7 @@ def check_request(request: Request, path: Path) -> None:
     _door(request, target)
     check_compiler(request.compiler, target)
     measuring.parse_choice(request.method, request.ranges)
-    quantizing.check_quantizer(request)
+    orchestrate.check_quantizer(request)
     if request.max_drop is not None and request.dataset is None:
         raise TfeffError("--max-drop: there is nothing to compare on", "give --dataset with labelled images")
     if request.max_latency_ms is not None and not request.devices:
@@ -177,7 +178,7 @@ def export_model(
     target, precision = get_target(request.target), quantize.PRECISIONS[request.precision]
     trained = None if precision.name != "int8" else subject.fake_quant if trained is None else trained
     if trained is not None:
-        request = quantizing.as_trained(request, trained, own=subject.fake_quant is not None)
+        request = orchestrate.as_trained(request, trained, own=subject.fake_quant is not None)
     training = dict(training or {})
     io, shape = _door(request, target), subject.preprocessing.shape
     with scratch(path) as folder, quantize.Converter(folder) as converter:
@@ -203,7 +204,7 @@ def export_model(
         file, twin = folder / path.name, folder / twin_path(path).name
         jobs, begun = [quantize.Job(str(original), "float32", "float32", str(twin))], None
         if precision.name == "int8":
-            begun = quantizing.begin(subject, request, model, calibration, io, file, folder, trained)
+            begun = orchestrate.begin(subject, request, model, calibration, io, file, folder, trained)
             jobs += begun.jobs
         else:
             if [each.name for each in applied] != [each.name for each in twin_applied]:
@@ -216,7 +217,7 @@ def export_model(
         converter.convert(jobs, calibration and calibration.path)
         quantization = None
         if begun is not None:
-            calibration, quantization = quantizing.finish(
+            calibration, quantization = orchestrate.finish(
                 subject, request, begun, calibration, io, file, folder, converter, progress
             )
         elif precision.calibrated:  # 16 bits have room for all values: the converter's own ranges
@@ -231,7 +232,7 @@ def export_model(
         float_error = steps.prove_float(subject, twin, proof)
         accuracy = compare(file)
         if begun is not None:
-            accuracy, changed = quantizing.keep_some_float(
+            accuracy, changed = orchestrate.keep_some_float(
                 subject, request, target, begun, model, calibration, accuracy, compare, io, file, twin, folder,
                 converter, progress,
             )  # fmt: skip

@@ -22,8 +22,7 @@ MAY_IMPORT = {
     "tfeff.cost": {"tfeff.layers", "tfeff.tensor_names"},
     "tfeff.networks": {"tfeff.layers", "tfeff.weights", "tfeff.cost"},
     "tfeff.presets": {"tfeff.data", "tfeff.networks", "tfeff.weights"},
-    "tfeff.train": {"tfeff.data", "tfeff.networks", "tfeff.presets", "tfeff.weights"},
-    "tfeff.qat": {"tfeff.data", "tfeff.train"},
+    "tfeff.training": {"tfeff.data", "tfeff.networks", "tfeff.presets", "tfeff.weights"},
     "tfeff.compare": {"tfeff.artifact", "tfeff.data", "tfeff.edgetpu"},
     "tfeff.debug": {"tfeff.artifact", "tfeff.compare", "tfeff.data", "tfeff.tensor_names"},
     "tfeff.web": {"tfeff.artifact", "tfeff.data"},
@@ -34,6 +33,10 @@ MAY_IMPORT = {
     "tfeff.export": {
         "tfeff.artifact", "tfeff.bench", "tfeff.calibration", "tfeff.compare", "tfeff.cost", "tfeff.data",
         "tfeff.debug", "tfeff.layers", "tfeff.tensor_names",
+    },
+    "tfeff.compress": {
+        "tfeff.artifact", "tfeff.bench", "tfeff.calibration", "tfeff.compare", "tfeff.cost", "tfeff.data",
+        "tfeff.debug", "tfeff.export", "tfeff.layers", "tfeff.tensor_names",
     },
     "tfeff.profile": {"tfeff.export", "tfeff.tensor_names"},
     "tfeff.cli": None,

@@ -1,6 +1,6 @@
 """Quantization-aware training in the user's own `fit`: the network as int8 will compute it, ready to be trained.
 
-`tfeff.quantize_aware` is `quantize_aware`; `tfeff qat` does the same and trains too (`tfeff.qat`).
+`tfeff.quantize_aware` is `quantize_aware`; `tfeff qat` does the same and trains too (`tfeff.training.qat`).
 """
 
 import tempfile
@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 from tfeff.calibration import collect
-from tfeff.export import measuring
 from tfeff.export.quantize import graph as _registers  # noqa: F401  its layers, so that Keras can load saved graphs
+from tfeff.export.quantize import measuring
 from tfeff.export.subject import Subject
 from tfeff.export.targets import get_target
 

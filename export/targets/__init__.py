@@ -1,4 +1,4 @@
-"""Targets, one file each: what the file must run on, and which rewrites make it so. Found by their file's name."""
+"""Targets, one folder each: what the file must run on, and which rewrites make it so. Found by their folder's name."""
 
 import difflib
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
-from tfeff.export.checking.verdict import Verdict
+from tfeff.export.targets.common.verdict import Verdict
 
 from tfeff.errors import TfeffError
 
@@ -86,8 +86,8 @@ class Target:
 
 def list_targets() -> dict[str, Target]:
     """All targets by name."""
-    modules = (import_module(f"{__name__}.{m.name}") for m in iter_modules([str(Path(__file__).parent)]))
-    targets = [module.TARGET for module in modules]
+    names = (module.name for module in iter_modules([str(Path(__file__).parent)]) if module.name != "common")
+    targets = [import_module(f"{__name__}.{name}").TARGET for name in names]
     return {target.name: target for target in targets}
 
 

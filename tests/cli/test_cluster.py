@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 from cli_runner import assert_refused, tfeff
-from tfeff.export.tfmot import exporting
-from tfeff.export.tfmot.compress import Compressed
 from tfmot_small import PIXELS, int8_kernels, needs_tfmot, write_network_and_dataset
 
 from tfeff.artifact import open_artifact
+from tfeff.compress.tfmot import exporting
+from tfeff.compress.tfmot.compress import Compressed
 
 pytestmark = needs_tfmot
 

@@ -123,7 +123,7 @@ def test_edgetpu_compiled_to_nothing(export, compiler):
     ids=["crash", "timeout", "refused"],
 )
 def test_edgetpu_compiler_that_fails(export, compiler, monkeypatch, instead, words):
-    monkeypatch.setattr("tfeff.export.compilers.edgetpu._GRACE_S", 1)
+    monkeypatch.setattr("tfeff.export.targets.edgetpu.compiler._GRACE_S", 1)
     arguments = ("--compiler", compiler(instead=instead), "--compiler-timeout", "1")
     ran, folder = export("--target", "edgetpu", *arguments)
     assert_refused(ran, *words)

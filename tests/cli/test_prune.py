@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 from cli_runner import assert_refused, tfeff
-from tfeff.export.tfmot import exporting, kernels
-from tfeff.export.tfmot.compress import Compressed
 from tfmot_small import PIXELS, int8_kernels, needs_tfmot, write_network_and_dataset
 
 from tfeff.artifact import open_artifact
+from tfeff.compress.tfmot import exporting, kernels
+from tfeff.compress.tfmot.compress import Compressed
 
 pytestmark = needs_tfmot
 
@@ -122,7 +122,7 @@ def test_what_is_there_is_not_replaced(pruned, small, capfd):
 
 
 def test_without_tfmot(small, tmp_path, capfd, monkeypatch):
-    from tfeff.export.tfmot import process
+    from tfeff.compress.tfmot import process
 
     monkeypatch.setattr(process, "find_spec", lambda name: None)
     ran = tfeff(capfd, *arguments(small, tmp_path, "--sparsity", 0.5))

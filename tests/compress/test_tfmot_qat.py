@@ -8,12 +8,12 @@ from keras import layers, ops
 from rewrite_models import randomize
 from tfeff.export import Subject
 from tfeff.export.flatbuffer import read_graph
-from tfeff.export.tfmot import process, qat, refusals, tfmot_qat
-from tfeff.export.tfmot.placement import place
-from tfeff.export.tfmot.plan import draw
 from tfmot_small import needs_tfmot
 
 from tfeff.compare import Runner
+from tfeff.compress.tfmot import process, qat, refusals, tfmot_qat
+from tfeff.compress.tfmot.placement import place
+from tfeff.compress.tfmot.plan import draw
 from tfeff.data import Preprocessing, open_dataset
 from tfeff.errors import GateFailed, TfeffError
 from tfeff.layers import ChannelShuffle, GroupConv2D

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from quantize_models import least_and_largest
 from tfeff.export import quantize
-from tfeff.export.compilers import vela
 from tfeff.export.flatbuffer import read_graph
 from tfeff.export.quantize.graph import fake_quant_graph
 from tfeff.export.quantize.prove import prove_units
@@ -16,6 +15,7 @@ from tfeff.export.quantize.simulation import float_network
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import apply_rewrites
 from tfeff.export.targets import get_target, list_targets
+from tfeff.export.targets.ethos_u import compiler as vela
 from tosa import left_over
 
 from tfeff.compare import Runner

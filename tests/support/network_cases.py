@@ -1,4 +1,4 @@
-"""Networks to export: the smallest of every family, in the small-image form, and every option that changes the graph."""
+"""Networks to export: the smallest of each family, in the small-image form, and every option that changes the graph."""
 
 from functools import cache
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from tfeff import TfeffError, load_preset
 from tfeff.data import Preprocessing, open_dataset
-from tfeff.train import Batches, Recipe, train
+from tfeff.training import Batches, Recipe, train
 
 NETWORK = "vargnet_v1_025_g8"
 
@@ -121,7 +121,7 @@ def tiny(monkeypatch):
         x = keras.layers.Dropout(0.3, name="drop")(keras.layers.Flatten()(x))
         return keras.Model(image, keras.layers.Dense(classes, name="logits")(x), name=name)
 
-    monkeypatch.setattr("tfeff.train.create", create)
+    monkeypatch.setattr("tfeff.training.loop.create", create)
 
 
 class Stop(Exception):
@@ -161,7 +161,7 @@ def test_seed_changes_the_run(recipe, tmp_path):
 KILLED = """
 import sys
 from pathlib import Path
-from tfeff.train import Recipe, train
+from tfeff.training import Recipe, train
 dataset, out = sys.argv[1:]
 recipe = Recipe({network!r}, dataset, epochs=3, batch_size=32, input_size=(16, 16), validation=0.1, seed=3)
 train(recipe, Path(out), report=lambda row: print(row, flush=True), progress=lambda *step: print(step, flush=True))
@@ -258,7 +258,7 @@ def test_test_images_choose_nothing(recipe, tmp_path, monkeypatch):
 
 
 def test_held_out_images_are_not_trained_on(recipe):
-    from tfeff.train import hold_out
+    from tfeff.training import hold_out
 
     whole = open_dataset(recipe.dataset, "train")
     fit, held_out = hold_out(whole, recipe.validation, recipe.seed)
@@ -270,7 +270,7 @@ def test_held_out_images_are_not_trained_on(recipe):
 
 def test_learning_rate_rises_for_an_epoch_and_falls_to_zero(recipe):
     from tfeff.networks import create
-    from tfeff.train import _compile
+    from tfeff.training.loop import _compile
 
     model = create(NETWORK, input_shape=(16, 16, 3), classes=2, small_image=True)
     _compile(model, replace(recipe, epochs=4, learning_rate=0.01), 10)
@@ -419,7 +419,7 @@ def test_batches_without_a_seed_keep_the_order(dataset):
 
 def test_large_sets_are_read_batch_by_batch(dataset, monkeypatch):
     in_memory = batches(dataset, move=0.125, seed=0)
-    monkeypatch.setattr("tfeff.train._PRELOAD_BYTES", 0)
+    monkeypatch.setattr("tfeff.training.loop._PRELOAD_BYTES", 0)
     streamed = batches(dataset, move=0.125, seed=0)
     assert streamed._pixels is None
     for a, b in zip(in_memory[2], streamed[2], strict=True):
@@ -428,7 +428,7 @@ def test_large_sets_are_read_batch_by_batch(dataset, monkeypatch):
 
 @pytest.mark.parametrize(("move", "reach_y", "reach_x"), [(0.125, 2, 3), (0.0625, 1, 1), (0, 0, 0)])
 def test_augmentation_mirrors_and_moves_and_invents_nothing(move, reach_y, reach_x):
-    from tfeff.train import _augment
+    from tfeff.training.loop import _augment
 
     image = np.arange(1, 16 * 24 + 1, dtype=np.float32).reshape(1, 16, 24, 1)
     images = np.repeat(image, 200, axis=0)
@@ -453,7 +453,7 @@ def test_augmentation_mirrors_and_moves_and_invents_nothing(move, reach_y, reach
 
 
 def test_label_smoothing_is_keras_own():
-    from tfeff.train import _SmoothCrossEntropy
+    from tfeff.training.loop import _SmoothCrossEntropy
 
     rng = np.random.default_rng(0)
     logits, labels = rng.normal(size=(8, 5)).astype("float32"), rng.integers(0, 5, 8)

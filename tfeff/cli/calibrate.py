@@ -40,7 +40,7 @@ def command(network, source, audit, allow_audit, target, out, **options):
     code 1 when the images are not fit to choose ranges by.
     """
     from tfeff.cli.subject import build_subject, check_known, meant, parse_size, parse_values
-    from tfeff.export.measuring import calibrate, parse_choice
+    from tfeff.export.quantize.measuring import calibrate, parse_choice
     from tfeff.export.targets import get_target
 
     check_known(network)

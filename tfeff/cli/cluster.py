@@ -22,7 +22,7 @@ def command(network, clusters, destination, out, **options):
             raise TfeffError(f"--clusters {clusters}: at least 2 are needed", "16 is usual")
 
     def compress(subject, images, labels, **training):
-        from tfeff.export.tfmot import cluster
+        from tfeff.compress.tfmot import cluster
 
         return cluster(subject, images, labels, clusters=clusters, **training)
 

@@ -65,10 +65,10 @@ def run(key, word, network, destination, out, options, compress, check):
 
     from tfeff.cli.export import file_name, request_of, show
     from tfeff.cli.subject import build_subject, check_known, meant, parse_size, parse_values
+    from tfeff.compress.tfmot import check_installed
     from tfeff.data import open_dataset
     from tfeff.export import artifact_path, check_request
     from tfeff.export.placing import scratch
-    from tfeff.export.tfmot import check_installed
 
     check()
     check_known(network)
@@ -110,7 +110,7 @@ def run(key, word, network, destination, out, options, compress, check):
 
 
 def _compress_and_export(key, subject, dataset, path, request, options, compress, words, folder, progress):
-    from tfeff.export.tfmot import export_compressed, read_samples
+    from tfeff.compress.tfmot import export_compressed, read_samples
 
     if subject.labels and dataset.classes and tuple(subject.labels) != tuple(dataset.classes):
         raise TfeffError(

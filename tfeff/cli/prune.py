@@ -22,7 +22,7 @@ def command(network, sparsity, destination, out, **options):
             raise TfeffError(f"--sparsity {sparsity:g}: must be above 0 and below 1", "0.5 makes half of them 0")
 
     def compress(subject, images, labels, **training):
-        from tfeff.export.tfmot import prune
+        from tfeff.compress.tfmot import prune
 
         return prune(subject, images, labels, sparsity=sparsity, **training)
 

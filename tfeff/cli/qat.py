@@ -164,7 +164,7 @@ def _check_options(engine, save, resume, options):
     given |= {"train_ranges"} if options["train_ranges"] is not None else set()
     given |= {name for name, value in (("save", save), ("resume", resume)) if value}
     if engine == "tfmot":
-        from tfeff.export.tfmot import check_installed
+        from tfeff.compress.tfmot import check_installed
 
         for key, word in _NOT_FOR_TFMOT.items():
             if key in given:
@@ -179,7 +179,7 @@ def _check_options(engine, save, resume, options):
         if not resume.is_file():
             raise TfeffError(f"{resume}: no such file", "give the file that --save wrote")
     else:
-        from tfeff.export.measuring import train_ranges_by
+        from tfeff.export.quantize.measuring import train_ranges_by
 
         train_ranges_by(options["method"], options["train_ranges"])
     if save:

@@ -28,14 +28,14 @@ def by_tfeff(subject, dataset, request, files: Files, options, *, train_ranges, 
     """Trains the fake-quant graph and exports it.
 
     Args:
-        options: of `tfeff.qat.Recipe`.
+        options: of `tfeff.training.qat.Recipe`.
         report, progress: as of `train_quantized` and `export_model`.
     """
     import tensorflow as tf
 
     from tfeff.export import export_model
     from tfeff.export.placing import scratch
-    from tfeff.qat import Recipe, train_quantized
+    from tfeff.training.qat import Recipe, train_quantized
 
     tf.config.experimental.enable_op_determinism()  # the same command gives the same weights
     recipe = Recipe(**options)
@@ -71,8 +71,8 @@ def by_tfeff(subject, dataset, request, files: Files, options, *, train_ranges, 
 
 def _begun(subject, request, folder, train_ranges, progress):
     """The fake-quant graph with ranges, and the record's `calibration` entry."""
-    from tfeff.export.measuring import gate_audit, train_ranges_by
     from tfeff.export.quantize.aware import aware_graph
+    from tfeff.export.quantize.measuring import gate_audit, train_ranges_by
 
     graph, measured = aware_graph(
         subject, request.calibration, folder, target=request.target, method=request.method, rules=request.ranges,
@@ -125,10 +125,10 @@ def _save(graph, path):
 
 def by_tfmot(subject, dataset, request, files: Files, options, *, train_ranges, command, progress):
     """Lets tfmot train, and makes an artifact of the file that it leaves."""
+    from tfeff.compress.tfmot import tfmot_qat
     from tfeff.export import export_model
     from tfeff.export.placing import scratch
     from tfeff.export.targets import get_target
-    from tfeff.export.tfmot import tfmot_qat
 
     target, epochs = get_target(request.target), options["epochs"]
     told = {key: options[key] for key in ("batch_size", "learning_rate", "seed") if key in options}

@@ -62,7 +62,7 @@ def command(network, dataset, epochs, folder, input_size, out, **options):
     import tensorflow as tf
 
     tf.config.experimental.enable_op_determinism()  # the same command gives the same weights; it costs some 2 % of time
-    from tfeff.train import Recipe, train
+    from tfeff.training import Recipe, train
 
     started = time.monotonic()
 

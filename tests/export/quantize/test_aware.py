@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 from keras import layers
 from tfeff.export import Request, Subject, export_model, quantize
-from tfeff.export.measuring import train_ranges_by
 from tfeff.export.quantize.fake_quant import ActivationRange, FakeQuantize, QuantizedWeights
 from tfeff.export.quantize.graph import fake_quant_graph
+from tfeff.export.quantize.measuring import train_ranges_by
 from tfeff.export.quantize.simulation import float_model, float_network, get_ranges, points, set_ranges
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.graph import inline
@@ -20,7 +20,7 @@ from tfeff.compare import Runner
 from tfeff.data import Preprocessing, open_dataset
 from tfeff.layers import GroupConv2D, GroupShift2D
 from tfeff.presets import load_preset
-from tfeff.qat import Recipe, train_quantized
+from tfeff.training.qat import Recipe, train_quantized
 
 SHAPE = (8, 8, 3)
 

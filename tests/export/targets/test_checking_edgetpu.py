@@ -3,9 +3,9 @@ map of versions (through what the converter writes into files), and TFLite's own
 
 import pytest
 from checking_files import chain, converted, edit, ints, names, operation, outside, tensor, weights
-from tfeff.export.checking.edgetpu import behind_the_first, check
-from tfeff.export.checking.edgetpu_rules import READ, TABLE, UNSURE
 from tfeff.export.flatbuffer import read_graph
+from tfeff.export.targets.edgetpu.op_rules import READ, TABLE, UNSURE
+from tfeff.export.targets.edgetpu.rules import behind_the_first, check
 
 from tfeff.errors import TfeffError
 

@@ -7,7 +7,7 @@ import shutil
 import pytest
 from checking_files import converted
 from edgetpu_recordings import DONE, HEADER, LOG, MIXED, OLD_FAILURE, PARTLY, SEARCH, TABLE, TOO_LARGE, TOO_NEW, WHOLE
-from tfeff.export.compilers.edgetpu import VARIABLE, compile, find_compiler
+from tfeff.export.targets.edgetpu.compiler import VARIABLE, compile, find_compiler
 
 from tfeff.errors import GateFailed, TfeffError
 
@@ -140,7 +140,7 @@ def test_crash(compiler, model, folder, death):
 
 
 def test_timeout_ends_all_that_was_started(compiler, model, folder, left_behind, monkeypatch):
-    monkeypatch.setattr("tfeff.export.compilers.edgetpu._GRACE_S", 0.5)
+    monkeypatch.setattr("tfeff.export.targets.edgetpu.compiler._GRACE_S", 0.5)
     error = refused(model, folder, compiler=compiler("sleep 60 & sleep 60"), timeout_s=0.5)
     assert "killed" in error.what
     assert "more time" in error.mend
@@ -215,8 +215,8 @@ def test_where_it_is_looked_for(compiler, model, folder, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["conv", "hard_swish", "group"])
 def test_the_real_compiler(name, tmp_path, folder):
     """Predicted against confirmed, where Coral's compiler is installed."""
-    from tfeff.export.checking.edgetpu import check
     from tfeff.export.flatbuffer import read_graph
+    from tfeff.export.targets.edgetpu.rules import check
 
     try:
         find_compiler()

@@ -16,7 +16,7 @@ from edgetpu_recordings import (
     TOO_NEW,
     WHOLE,
 )
-from tfeff.export.compilers.edgetpu_output import (
+from tfeff.export.targets.edgetpu.compiler_output import (
     Report,
     confirmed,
     failure_mend,

@@ -1,12 +1,12 @@
-"""Targets: every file in `export/targets` is one, names rewrites and forms that exist with a reason for each, and says
-what it makes of a file."""
+"""Targets: every folder in `export/targets` is one, names rewrites and forms that exist with a reason for each, and
+says what it makes of a file."""
 
 import pytest
 from checking_files import converted
-from tfeff.export.checking.verdict import Verdict
 from tfeff.export.flatbuffer import Graph, read_graph
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.targets import CompilerOptions, get_target, list_targets
+from tfeff.export.targets.common.verdict import Verdict
 
 from tfeff.errors import TfeffError
 

@@ -1,0 +1,3 @@
+from tfeff.export.targets.edgetpu.target import TARGET
+
+__all__ = ["TARGET"]

@@ -1,0 +1,33 @@
+"""tflite-runtime 2.14 on a CPU: what it has kernels for."""
+
+from tfeff.export.flatbuffer import Graph
+from tfeff.export.targets.common.op_versions import TFLITE_RUNTIME_2_14
+from tfeff.export.targets.common.runtimes import dynamic_notes, judge
+from tfeff.export.targets.common.verdict import MAPPED, Problem, Verdict, verdicts
+
+TARGET = "tflite-runtime"
+_NAME = "tflite-runtime 2.14"
+_NEWEST = (2, 14, 0)
+_MEND = "run it in LiteRT (--target litert), or convert with `tfeff export --target tflite-runtime`"
+
+
+def check(graph: Graph) -> Verdict:
+    """What tflite-runtime 2.14 runs of a file."""
+    problems = ()
+    if tuple(int(part) for part in graph.min_runtime_version.split(".") if part.isdigit()) > _NEWEST:
+        problems = (Problem(f"the file needs runtime {graph.min_runtime_version}, {_NAME} is older", _MEND),)
+    return Verdict(TARGET, "predicted", verdicts(graph.operations, _judge), problems, notes=dynamic_notes(graph))
+
+
+def _judge(op):
+    status, reason, mend = judge(op, TFLITE_RUNTIME_2_14, _NAME, _MEND)
+    if status != MAPPED or op.name != "CONV_2D":
+        return status, reason, mend
+    image, kernel = op.inputs[:2]
+    if image.dtype in ("INT8", "UINT8") and image.shape[3] != kernel.shape[3]:
+        return (
+            status,
+            "an int8 group convolution runs in the reference kernel, many times slower",
+            "`export --target tflite-runtime` splits it",
+        )
+    return status, reason, mend

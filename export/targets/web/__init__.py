@@ -1,0 +1,3 @@
+from tfeff.export.targets.web.target import TARGET
+
+__all__ = ["TARGET"]

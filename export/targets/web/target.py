@@ -1,0 +1,15 @@
+"""LiteRT.js in a browser: LiteRT and XNNPACK in WebAssembly, behind a door of float32, for it takes no int8 there."""
+
+from tfeff.export.targets import Target
+from tfeff.export.targets.litert import TARGET as LITERT
+from tfeff.export.targets.web import rules
+
+TARGET = Target(
+    name="web",
+    summary="LiteRT.js in a browser: as litert, with float32 at the door",
+    check=rules.check,
+    rewrites=LITERT.rewrites,
+    because=LITERT.because,
+    rests_on="as `litert`; the door: the source of `@litertjs/core` 2.5.3; no browser",
+    io="float32",
+)

@@ -1,0 +1,168 @@
+"""What pruning and clustering have in common: through the bridge and back into the Keras 3 network."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfeff.compress.tfmot import bridge, process
+from tfeff.compress.tfmot.plan import Plan
+from tfeff.compress.tfmot.samples import check_samples, steps_of, tfmot_versions
+from tfeff.errors import TfeffError
+from tfeff.export import steps
+from tfeff.export.subject import Subject
+
+# Kinds whose kernels are worth it: tfmot leaves depthwise kernels alone, which are few weights and lose much.
+_KINDS = ("conv2d", "conv2d_transpose", "dense")
+# No converter takes a shift that is learned; its taps are constants, which are neither trained nor compressed.
+_REWRITES = ("freeze_shift",)
+_FEWEST_STEPS = 4  # in half of them the weights are changed; below, tfmot does not come to its end
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """A network with compressed weights.
+
+    Attributes:
+        subject: the network, a copy with other weights.
+        layers: name of every compressed layer -> its kernel, as the network holds it: float32, filters last.
+        losses: mean loss of each tenth of the training.
+        bridge_error: largest difference of the network in tf_keras to that in Keras 3, over the largest output.
+        settings: how it was made, for the record.
+    """
+
+    subject: Subject
+    layers: dict[str, np.ndarray]
+    losses: list[float]
+    bridge_error: float
+    settings: dict[str, Any]
+
+
+def compress(
+    task: str,
+    subject: Subject,
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    choose: Callable[[np.ndarray], bool],
+    settings: dict[str, Any],
+    epochs: int | None,
+    steps_: int | None,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+    skip: tuple[str, ...],
+    folder: Path,
+    progress: process.Progress,
+) -> Compressed:
+    """Fine-tunes a network in tf_keras while tfmot compresses its weights; see `prune` and `cluster`.
+
+    Args:
+        choose: whether a kernel is to be compressed.
+        settings: of the task, for the child and for the record.
+        skip: names of layers that are left as they are.
+    """
+    process.check_installed()
+    count = steps_of(len(images), epochs, steps_, batch_size, learning_rate)
+    if count < _FEWEST_STEPS:
+        raise TfeffError(f"{task}: {count} steps of training are too few", "give more --epochs, or smaller batches")
+    check_samples(images, labels, subject)
+    if not subject.is_keras:
+        raise TfeffError(f"{subject.network}: tfmot takes Keras networks only", "give a .keras file")
+    own = _layers_of(subject)
+    if unknown := [name for name in skip if name not in own]:
+        raise TfeffError(f"--skip {unknown[0]}: {subject.network} has no such layer", f"it has {', '.join(own)}"[:500])
+    progress("rewriting", 0, 0)
+    proof = np.asarray(images[: steps.PROOF_IMAGES], np.float32)
+    model, _, why = steps.rewrite(subject, _REWRITES, proof)
+    if why:
+        raise TfeffError(f"{subject.network} cannot be rewritten for tfmot: {why}")
+    plan = bridge.plan_of(model)
+    chosen = [node["name"] for at, node in enumerate(plan.nodes) if node["name"] not in skip and
+              node["kind"] in _KINDS and node["trainable"] and choose(plan.weights[f"{at}/0"])]  # fmt: skip
+    if not chosen:
+        raise TfeffError(f"{task}: {subject.network} has no layer whose weights could be compressed")
+    _check_return(plan, own, subject)
+    training = {"batch_size": batch_size, "learning_rate": learning_rate, "seed": seed, "steps": count}
+    result = Path(folder).resolve() / "compressed.npz"
+    request = {
+        "train_images": images,
+        "train_labels": np.asarray(labels, np.int64),
+        "layers": chosen,
+        "result": result,
+        **settings,
+        **training,
+    }
+    answer = process.run(process.Task(task, plan, model, proof, request), Path(folder), progress)
+    with np.load(result) as archive:
+        weights = {key: archive[key] for key in archive.files}
+    compressed = _with_weights(subject, plan, weights)
+    kernels = {node["name"]: weights[f"{at}/0"] for at, node in enumerate(plan.nodes) if node["name"] in chosen}
+    return Compressed(
+        compressed,
+        kernels,
+        answer["losses"],
+        answer["relative_error"],
+        {**settings, **training, "layers": len(chosen), "versions": tfmot_versions()},
+    )
+
+
+def _layers_of(subject):
+    """The layers of a network by name, those of models within it too.
+
+    Raises:
+        TfeffError: two layers of one name, or one that is called twice: in tf_keras it would be two, with weights that
+        part ways.
+    """
+    from tfeff.export.rewrites.graph import as_functional
+
+    found: dict[str, Any] = {}
+    twice = []
+
+    def collect(model):
+        for operation in model.operations:
+            if (inner := as_functional(operation)) is not None:
+                collect(inner)
+            elif getattr(operation, "weights", None):
+                if operation.name in found or len(operation._inbound_nodes) > 1:
+                    twice.append(operation.name)
+                found[operation.name] = operation
+
+    functional = as_functional(subject.model)
+    if functional is None:
+        raise TfeffError(f"{subject.network}: has no graph to rebuild", "build it functionally")
+    collect(functional)
+    if twice:
+        raise TfeffError(
+            f"{subject.network}: layers that are called twice, or share a name: {', '.join(twice)}",
+            "give each layer a name of its own, and call it once",
+        )
+    return found
+
+
+def _check_return(plan: Plan, own, subject):
+    """That everything which trains has a layer to go back to."""
+    lost = [node["name"] for node in plan.nodes if node["weights"] and node["trainable"] and node["name"] not in own]
+    if lost:
+        raise TfeffError(
+            f"{subject.network}: what is trained of {', '.join(lost)} could not be put back",
+            "build a separable convolution as the two that it is",
+        )
+
+
+def _with_weights(subject, plan, weights):
+    """A copy of the network with the weights of the plan's nodes in the layers of the same names."""
+    import keras
+
+    from tfeff.export.rewrites.graph import as_functional
+
+    model = keras.models.clone_model(as_functional(subject.model))
+    model.set_weights(as_functional(subject.model).get_weights())
+    copy = replace(subject, model=model)
+    own = _layers_of(copy)
+    for at, node in enumerate(plan.nodes):
+        if node["weights"] and node["name"] in own:
+            own[node["name"]].set_weights([weights[f"{at}/{number}"] for number in range(node["weights"])])
+    return copy

@@ -1,0 +1,207 @@
+"""Quantization-aware training by tfmot: rewrite, bridge, train in a process of its own, convert, check the file."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfeff.compress.tfmot import bridge, process
+from tfeff.compress.tfmot.placement import place
+from tfeff.compress.tfmot.plan import Plan, Refusal, draw
+from tfeff.compress.tfmot.samples import check_samples, steps_of, tfmot_versions
+from tfeff.errors import GateFailed, TfeffError
+from tfeff.export import quantize, steps
+from tfeff.export.flatbuffer import describe_operations, read_graph
+from tfeff.export.subject import Subject
+from tfeff.export.targets import get_target
+
+# Behind a target's own: tfmot trains weights as the file holds them, and has nothing for a normalization by itself.
+FOLD = "batch_norm:fold"
+
+
+@dataclass(frozen=True)
+class TfmotQat:
+    """What came of `tfmot_qat`.
+
+    Attributes:
+        path: the int8 `.tflite`: signature `serving_default`, input `image`, output `logits`.
+        steps: of training that were done.
+        losses: mean loss of each tenth of them.
+        bridge_error: largest difference of the network in tf_keras to that in Keras 3, over the largest output.
+        rewrites: what was rewritten first, as the record has it.
+        operations: of the file, as the record has it.
+        quantize_operations: QUANTIZE and DEQUANTIZE inside of the file, which cost time: 0 where all ranges agree.
+        versions: of tfmot and tf_keras.
+    """
+
+    path: Path
+    steps: int
+    losses: list[float]
+    bridge_error: float
+    rewrites: list[dict[str, Any]]
+    operations: dict[str, Any]
+    quantize_operations: int
+    versions: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a record."""
+        return {**asdict(self), "path": self.path.name}
+
+
+def refusals(subject: Subject, images: np.ndarray, target: str = "litert") -> list[Refusal]:
+    """What `tfmot_qat` would refuse of a network, layer by layer; nothing is trained.
+
+    Args:
+        subject: a Keras network.
+        images: float32 (n, h, w, c), preprocessed, on which the rewrites are proven.
+        target: whose rewrites it gets first.
+    """
+    model, _ = _rewritten(subject, target, images[: steps.PROOF_IMAGES])
+    return _refused(draw(model))
+
+
+def tfmot_qat(
+    subject: Subject,
+    train_images: np.ndarray,
+    train_labels: np.ndarray,
+    *,
+    folder: Path,
+    epochs: int | None = None,
+    steps: int | None = None,
+    batch_size: int = 64,
+    learning_rate: float = 2e-4,
+    seed: int = 0,
+    target: str = "litert",
+    io: str = "int8",
+    progress: process.Progress = lambda step, done, total: None,
+) -> TfmotQat:
+    """Quantization-aware training of a Keras 3 network by tensorflow-model-optimization, to an int8 file.
+
+    The network gets the rewrites of the target and its batch normalization folded, is rebuilt in tf_keras with equal
+    weights (proven on 16 of the images), and trained there by `fit` with tfmot's wrappers around every layer: Adam, the
+    learning rate on a cosine down to 0, cross-entropy on the labels. Weights are quantized by the value they have
+    (symmetric; a scale a channel, but for fully connected layers), activations by moving averages that begin at the
+    ranges of 512 of the images, one range for all tensors that must have one scale. The converter is given no images.
+    Everything of tf_keras happens in a process of its own.
+
+    Args:
+        subject: the network; is not changed.
+        train_images: float32 (n, h, w, c), preprocessed; a memory map of an `.npy` is not loaded whole.
+        train_labels: integers (n,), from 0.
+        folder: where the file goes, `<name>.tfmot.tflite`, and what is only needed meanwhile.
+        epochs, steps: how long, one of the two; a step is one batch, 0 steps only find the ranges.
+        batch_size: images a step.
+        learning_rate: Adam's, at the start.
+        seed: order of the images; the same call in a new process gives the same file.
+        target: whose rewrites the network gets.
+        io: dtype of input and output: "int8", "uint8" or "float32".
+        progress: called with (step, done, total).
+
+    Returns:
+        The file, and what was found on the way.
+
+    Raises:
+        TfeffError: tfmot is not installed, images or labels that do not fit, layers that cannot be rebuilt in tf_keras
+            or quantized by tfmot (all are named, with the reason), or a loss that is no number.
+        GateFailed: operations were left in float; the file is removed.
+    """
+    task = prepare(subject, train_images, train_labels, folder=folder, epochs=epochs, steps=steps, target=target, io=io,
+                   batch_size=batch_size, learning_rate=learning_rate, seed=seed, progress=progress)  # fmt: skip
+    return finish(task, process.run(task, Path(folder), progress))
+
+
+def prepare(
+    subject,
+    train_images,
+    train_labels,
+    *,
+    folder,
+    epochs=None,
+    steps=None,
+    batch_size=64,
+    learning_rate=2e-4,
+    seed=0,
+    target="litert",
+    io="int8",
+    progress=lambda step, done, total: None,
+) -> process.Task:
+    """The first half of `tfmot_qat`, with its arguments: all that the child has to be told."""
+    process.check_installed()
+    quantize.check_io(quantize.PRECISIONS["int8"], io)
+    count = steps_of(len(train_images), epochs, steps, batch_size, learning_rate)
+    check_samples(train_images, train_labels, subject)
+    proof = np.asarray(train_images[:_PROOF], np.float32)
+    progress("rewriting", 0, 0)
+    model, applied = _rewritten(subject, target, proof)
+    plan = draw(model)
+    if refused := _refused(plan):
+        raise TfeffError(
+            f"tfmot cannot train {subject.network} for {target}: {bridge.listed(refused)}",
+            "train it with --engine tfeff, or replace these layers",
+        )
+    path = Path(folder) / f"{subject.name}.tfmot.tflite"
+    ends = [subject.preprocessing.normalize(np.full(subject.preprocessing.shape, v, np.uint8)) for v in (0, 255)]
+    request = {
+        "train_images": train_images,
+        "train_labels": np.asarray(train_labels, np.int64),
+        "steps": count,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "io": io,
+        "input_range": [float(ends[0].min()), float(ends[1].max())],
+        "path": path.resolve(),
+        "rewrites": applied,
+    }
+    return process.Task("qat", plan, model, proof, request)
+
+
+def finish(task: process.Task, answer: dict[str, Any]) -> TfmotQat:
+    """The second half of `tfmot_qat`: looks into the file. Raises GateFailed for operations left in float."""
+    path = task.request["path"]
+    graph = read_graph(path)
+    if left := graph.float_operations():
+        path.unlink()
+        raise GateFailed(
+            f"tfmot left {len(left)} of {len(graph.operations)} operations in float: "
+            f"{'; '.join(op.label for op in left[:10])}",
+            "train it with --engine tfeff, or replace these layers",
+        )
+    door = {tensor.index for tensor in (*graph.inputs, *graph.outputs)}
+    inside = [
+        op
+        for op in graph.operations
+        if op.name in ("QUANTIZE", "DEQUANTIZE") and not door & {t.index for t in (*op.inputs, *op.outputs)}
+    ]
+    return TfmotQat(
+        path=path,
+        steps=task.request["steps"],
+        losses=answer["losses"],
+        bridge_error=answer["relative_error"],
+        rewrites=task.request["rewrites"],
+        operations=describe_operations(graph),
+        quantize_operations=len(inside),
+        versions=tfmot_versions(),
+    )
+
+
+_PROOF = steps.PROOF_IMAGES
+
+
+def _rewritten(subject, target, images):
+    """The network as it is rebuilt, and the record's `rewrites` entry."""
+    if not subject.is_keras:
+        raise TfeffError(f"{subject.network}: tfmot takes Keras networks only", "give a .keras file")
+    of = get_target(target)
+    model, applied, why = steps.rewrite(subject, (*of.rewrites, FOLD), images)
+    if why:
+        raise TfeffError(f"{subject.network} cannot be rewritten for tfmot: {why}")
+    return model, steps.rewrites_as_dicts(applied, of)
+
+
+def _refused(plan: Plan) -> list[Refusal]:
+    if plan.refusals:
+        return plan.refusals
+    _, _, refused = place(plan.as_dict())
+    return [Refusal(node["name"], node["class"], why) for node, why in refused]

@@ -1,0 +1,25 @@
+"""From a fake-quantized tf_keras network to an int8 file. For the child's process only."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import tensorflow as tf
+
+from tfeff.export.quantize.convert import write_saved_model
+
+
+def write_int8(model, shape, path: Path, io: str) -> None:
+    """Converts by the ranges in the graph alone, without any images.
+
+    Args:
+        model: fake-quantized, (n, h, w, c) -> logits.
+        shape: (h, w, c).
+        path: the `.tflite` to write: signature `serving_default`, `image` (1, h, w, c) -> `logits`.
+        io: dtype of input and output: int8 or uint8.
+    """
+    with TemporaryDirectory(dir=path.parent) as folder:
+        write_saved_model(lambda image: model(image, training=False), Path(folder) / "network", shape)
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(Path(folder) / "network"))
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.inference_input_type = converter.inference_output_type = getattr(tf, io)
+        path.write_bytes(converter.convert())

@@ -1,0 +1,25 @@
+"""Training: `loop` from scratch, `qat` with the rounding of the int8 file. Importing it loads no TensorFlow."""
+
+from importlib import import_module
+
+_PUBLIC = {
+    "Batches": ("loop", "Batches"),
+    "Recipe": ("loop", "Recipe"),
+    "hold_out": ("loop", "hold_out"),
+    "top1": ("loop", "top1"),
+    "train": ("loop", "train"),
+    "QatRecipe": ("qat", "Recipe"),
+    "train_quantized": ("qat", "train_quantized"),
+}
+__all__ = [*_PUBLIC]
+
+
+def __getattr__(name):
+    if name in _PUBLIC:
+        module, attribute = _PUBLIC[name]
+        return getattr(import_module(f"{__name__}.{module}"), attribute)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), *_PUBLIC])
