@@ -1,21 +1,18 @@
 """The record beside an artifact: `<name>.tflite` + `<name>.json`, how it was made and all that was measured on it.
 
-Standard library only. Every figure in a record belongs to one file, named by its sha256.
+Every figure in a record belongs to one file, named by its sha256. What a record holds: `tfeff.record`.
 """
 
 import hashlib
-import json
 import os
 import struct
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tfeff.errors import TfeffError
-
-SCHEMA_VERSION = 1
+from tfeff.record import Record, decode, encode
 
 
 @dataclass(frozen=True)
@@ -29,19 +26,15 @@ class Artifact:
     """
 
     path: Path
-    record: dict[str, Any] | None
+    record: Record | None
     sha256: str
 
     @property
     def twin(self) -> Path | None:
         """The float file that the record names as this one's twin; it lies in the same folder."""
-        entry = (self.record or {}).get("float_twin")
-        if not entry:
+        if self.record is None or self.record.float_twin is None:
             return None
-        name = entry.get("file") if isinstance(entry, dict) else None
-        if not isinstance(name, str) or not name or Path(name).name != name:
-            raise TfeffError(f"{record_path(self.path)}: float_twin is not understood", "export the network anew")
-        return self.path.with_name(name)
+        return self.path.with_name(self.record.float_twin.file)
 
 
 def record_path(tflite: Path) -> Path:
@@ -61,10 +54,10 @@ def open_artifact(path: str | Path) -> Artifact:
     record = None
     if path.suffix == ".json" or record_path(tflite).is_file():
         record = read_record(record_path(tflite))
-        if record["sha256"] != sha256:
+        if record.sha256 != sha256:
             raise TfeffError(
                 f"{tflite}: is not the file that {record_path(tflite).name} describes (sha256 {sha256[:12]}, the "
-                f"record says {str(record['sha256'])[:12]})",
+                f"record says {record.sha256[:12]})",
                 "export it anew, or remove the record",
             )
     return Artifact(tflite, record, sha256)
@@ -77,13 +70,13 @@ def verify_twin(artifact: Artifact) -> Path | None:
         TfeffError: the twin is missing, damaged or another file than the record says.
     """
     twin = artifact.twin
-    if twin is None:
+    if twin is None or artifact.record is None or artifact.record.float_twin is None:
         return None
     if not twin.is_file():
         raise TfeffError(
             f"{artifact.path}: its float twin {twin} is missing", "put the file back beside it, or export anew"
         )
-    expected, sha256 = str(artifact.record["float_twin"].get("sha256")), check_tflite(twin)
+    expected, sha256 = artifact.record.float_twin.sha256, check_tflite(twin)
     if sha256 != expected:
         raise TfeffError(
             f"{twin}: is not the float twin of {artifact.path.name} (sha256 {sha256[:12]}, the record says "
@@ -203,32 +196,26 @@ class _Flatbuffer:
             raise struct.error("outside of the file")
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """Reads a record.
+def read_record(path: Path) -> Record:
+    """Reads a record, of this schema or an older one.
 
     Raises:
-        TfeffError: missing, not JSON, no record, or of a newer schema.
+        TfeffError: missing, unreadable, or what `record.decode` refuses.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        data = path.read_bytes()
     except FileNotFoundError:
         raise TfeffError(f"{path}: no such record", "`tfeff export` writes one beside each file") from None
-    except (OSError, ValueError) as error:
-        raise TfeffError(f"{path}: not a readable record ({error})", "export the network anew") from None
-    if not isinstance(record, dict) or not {"schema_version", "file", "sha256"} <= record.keys():
-        raise TfeffError(f"{path}: not a tfeff record", "give the .json that `tfeff export` wrote")
-    if record["schema_version"] != SCHEMA_VERSION:
-        raise TfeffError(
-            f"{path}: schema version {record['schema_version']}, this tfeff reads {SCHEMA_VERSION}", "update tfeff"
-        )
-    return record
+    except OSError as error:
+        raise TfeffError(f"{path}: cannot be read ({error.strerror})", "export the network anew") from None
+    return decode(data, str(path))
 
 
-def write_record(path: Path, record: dict[str, Any]) -> None:
+def write_record(path: Path, record: Record) -> None:
     """Writes a record whole or not at all: a temporary file beside it, then a rename."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_bytes(encode(record))
         os.replace(temporary, path)
     except OSError as error:
         raise TfeffError(f"{path}: cannot be written ({error.strerror})", "choose a folder you can write to") from None
@@ -236,13 +223,13 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def update_record(artifact: Artifact, change: Callable[[dict[str, Any]], None]) -> bool:
+def update_record(artifact: Artifact, change: Callable[[Record], None]) -> bool:
     """Lets `change` edit the record of an artifact and writes it; False when the file has no record."""
     if artifact.record is None:
         return False
     path = record_path(artifact.path)
     record = read_record(path)  # anew: another command may have appended to it
-    if record["sha256"] != artifact.sha256:
+    if record.sha256 != artifact.sha256:
         raise TfeffError(f"{path}: was replaced while it was being measured", "run the command again")
     change(record)
     write_record(path, record)

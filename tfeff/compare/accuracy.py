@@ -1,177 +1,206 @@
-"""Accuracy of a quantized file against its float twin: the same images through both, and what the difference means."""
+"""A quantized file against its float twin: the same samples through both, and what the difference means."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tfeff.artifact import Artifact, update_record
-from tfeff.compare import statistics
+from tfeff.compare.ports import PortDistance
 from tfeff.compare.runner import RUNTIME, Runner, runtime_version
-from tfeff.data import Dataset, Preprocessing
+from tfeff.data import Dataset
+from tfeff.data.feeds import InputPort, feed
 from tfeff.errors import TfeffError
+from tfeff.record.schema import Accuracy, Group, Port, PortAgreement, Record, TaskSpec
+from tfeff.tasks import Metric, get_task
+from tfeff.tasks.statistics import paired_difference
 
-_CHUNK_IMAGES, _CHUNK_BYTES = 64, 2**24  # images prepared ahead of the two files, whichever is less
+_CHUNK_SAMPLES, _CHUNK_BYTES = 64, 2**24  # samples prepared ahead of the two files, whichever is less
+_WORST = 3  # groups
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` measured.
+
+    Attributes:
+        accuracy: an entry a task that has a metric.
+        ports: an entry an output port.
+        quantized_sha256, float_sha256: of the files.
+    """
+
+    accuracy: list[Accuracy]
+    ports: list[PortAgreement]
+    quantized_sha256: str
+    float_sha256: str
 
 
 def compare(
     quantized: Path,
     float_file: Path,
     dataset: Dataset,
-    preprocessing: Preprocessing,
+    inputs: Sequence[InputPort],
+    tasks: Sequence[TaskSpec],
     *,
-    labels: Sequence[str] | None = None,
     samples: int | None = None,
     threads: int = 2,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Any]:
-    """Runs both files on the same images, each read and preprocessed once; memory does not grow with their number.
+) -> Comparison:
+    """Runs both files on the same samples, each read and preprocessed once; memory does not grow with their number.
 
     Args:
-        quantized, float_file: two .tflite classifiers with the same input shape and number of logits.
-        dataset: labelled images.
-        preprocessing: what both files expect.
-        labels: the class names in the order of the logits. A dataset with the same names in another order (folders are
-            sorted by name) is brought into this one.
-        samples: how many images to take, a seeded random subset; all when None or not fewer than there are.
+        quantized, float_file: two .tflite files with the same ports.
+        dataset: samples, with what each task wants to know of them (`Task.annotations`).
+        inputs: what both files take, by name.
+        tasks: what the outputs mean.
+        samples: how many to take, a seeded random subset; all when None or not fewer than there are.
         threads: 2 or more run the two files side by side, with half of them each.
-        seed: of the subset and the bootstrap.
-        progress: called with (images done, images in all).
-
-    Returns:
-        `dataset`, `samples`; `float_top1`, `quantized_top1` (percent), `delta` (quantized - float, points), `ci95`
-        (points, [low, high]), `mcnemar_p` (see `statistics.paired_difference`); `flips` (percent of images whose
-        predicted class changed; of equal logits the first counts, as on a device); `output_snr_db` (10 log10 of the
-        float logits' energy over that of their error; None for no error); `worst_classes` and `by_class` (see
-        `statistics`); `quantized_sha256`, `float_sha256`; `runtime`, `version`.
+        seed: of the subset, the bootstrap and the test.
+        progress: called with (samples done, samples in all).
 
     Raises:
-        TfeffError: a file that cannot be run, files or dataset that do not fit each other, an unreadable image, or
-            outputs that are not finite.
+        TfeffError: a file that cannot be run, files, tasks or dataset that do not fit each other, an unreadable sample,
+            or outputs that are not finite.
     """
     runners = [Runner(path, threads=max(1, threads // 2)) for path in (float_file, quantized)]
-    _check_files(*runners, preprocessing)
-    truth, names = match_labels(dataset, labels, runners[0].classes)
+    outputs = _check_files(*runners, inputs)
+    measured = [_Measured(spec, outputs, dataset) for spec in tasks]
+    if not len(dataset):
+        raise TfeffError(f"dataset {dataset.name}: holds no images", "give a dataset with images")
     numbers = _choose(len(dataset), samples, seed)
-    measured = _Measured(len(numbers))
+    distances = [PortDistance(port.name) for port in outputs]
+    done = 0
+
+    def take(batch, futures):
+        nonlocal done
+        for number, *both in zip(batch, *(future.result() for future in futures), strict=True):
+            both = [dict(zip(distances_of, both_of.values(), strict=True)) for both_of in both]
+            _check_finite(runners, both, dataset, int(number))
+            for distance in distances:
+                distance.add(*(each[distance.name] for each in both))
+            for each in measured:
+                each.add(int(number), *both)
+        done += len(batch)
+        if progress:
+            progress(done, len(numbers))
+
+    distances_of = [port.name for port in outputs]
     with ThreadPoolExecutor(2 if threads > 1 else 1) as pool:
         pending = None
-        for batch in _batches(dataset, numbers, preprocessing):  # prepared while the files run the batch before
+        for batch, feeds in _batches(dataset, numbers, inputs):  # prepared while the files run the batch before
             if pending:
-                measured.add(dataset, runners, *pending)
-                _tell(progress, measured.done, len(numbers))
-            pending = batch[0], [pool.submit(_run, runner, batch[1]) for runner in runners]
-        measured.add(dataset, runners, *pending)
-        _tell(progress, measured.done, len(numbers))
-    truth = truth[numbers]
-    float_right, quantized_right = (predicted == truth for predicted in measured.predicted)
-    return {
-        "dataset": dataset.name,
-        "samples": len(numbers),
-        **statistics.paired_difference(float_right, quantized_right, seed),
-        "flips": statistics.percent(int(np.sum(measured.predicted[0] != measured.predicted[1])), len(numbers)),
-        "output_snr_db": statistics.decibels(measured.signal, measured.noise),
-        "worst_classes": statistics.worst_classes(truth, float_right, quantized_right, names),
-        "by_class": statistics.by_class(truth, float_right, quantized_right, names),
-        "quantized_sha256": runners[1].sha256,
-        "float_sha256": runners[0].sha256,
-        "runtime": RUNTIME,
-        "version": runtime_version(),
-    }
+                take(*pending)
+            pending = batch, [pool.submit(_run, runner, feeds) for runner in runners]
+        if pending:
+            take(*pending)
+    shas = {"quantized_sha256": runners[1].sha256, "float_sha256": runners[0].sha256}
+    accuracy = [each.entry(dataset.name, seed, shas) for each in measured if each.metrics]
+    ports = [distance.agreement("float file", dataset.name) for distance in distances]
+    return Comparison(accuracy, ports, **shas)
 
 
-def record_accuracy(artifact: Artifact, result: dict[str, Any]) -> bool:
-    """Writes what `compare` gave as `accuracy` into the artifact's record; False when it has none.
+def record_accuracy(artifact: Artifact, result: Comparison) -> bool:
+    """Writes what `compare` gave as `accuracy` and `ports` into the artifact's record; False when it has none.
 
     Raises:
         TfeffError: the result was measured on another file, or the record cannot be written.
     """
-    if result["quantized_sha256"] != artifact.sha256:
+    if result.quantized_sha256 != artifact.sha256:
         raise TfeffError(f"{artifact.path}: changed while it was compared (sha256 differs)", "compare it again")
-    return update_record(artifact, lambda record: record.update(accuracy=result))
 
+    def change(record: Record) -> None:
+        record.accuracy = result.accuracy
+        record.ports = [each for each in record.ports if each.reference != "float file"] + result.ports
 
-def match_labels(dataset: Dataset, labels: Sequence[str] | None, classes: int) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The dataset's labels as numbers of logits, int64 (n,), and the class names, `classes` of them.
-
-    Raises:
-        TfeffError: no labels, another number of classes, or other names.
-    """
-    if dataset.labels is None:
-        raise TfeffError(f"dataset {dataset.name}: has no labels, so there is no accuracy", "give a labelled dataset")
-    if not len(dataset):
-        raise TfeffError(f"dataset {dataset.name}: holds no images", "give a dataset with images")
-    if labels is not None and len(labels) != classes:
-        raise TfeffError(f"the record names {len(labels)} labels, the files give {classes} outputs", "export it anew")
-    count = max(len(dataset.classes), int(dataset.labels.max()) + 1)
-    if count != classes:
-        raise TfeffError(
-            f"dataset {dataset.name}: has {count} classes, the files give {classes} outputs",
-            "give the dataset that the network was trained for; an .npz can name all its classes in an array `classes`",
-        )
-    if labels is None or _are_numbers(labels) or _are_numbers(dataset.classes):
-        return dataset.labels, tuple(labels or dataset.classes)
-    position = {name: number for number, name in enumerate(labels)}
-    unknown = [name for name in dataset.classes if name not in position]
-    if unknown or len(position) != classes:
-        raise TfeffError(
-            f"dataset {dataset.name}: its class {(unknown or dataset.classes)[0]!r} is none of the record's labels "
-            f"({', '.join(labels[:3])}, ...)",
-            "give the dataset that the network was trained for, or rename its classes",
-        )
-    return np.array([position[name] for name in dataset.classes], np.int64)[dataset.labels], tuple(labels)
+    return update_record(artifact, change)
 
 
 class _Measured:
-    """What is kept of the logits: the predicted classes, and the energies of signal and error."""
+    """One task on its way: what it decodes of both files, and its metrics of them."""
 
-    def __init__(self, samples):
-        self.predicted = np.zeros((2, samples), np.int64)
-        self.done, self.signal, self.noise = 0, 0.0, 0.0
+    def __init__(self, spec: TaskSpec, outputs: Sequence[Port], dataset: Dataset):
+        by_name = {port.name: port for port in outputs}
+        if missing := [name for name in spec.outputs if name not in by_name]:
+            raise TfeffError(
+                f"task {spec.name}: reads the output {missing[0]!r}, the files have {', '.join(by_name)}", "export anew"
+            )
+        self._spec, self._task = spec, get_task(spec.name)
+        chosen = [by_name[name] for name in spec.outputs]
+        self._task.check(spec, chosen)
+        metrics = [self._task.metric(spec), self._task.metric(spec)]
+        self.metrics: list[Metric[Any]] = [metric for metric in metrics if metric is not None]
+        self._annotations = self._task.annotations(dataset, spec, chosen) if self.metrics else ()
 
-    def add(self, dataset, runners, numbers, futures):
-        logits = [future.result() for future in futures]
-        for runner, values in zip(runners, logits, strict=True):
-            finite = np.isfinite(values).all(axis=1)
-            if not finite.all():
-                name = dataset.names[int(numbers[np.argmin(finite)])]
-                raise TfeffError(
-                    f"{runner.path}: gives NaN or infinity for {name}",
-                    "the network itself is broken: look at its weights",
-                )
-        of_float, of_quantized = (values.astype(np.float64) for values in logits)
-        self.signal += float(np.sum(of_float**2))
-        self.noise += float(np.sum((of_float - of_quantized) ** 2))
-        for row, values in zip(self.predicted, logits, strict=True):
-            row[self.done : self.done + len(values)] = values.argmax(axis=1)
-        self.done += len(numbers)
+    def add(self, number, *both):
+        for metric, outputs in zip(self.metrics, both, strict=False):
+            metric.add(self._task.decode(outputs, self._spec), self._annotations[number])
+
+    def entry(self, dataset: str, seed: int, shas: dict[str, str]) -> Accuracy:
+        before, after = self.metrics
+        found = paired_difference(before, after, seed)
+        groups = [
+            Group(label=one.label, float_value=one.value, quantized=other.value, delta=other.value - one.value,
+                  samples=one.samples)
+            for one, other in zip(before.groups(), after.groups(), strict=True)
+        ]  # fmt: skip
+        sign = 1 if before.higher_is_better else -1
+        worst = sorted((group for group in groups if sign * group.delta < 0), key=lambda group: sign * group.delta)
+        return Accuracy(
+            task=self._spec.name, outputs=list(self._spec.outputs), metric=before.name, unit=before.unit,
+            higher_is_better=before.higher_is_better, float_value=found.float_value, quantized=found.quantized,
+            delta=found.delta, ci95=found.ci95, p=found.p, test=found.test, samples=before.count, dataset=dataset,
+            worst=worst[:_WORST], groups=groups, details=self._task.details(before, after), runtime=RUNTIME,
+            version=runtime_version(), **shas,
+        )  # fmt: skip
 
 
-def _check_files(float_file, quantized, preprocessing):
-    if float_file.input.dtype != np.float32:
+def _check_files(float_file: Runner, quantized: Runner, inputs: Sequence[InputPort]) -> list[Port]:
+    """The ports that both give, by the quantized file's names."""
+    quantized_inputs = [port.name for port in float_file.inputs if port.quantized]
+    if quantized_inputs:
         raise TfeffError(
-            f"{float_file.path}: takes {float_file.input.dtype} images, so it is no float twin",
+            f"{float_file.path}: its input {quantized_inputs[0]} is quantized, so it is no float twin",
             "give the float32 file that was exported from the same network",
         )
     for runner in (float_file, quantized):
-        if int(np.prod(runner.output.shape)) != runner.classes or runner.classes < 2:
+        expected = {port.name: tuple(port.shape) for port in inputs}
+        found = {port.name: port.sample for port in runner.inputs}
+        if len(found) == len(expected) == 1:
+            found = dict(zip(expected, found.values(), strict=True))  # another converter's name of it
+        if found != expected:
             raise TfeffError(
-                f"{runner.path}: its output has shape {runner.output.shape}",
-                "compare classifiers: one number a class, (1, classes)",
-            )
-        if runner.shape != preprocessing.shape:
-            raise TfeffError(
-                f"{runner.path}: takes images of shape {runner.shape}, the preprocessing gives {preprocessing.shape}",
+                f"{runner.path}: takes {_shapes(found)}, the preprocessing gives {_shapes(expected)}",
                 "use the preprocessing that the network was trained with, and files of one network",
             )
-    if float_file.classes != quantized.classes:
+    one, other = ([port.sample for port in runner.outputs] for runner in (float_file, quantized))
+    if one != other:
         raise TfeffError(
-            f"{quantized.path}: gives {quantized.classes} outputs, {float_file.path} gives {float_file.classes}",
+            f"{quantized.path}: gives {_listed(other)}, {float_file.path} gives {_listed(one)}",
             "give two files of the same network",
         )
+    return [Port(name=port.name, shape=[1, *port.sample], dtype=port.dtype.name) for port in quantized.outputs]
+
+
+def _shapes(ports):
+    return ", ".join(f"{name} of shape {shape}" for name, shape in ports.items())
+
+
+def _listed(shapes):
+    return ", ".join(map(str, shapes))
+
+
+def _check_finite(runners, both, dataset, number):
+    for runner, outputs in zip(runners, both, strict=True):
+        for name, values in outputs.items():
+            if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
+                raise TfeffError(
+                    f"{runner.path}: gives NaN or infinity for {dataset.names[number]}, in {name}",
+                    "the network itself is broken: look at its weights",
+                )
 
 
 def _choose(count, samples, seed):
@@ -182,21 +211,19 @@ def _choose(count, samples, seed):
     return np.sort(np.random.default_rng(seed).choice(count, samples, replace=False))
 
 
-def _batches(dataset, numbers, preprocessing):
-    size = max(1, min(_CHUNK_IMAGES, _CHUNK_BYTES // (4 * int(np.prod(preprocessing.shape)))))
+def _batches(dataset, numbers, inputs) -> Iterator[tuple[Any, list[dict[str, np.ndarray]]]]:
+    values = sum(int(np.prod(port.shape)) for port in inputs)
+    size = max(1, min(_CHUNK_SAMPLES, _CHUNK_BYTES // (4 * values)))
     for start in range(0, len(numbers), size):
         chunk = numbers[start : start + size]
-        yield chunk, [preprocessing(dataset.image(int(number))) for number in chunk]
+        where = f"dataset {dataset.name}"
+        yield chunk, [
+            feed(dataset.sample(int(number)), inputs, f"{where}, {dataset.names[int(number)]}") for number in chunk
+        ]
 
 
-def _run(runner, images):
-    return np.stack([runner(image).reshape(-1) for image in images])  # (n, classes)
-
-
-def _tell(progress, done, total):
-    if progress:
-        progress(done, total)
-
-
-def _are_numbers(names):
-    return all(name.isdecimal() for name in names)
+def _run(runner, feeds):
+    """What a file gives for each; its inputs by position where it has one."""
+    if len(runner.inputs) == 1:
+        return [runner(next(iter(each.values()))) for each in feeds]
+    return [runner(each) for each in feeds]

@@ -1,10 +1,12 @@
-"""One .tflite file, run by LiteRT one image at a time: float32 image in, float32 logits out, whatever its types."""
+"""One .tflite file, run by LiteRT one sample at a time: real numbers in and out by port, whatever its types."""
 
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,8 +15,8 @@ from tfeff.edgetpu import needs_edgetpu, open_delegate
 from tfeff.errors import TfeffError
 
 RUNTIME = "litert"
-SIGNATURE, LOGITS = "serving_default", "logits"
-_DTYPES = tuple(np.dtype(name) for name in ("int8", "uint8", "int16", "float32"))
+SIGNATURE = "serving_default"
+_QUANTIZED = tuple(np.dtype(name) for name in ("int8", "uint8", "int16"))
 
 
 def quantize(values: np.ndarray, scale: float, zero_point: int, dtype) -> np.ndarray:
@@ -39,127 +41,138 @@ def dequantize(values: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Door:
-    """The input or output of a file: its tensor, and what turns its numbers into real ones.
+class FilePort:
+    """An input or output of a file: its tensor, and what turns its numbers into real ones.
 
     Attributes:
-        name: of the tensor.
+        name: in the signature `serving_default`, else of the tensor.
         index: of the tensor, for the interpreter.
-        shape: with the batch, which is 1.
-        dtype: int8, uint8, int16 or float32.
-        scale, zero_point: real = (stored - zero_point) * scale; 0.0 and 0 for float32.
+        shape: as the file has it.
+        sample: shape of one sample, without the batch of 1.
+        dtype: of its numbers.
+        scale, zero_point: real = (stored - zero_point) * scale; 0.0 and 0 where the numbers are not quantized.
     """
 
     name: str
     index: int
     shape: tuple[int, ...]
+    sample: tuple[int, ...]
     dtype: np.dtype
     scale: float
     zero_point: int
 
+    @property
+    def quantized(self) -> bool:
+        return self.scale > 0
+
+    def store(self, values: np.ndarray) -> np.ndarray:
+        """Real numbers -> the file's own, same shape."""
+        if self.quantized:
+            return quantize(values, self.scale, self.zero_point, self.dtype)
+        return np.asarray(values).astype(self.dtype, copy=False)
+
+    def real(self, stored: np.ndarray) -> np.ndarray:
+        """The file's own numbers -> float32, same shape; integers that are not quantized pass unchanged."""
+        return dequantize(stored, self.scale, self.zero_point) if self.quantized else stored
+
+    def as_dict(self) -> dict[str, Any]:
+        """The record's form, without preprocessing; a batch that the file drops is in its shape."""
+        return {"name": self.name, "shape": [1, *self.sample], "dtype": self.dtype.name, "scale": self.scale,
+                "zero_point": self.zero_point}  # fmt: skip
+
 
 class Runner:
-    """Runs a network on one image at a time.
+    """Runs a network on one sample at a time.
 
     Attributes:
         path: the file.
         sha256: of the file.
-        input, output: its doors.
-        outputs: how many the file has.
-        shape: (h, w, c) of an image.
-        classes: the last dimension of what it gives; a classifier gives (classes,) logits.
+        inputs, outputs: its ports, in the order of the file.
     """
 
     def __init__(self, path: str | Path, *, threads: int = 1):
         """Opens a file.
 
         Args:
-            path: a .tflite file with one input (1, h, w, c); of several outputs the one that the signature
-                `serving_default` calls `logits` is taken. A batch that the file leaves open is run as 1. One that was
-                compiled for the Edge TPU runs on it (`tfeff.edgetpu`).
+            path: a .tflite file. A batch that it leaves open is run as 1. One that was compiled for the Edge TPU runs
+                on it (`tfeff.edgetpu`).
             threads: of the interpreter.
 
         Raises:
-            TfeffError: missing, not TFLite, cut short, not to be run by LiteRT, or not a network of one image; compiled
-                for an accelerator that is not there.
+            TfeffError: missing, not TFLite, cut short, not to be run by LiteRT, or with a port that has another batch
+                than 1 or an open shape; compiled for an accelerator that is not there.
         """
         self.path = Path(path)
         self.sha256 = check_tflite(self.path)
         self._interpreter = _open(self.path, threads)
-        self.input, self.output = self._find_input(), self._find_output()
-        self.shape = self.input.shape[1:]
-        self.classes = self.output.shape[-1]
+        self.inputs = tuple(self._ports("inputs"))
+        self.outputs = tuple(self._ports("outputs"))
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Runs one preprocessed image: float32 (h, w, c) -> the output without its batch, float32.
+    def __call__(self, feed: Mapping[str, np.ndarray] | np.ndarray) -> dict[str, np.ndarray]:
+        """Runs one sample.
+
+        Args:
+            feed: real numbers by input port, without the batch; of a file with one input the array alone will do.
+
+        Returns:
+            By output port what `FilePort.real` makes of it, without the batch.
 
         Raises:
-            TfeffError: an image of another shape, or the file fails while it runs.
+            TfeffError: an input that is missing or of another shape, or the file fails while it runs.
         """
-        if image.shape != self.shape:
-            raise TfeffError(f"{self.path}: takes images of shape {self.shape}, not {image.shape}")
-        stored = quantize(image, self.input.scale, self.input.zero_point, self.input.dtype)
+        if not isinstance(feed, Mapping):
+            feed = {self.inputs[0].name: feed} if len(self.inputs) == 1 else {}
+        for port in self.inputs:
+            if port.name not in feed:
+                given = ", ".join(feed) or "one array"
+                raise TfeffError(f"{self.path}: its input {port.name!r} is not among {given}", "give every input by name")
+            value = np.asarray(feed[port.name])
+            if value.shape != port.sample:
+                raise TfeffError(f"{self.path}: {port.name} takes shape {port.sample}, not {value.shape}")
+            self._interpreter.set_tensor(port.index, port.store(value).reshape(port.shape))
         try:
-            self._interpreter.set_tensor(self.input.index, stored[None])
             self._interpreter.invoke()
         except (RuntimeError, ValueError) as error:
             raise TfeffError(f"{self.path}: failed while running ({_first_line(error)})", "export it anew") from None
-        output = self._interpreter.get_tensor(self.output.index).reshape(self.output.shape[1:])
-        return dequantize(output, self.output.scale, self.output.zero_point)
+        return {
+            port.name: port.real(self._interpreter.get_tensor(port.index).reshape(port.sample)) for port in self.outputs
+        }
 
-    def _find_input(self):
-        details = self._interpreter.get_input_details()
-        if len(details) != 1:
-            raise TfeffError(
-                f"{self.path}: has {len(details)} inputs ({', '.join(d['name'] for d in details)})",
-                "compare files that take one image",
-            )
-        door = self._door(details[0], "input")
-        if len(door.shape) != 4 or door.shape[0] != 1:
-            raise TfeffError(
-                f"{self.path}: its input has shape {door.shape}",
-                "export it with the shape (1, height, width, channels)",
-            )
-        return door
+    def _ports(self, side):
+        details = getattr(self._interpreter, f"get_{side[:-1]}_details")()
+        names = self._names(side)
+        for entry in details:
+            yield self._port(entry, side[:-1], names.get(entry["index"], entry["name"]))
 
-    def _find_output(self):
-        details = self._interpreter.get_output_details()
-        self.outputs = len(details)
-        if len(details) > 1:
-            names = ", ".join(d["name"] for d in details)
-            outputs = self._interpreter.get_signature_list().get(SIGNATURE, {}).get("outputs", [])
-            if LOGITS not in outputs:
-                raise TfeffError(
-                    f"{self.path}: has {len(details)} outputs ({names}), and no signature {SIGNATURE!r} says which are "
-                    f"the logits",
-                    f"compare files with one output, or name it {LOGITS!r} in the signature",
-                )
-            index = self._interpreter.get_signature_runner(SIGNATURE).get_output_details()[LOGITS]["index"]
-            details = [d for d in details if d["index"] == index]
-        return self._door(details[0], "output")
+    def _names(self, side):
+        """Tensor -> its name in the signature; none without one."""
+        if SIGNATURE not in self._interpreter.get_signature_list():
+            return {}
+        runner = self._interpreter.get_signature_runner(SIGNATURE)
+        return {entry["index"]: name for name, entry in getattr(runner, f"get_{side[:-1]}_details")().items()}
 
-    def _door(self, details, side):
+    def _port(self, details, side, name):
         dtype, signature = np.dtype(details["dtype"]), list(details["shape_signature"])
         shape = tuple(int(v) for v in details["shape"])
         if -1 in signature[1:]:
             raise TfeffError(
-                f"{self.path}: its {side} has the open shape {tuple(map(int, signature))}",
+                f"{self.path}: its {side} {name} has the open shape {tuple(map(int, signature))}",
                 "export it with a fixed shape",
             )
-        if dtype not in _DTYPES:
-            raise TfeffError(
-                f"{self.path}: its {side} is {dtype}", f"compare files with {', '.join(map(str, _DTYPES))} at the door"
-            )
+        if side == "input" and shape and shape[0] != 1:
+            raise TfeffError(f"{self.path}: its {side} {name} has shape {shape}", "export it with a batch of 1")
         scales, zero_points = (details["quantization_parameters"][key] for key in ("scales", "zero_points"))
-        if dtype != np.float32 and (len(scales) != 1 or not scales[0] > 0):
+        quantized = dtype in _QUANTIZED
+        if quantized and (len(scales) != 1 or not 0 < scales[0] < np.inf):
             raise TfeffError(
-                f"{self.path}: its {side} is {dtype} without one scale, so its numbers mean nothing", "export it anew"
+                f"{self.path}: its {side} {name} is {dtype} without one scale, so its numbers mean nothing",
+                "export it anew",
             )
-        quantized = dtype != np.float32
-        return Door(
-            name=details["name"],
+        return FilePort(
+            name=name,
             index=details["index"],
-            shape=shape if len(shape) > 1 else (1, *shape),  # some files drop the batch of a list of logits
+            shape=shape,
+            sample=shape[1:] if len(shape) > 1 and shape[0] == 1 else shape,  # some drop the batch of a list of logits
             dtype=dtype,
             scale=float(scales[0]) if quantized else 0.0,
             zero_point=int(zero_points[0]) if quantized else 0,

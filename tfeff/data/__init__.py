@@ -1,7 +1,9 @@
 """Datasets and preprocessing. Needs numpy and Pillow only; TensorFlow is never imported here."""
 
-from tfeff.data.dataset import Dataset, Subset
+from tfeff.data.dataset import Dataset, Subset, TensorDataset
+from tfeff.data.feeds import InputPort, feed, image_port, record_ports
 from tfeff.data.preprocessing import Preprocessing
 from tfeff.data.sources import default_evaluation, open_dataset
 
-__all__ = ["Dataset", "Preprocessing", "Subset", "default_evaluation", "open_dataset"]
+__all__ = ["Dataset", "InputPort", "Preprocessing", "Subset", "TensorDataset", "default_evaluation", "feed", "image_port",
+           "open_dataset", "record_ports"]  # fmt: skip

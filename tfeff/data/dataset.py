@@ -1,12 +1,13 @@
 """What a dataset is: images by number, each with a name, and labels where it has them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from tfeff.data.images import read_image
+from tfeff.errors import TfeffError
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Dataset:
         name: what the user called it.
         source: where it came from, for the record.
         classes: class names, in the order of the labels; empty when there are none.
-        labels: int64 (n,), or None for unlabelled images.
+        labels: what is said of each sample, (n, ...): class numbers, 0 or 1 a label, or numbers; None where nothing is.
         names: one name per image, for messages (a path, or "test image 17").
     """
 
@@ -33,6 +34,10 @@ class Dataset:
     def image(self, number: int) -> np.ndarray:
         """uint8 (h, w) or (h, w, 3) in RGB order."""
         raise NotImplementedError
+
+    def sample(self, number: int) -> dict[str, np.ndarray]:
+        """What a model is given, by the name of its input; an image alone has the name ""."""
+        return {"": self.image(number)}
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,22 @@ class FileDataset(Dataset):
         return read_image(self.root / self.names[number])
 
 
+@dataclass(frozen=True)
+class TensorDataset(Dataset):
+    """Inputs of a model in memory, an array (n, ...) each, by name: several inputs, or one that is no image."""
+
+    arrays: Mapping[str, np.ndarray]
+
+    def image(self, number):
+        raise TfeffError(
+            f"dataset {self.name}: holds arrays ({', '.join(self.arrays)}), no images",
+            "give images, or a model whose inputs these are",
+        )
+
+    def sample(self, number):
+        return {name: array[number] for name, array in self.arrays.items()}
+
+
 class Subset(Dataset):
     """Some images of another dataset, in the given order."""
 
@@ -67,6 +88,9 @@ class Subset(Dataset):
 
     def image(self, number):
         return self._dataset.image(int(self._numbers[number]))
+
+    def sample(self, number):
+        return self._dataset.sample(int(self._numbers[number]))
 
 
 def numbered(split: str, count: int) -> list[str]:

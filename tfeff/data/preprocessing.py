@@ -128,6 +128,20 @@ class Preprocessing:
             raise TfeffError(f"preprocessing {json.dumps(value)[:200]} is not understood ({error})") from None
 
 
+def from_record(value: Any) -> Preprocessing | None:
+    """The preprocessing of a record's port (`record.schema.Preprocessing`); None for a port without one."""
+    if value is None:
+        return None
+    return Preprocessing(
+        size=(value.crop.height, value.crop.width),
+        resize=value.resize.mode,
+        resize_size=(value.resize.height, value.resize.width),
+        colour=value.colour,
+        mean=tuple(value.mean),
+        std=tuple(value.std),
+    )
+
+
 def check_image(image: np.ndarray) -> np.ndarray:
     """Returns an image as uint8 (h, w) or (h, w, 3); raises TfeffError for any other kind."""
     image = np.asarray(image)

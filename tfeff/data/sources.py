@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfeff.data.dataset import ArrayDataset, Dataset, FileDataset, Subset, numbered
+from tfeff.data.dataset import ArrayDataset, Dataset, FileDataset, Subset, TensorDataset, numbered
 from tfeff.data.fashion_mnist import find_fashion_mnist, is_idx_folder, load_fashion_mnist, load_sample
 from tfeff.data.images import list_images
 from tfeff.errors import TfeffError
@@ -93,44 +93,74 @@ def _open_npz(path, split, labelled, seed):
     own_split = f"x_{split}" in arrays
     images = _first(arrays, f"x_{split}", "images", "x", "arr_0")
     labels = _first(arrays, f"y_{split}") if own_split else _first(arrays, "labels", "y")
-    if images is None:
+    inputs = {key: value for key, value in arrays.items() if not _is_annotation(key)}
+    if images is None and not inputs:
         held = ", ".join(arrays) or "nothing"
         raise TfeffError(f"{path}: holds {held}, no images to {split} with", f"name the array `images` or `x_{split}`")
-    if images.ndim not in (3, 4) or 0 in images.shape or images.shape[3:] not in ((), (1,), (3,)):
-        raise TfeffError(
-            f"{path}: images of shape {images.shape}", "give (n, h, w), or (n, h, w, c) with 1 or 3 channels"
-        )
-    # Calibration, the one use without labels, also takes float arrays: inputs that are preprocessed already.
-    if images.dtype != np.uint8 and (labelled or not np.issubdtype(images.dtype, np.floating)):
-        raise TfeffError(f"{path}: images of type {images.dtype}", "save them as uint8, pixels in 0..255")
+    if images is not None and len(inputs) <= 1:
+        inputs = {"images": images}
+    else:  # several inputs, by their names
+        images = None
+    count = _check_counts(path, inputs)
     if labels is None and labelled:
         key = f"y_{split}" if own_split else "labels"
-        raise TfeffError(f"{path}: holds no labels", f"add an integer array `{key}` of shape (n,)")
+        raise TfeffError(f"{path}: holds no labels", f"add an array `{key}` of shape (n,)")
     if labels is not None:
-        if not np.issubdtype(labels.dtype, np.integer) or labels.shape not in ((len(images),), (len(images), 1)):
-            raise TfeffError(
-                f"{path}: labels of shape {labels.shape} and type {labels.dtype} for {len(images)} images",
-                f"give integers of shape ({len(images)},)",
-            )
-        labels = labels.reshape(-1).astype(np.int64)
+        labels = _checked_labels(path, labels, count)
     classes = _npz_classes(path, arrays, labels, split if own_split else None)
-    dataset = ArrayDataset(str(path), str(path), classes, labels, numbered(split, len(images)), images)
+    names = numbered(split, count)
+    if images is not None and _are_images(images, labelled):
+        dataset: Dataset = ArrayDataset(str(path), str(path), classes, labels, names, images)
+    else:
+        dataset = TensorDataset(str(path), str(path), classes, labels, names, inputs)
     return dataset if own_split or not labelled else _split(dataset, split, seed)
+
+
+def _is_annotation(key):
+    return key in ("labels", "y", "classes") or key.startswith(("x_", "y_"))
+
+
+def _check_counts(path, inputs):
+    """How many samples every array has."""
+    counts = {key: len(value) if value.ndim else 0 for key, value in inputs.items()}
+    if 0 in counts.values() or len(set(counts.values())) != 1:
+        held = ", ".join(f"{key} {inputs[key].shape}" for key in inputs)
+        raise TfeffError(f"{path}: arrays of shape {held}", "give each input an array (n, ...) of the same n, above 0")
+    return next(iter(counts.values()))
+
+
+def _are_images(images, labelled):
+    """8-bit images; calibration also takes float arrays, inputs that are preprocessed already."""
+    if images.ndim not in (3, 4) or 0 in images.shape or images.shape[3:] not in ((), (1,), (3,)):
+        return False
+    return images.dtype == np.uint8 or (not labelled and np.issubdtype(images.dtype, np.floating))
+
+
+def _checked_labels(path, labels, count):
+    """Labels of one kind or another, (n, ...); class numbers of shape (n, 1) lose their last axis."""
+    if labels.dtype.kind not in "iufb" or not labels.ndim or len(labels) != count:
+        raise TfeffError(
+            f"{path}: labels of shape {labels.shape} and type {labels.dtype} for {count} samples",
+            f"give numbers of shape ({count},), or ({count}, values)",
+        )
+    if np.issubdtype(labels.dtype, np.integer):
+        return labels.reshape(-1).astype(np.int64) if labels.shape == (count, 1) else labels.astype(np.int64)
+    return labels
 
 
 def _npz_classes(path, arrays, labels, split):
     """The names that the file gives, else the numbers up to the largest label of either split."""
-    if labels is None:
-        return ()
+    if labels is None or labels.ndim > 1 or not np.issubdtype(labels.dtype, np.integer):
+        named = _first(arrays, "classes")
+        return () if labels is None or named is None else tuple(str(name) for name in named.reshape(-1))
     splits = [arrays[f"y_{name}"] for name in _SPLIT_FOLDERS if split and f"y_{name}" in arrays]
     top = int(max(part.max(initial=0) for part in [labels, *splits]))
     classes = _first(arrays, "classes")
     count = _MAX_CLASSES if classes is None else classes.size
     if labels.min() < 0 or top >= count:
-        raise TfeffError(
-            f"{path}: labels from {labels.min()} to {top}" + ("" if classes is None else f" for {count} classes"),
-            "number the classes from 0",
-        )
+        if classes is None:
+            return ()  # numbers that are no classes; a task that wants classes says so
+        raise TfeffError(f"{path}: labels from {labels.min()} to {top} for {count} classes", "number the classes from 0")
     return tuple(str(name) for name in (range(top + 1) if classes is None else classes.reshape(-1)))
 
 

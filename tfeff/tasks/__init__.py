@@ -1,0 +1,33 @@
+"""Tasks: what a model's outputs mean. One file a task; numpy only.
+
+No other room asks which task it has: it takes one by name and calls it.
+"""
+
+from functools import cache
+from importlib import import_module
+from importlib.resources import files
+
+from tfeff.errors import TfeffError
+from tfeff.tasks.base import GroupValue, Metric, Picture, Task
+
+_NO_TASKS = ("__init__", "base", "criteria", "statistics")
+
+__all__ = ["GroupValue", "Metric", "Picture", "Task", "get_task", "list_tasks"]
+
+
+@cache
+def list_tasks() -> tuple[str, ...]:
+    """Names of the tasks."""
+    found = (entry.name.removesuffix(".py") for entry in files(__name__).iterdir() if entry.name.endswith(".py"))
+    return tuple(sorted(name for name in found if name not in _NO_TASKS))
+
+
+def get_task(name: str) -> Task:
+    """A task by its name.
+
+    Raises:
+        TfeffError: there is none of this name.
+    """
+    if name not in list_tasks():
+        raise TfeffError(f"unknown task {name!r}", f"choose one of {', '.join(list_tasks())}")
+    return import_module(f"tfeff.tasks.{name}").TASK

@@ -1,0 +1,126 @@
+"""What a task is, and what its metric is. A new task is one file with a `TASK`; see `tfeff.tasks`."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from tfeff.record.schema import Port, TaskSpec
+from tfeff.tasks.criteria import Criterion, OutputError
+
+Outputs = Mapping[str, np.ndarray]  # port -> float32 or integers, one sample, without its batch
+Prediction = TypeVar("Prediction")
+
+
+@dataclass(frozen=True)
+class GroupValue:
+    """The metric of a part of the samples, a class for example."""
+
+    label: str
+    value: float
+    samples: int
+
+
+class Metric(ABC, Generic[Prediction]):
+    """A task's figure, collected a sample at a time.
+
+    Attributes:
+        name, unit: `top-1` and `%`, for example.
+        higher_is_better: the direction.
+    """
+
+    name: str
+    unit: str
+    higher_is_better: bool
+
+    @abstractmethod
+    def add(self, prediction: Prediction, annotation: Any) -> None:
+        """Takes one sample."""
+
+    @property
+    @abstractmethod
+    def count(self) -> int:
+        """How many samples were added."""
+
+    @abstractmethod
+    def value(self, weights: np.ndarray | None = None) -> float:
+        """The figure, in `unit`.
+
+        Args:
+            weights: (n,) how often each sample counts; None is once each. Bootstrap and groups go through it.
+        """
+
+    def parts(self) -> np.ndarray | None:
+        """(n,) what each sample adds, where the figure is `scale` times their mean; None for any other figure."""
+        return None
+
+    scale: float = 1.0
+
+    def groups(self) -> list[GroupValue]:
+        """The figure by groups, in their own order; none by default."""
+        return []
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What `Task.draw` made: lines of text for people, and an overlay where the task has one.
+
+    Attributes:
+        lines: the answer in words, the best first: (text, score in 0..1 or None).
+        image: uint8 (h, w, 3), the input image with the answer in it; None where words say it all.
+    """
+
+    lines: Sequence[tuple[str, float | None]] = field(default_factory=tuple)
+    image: np.ndarray | None = None
+
+
+class Task(ABC):
+    """What outputs mean and how right they are.
+
+    Attributes:
+        name: the file's name.
+        annotation: what a dataset must give, in words.
+        output_names: what the outputs are called in a file that we name; empty leaves the user's own names.
+    """
+
+    name: str
+    annotation: str
+    output_names: tuple[str, ...] = ()
+
+    @abstractmethod
+    def check(self, spec: TaskSpec, outputs: Sequence[Port]) -> None:
+        """Do the ports fit the task? `outputs` are those that `spec.outputs` names, in that order.
+
+        Raises:
+            TfeffError: no; what and how to mend it.
+        """
+
+    @abstractmethod
+    def decode(self, outputs: Outputs, spec: TaskSpec) -> Any:
+        """From real numbers, by port, to what a person would call the answer."""
+
+    @abstractmethod
+    def annotations(self, dataset: Any, spec: TaskSpec, outputs: Sequence[Port]) -> Sequence[Any]:
+        """What the dataset says of each sample, as `metric` takes it.
+
+        Raises:
+            TfeffError: the dataset has no such annotation, or it does not fit the outputs.
+        """
+
+    def metric(self, spec: TaskSpec) -> Metric | None:
+        """A new metric; None for a task without one (`tensors`)."""
+        return None
+
+    def details(self, of_float: Any, of_quantized: Any) -> dict[str, Any]:
+        """What the record tells beyond the figure, from the two metrics."""
+        return {}
+
+    def criterion(self, spec: TaskSpec, outputs: Sequence[Port]) -> Criterion:
+        """What calibration makes small; without annotations. The error of the outputs by default."""
+        return OutputError(tuple(spec.outputs))
+
+    @abstractmethod
+    def draw(self, image: np.ndarray | None, prediction: Any, spec: TaskSpec) -> Picture:
+        """What report, page and app show of an answer."""

@@ -1,0 +1,260 @@
+"""Classification: which class, whether (one value against a threshold), or which labels (each value by itself).
+
+`decode` of the spec: `kind` is `classes` (the largest of two or more values), `binary` (one value) or `multi-label`;
+`scores` says what the values are, `logits` or `probabilities`; `threshold` is a probability, of `binary` and
+`multi-label`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tfeff.errors import TfeffError
+from tfeff.record.schema import Port, TaskSpec
+from tfeff.tasks.base import GroupValue, Metric, Outputs, Picture, Task
+from tfeff.tasks.criteria import Divergence
+
+CLASSES, BINARY, MULTI_LABEL = "classes", "binary", "multi-label"
+KINDS = (CLASSES, BINARY, MULTI_LABEL)
+SCORES = ("logits", "probabilities")
+_DRAWN = 5
+
+
+@dataclass(frozen=True)
+class Classes:
+    """An answer.
+
+    Attributes:
+        chosen: bool (k,), the one class, or each label that holds; of `binary` (1,).
+        scores: float64 (k,), probabilities.
+    """
+
+    chosen: np.ndarray
+    scores: np.ndarray
+
+    @property
+    def first(self) -> int:
+        """The class of `classes`; of `binary` 0 or 1."""
+        return int(self.chosen.argmax()) if len(self.chosen) > 1 else int(self.chosen[0])
+
+
+class TopOne(Metric[Classes]):
+    """Share of samples whose first class is right. Of equal scores the first counts, as on a device."""
+
+    unit, higher_is_better, scale = "%", True, 100.0
+
+    def __init__(self, labels: Sequence[str], name: str = "top-1"):
+        self.name = name
+        self._labels = tuple(labels)
+        self.predicted: list[int] = []
+        self._true: list[int] = []
+
+    def add(self, prediction: Classes, annotation: Any) -> None:
+        self.predicted.append(prediction.first)
+        self._true.append(int(annotation))
+
+    @property
+    def count(self) -> int:
+        return len(self._true)
+
+    def parts(self) -> np.ndarray:
+        return np.array(self.predicted) == np.array(self._true)
+
+    def value(self, weights: np.ndarray | None = None) -> float:
+        right = self.parts()
+        return float(100 * int(right.sum()) / len(right) if weights is None else 100 * right @ weights / weights.sum())
+
+    def groups(self) -> list[GroupValue]:
+        """By true class; a class without a name is called by its number."""
+        true, right = np.array(self._true), self.parts()
+        rows = []
+        for number in np.unique(true):
+            here = right[true == number]
+            label = self._labels[number] if number < len(self._labels) else str(number)
+            rows.append(GroupValue(label, 100 * int(here.sum()) / len(here), len(here)))
+        return rows
+
+
+class MeanF1(Metric[Classes]):
+    """Mean over labels of F1 = 2 TP / (2 TP + FP + FN). A label that is neither there nor predicted counts as 1 (there
+    is no error)."""
+
+    name, unit, higher_is_better = "mean F1", "%", True
+
+    def __init__(self, labels: Sequence[str]):
+        self._labels = tuple(labels)
+        self.predicted: list[np.ndarray] = []
+        self._true: list[np.ndarray] = []
+
+    def add(self, prediction: Classes, annotation: Any) -> None:
+        self.predicted.append(np.asarray(prediction.chosen, bool))
+        self._true.append(np.asarray(annotation, bool))
+
+    @property
+    def count(self) -> int:
+        return len(self._true)
+
+    def value(self, weights: np.ndarray | None = None) -> float:
+        return float(100 * self._by_label(weights).mean())
+
+    def groups(self) -> list[GroupValue]:
+        values = 100 * self._by_label(None)
+        names = self._labels or tuple(map(str, range(len(values))))
+        return [GroupValue(name, float(value), self.count) for name, value in zip(names, values, strict=True)]
+
+    def _by_label(self, weights):
+        predicted, true = np.array(self.predicted), np.array(self._true)  # (n, k)
+        weights = np.ones(len(true)) if weights is None else weights
+        both, either = weights @ (predicted & true), weights @ (predicted.astype(np.int64) + true)
+        return np.where(either > 0, 2 * both / np.maximum(either, 1), 1.0)  # (k,)
+
+
+class Classification(Task):
+    name = "classification"
+    annotation = "a class number, or of multi-label a 0 or 1 a label"
+    output_names = ("logits",)
+
+    def check(self, spec: TaskSpec, outputs: Sequence[Port]) -> None:
+        kind, scores = spec.decode.get("kind", CLASSES), spec.decode.get("scores", "logits")
+        if kind not in KINDS or scores not in SCORES:
+            raise TfeffError(
+                f"task classification: kind {kind!r} with scores {scores!r}",
+                f"kind is {', '.join(KINDS)}; scores are {' or '.join(SCORES)}",
+            )
+        if len(outputs) != 1:
+            raise TfeffError(f"task classification: reads one output, not {len(outputs)}", "name one")
+        shape, count = outputs[0].shape, int(np.prod(outputs[0].shape[1:]))
+        if count != (shape[-1] if len(shape) > 1 else 1):
+            raise TfeffError(
+                f"task classification: output {outputs[0].name} has shape {tuple(shape)}",
+                "compare classifiers: one number a class, (1, classes)",
+            )
+        if kind == CLASSES and count < 2:
+            raise TfeffError(
+                f"task classification: output {outputs[0].name} has one value, so no class is the largest",
+                "its kind is `binary`: one value against a threshold",
+            )
+        if kind == BINARY and count != 1:
+            raise TfeffError(
+                f"task classification: output {outputs[0].name} has {count} values, `binary` has one",
+                "its kind is `classes` or `multi-label`",
+            )
+        allowed = {0, 2} if kind == BINARY else {0, count}
+        if len(spec.labels) not in allowed:
+            raise TfeffError(
+                f"task classification: {len(spec.labels)} labels, the output {outputs[0].name} gives {count} values",
+                "name each class once",
+            )
+
+    def decode(self, outputs: Outputs, spec: TaskSpec) -> Classes:
+        values = outputs[spec.outputs[0]].reshape(-1).astype(np.float64)
+        kind, logits = spec.decode.get("kind", CLASSES), spec.decode.get("scores", "logits") == "logits"
+        if kind == CLASSES:
+            chosen = np.zeros(len(values), bool)
+            chosen[values.argmax()] = True
+            return Classes(chosen, _softmax(values) if logits else values)
+        scores = 1 / (1 + np.exp(-np.clip(values, -700, 700))) if logits else values
+        return Classes(scores > spec.decode.get("threshold", 0.5), scores)
+
+    def annotations(self, dataset: Any, spec: TaskSpec, outputs: Sequence[Port]) -> Sequence[Any]:
+        if dataset.labels is None:
+            raise TfeffError(f"dataset {dataset.name}: has no labels, so there is no accuracy", "give a labelled dataset")
+        if not len(dataset):
+            raise TfeffError(f"dataset {dataset.name}: holds no images", "give a dataset with images")
+        labels, count = np.asarray(dataset.labels), int(np.prod(outputs[0].shape[1:]))
+        kind = spec.decode.get("kind", CLASSES)
+        if kind == MULTI_LABEL:
+            return _many_hot(dataset, labels, count)
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            labels = labels[:, 0]
+        if labels.ndim == 2 and kind == CLASSES:
+            labels = _from_one_hot(dataset, labels)
+        if labels.ndim != 1 or not np.array_equal(labels, np.round(labels)):
+            raise TfeffError(
+                f"dataset {dataset.name}: labels of shape {labels.shape} and type {labels.dtype} are no class numbers",
+                "give integers of shape (n,), or say with --task what the outputs mean",
+            )
+        return _match(dataset, labels.astype(np.int64), spec.labels, 2 if kind == BINARY else count)
+
+    def metric(self, spec: TaskSpec) -> TopOne | MeanF1:
+        kind = spec.decode.get("kind", CLASSES)
+        if kind == MULTI_LABEL:
+            return MeanF1(spec.labels)
+        return TopOne(spec.labels, "top-1" if kind == CLASSES else "accuracy")
+
+    def details(self, of_float: Any, of_quantized: Any) -> dict[str, Any]:
+        """`flips`: percent of samples whose answer changed."""
+        changed = (np.array(of_float.predicted) != np.array(of_quantized.predicted)).reshape(of_float.count, -1)
+        return {"flips": 100 * int(changed.any(axis=1).sum()) / of_float.count}
+
+    def criterion(self, spec: TaskSpec, outputs: Sequence[Port]) -> Divergence:
+        scores = spec.decode.get("scores", "logits")
+        return Divergence(spec.outputs[0], scores, spec.decode.get("kind", CLASSES) != CLASSES)
+
+    def draw(self, image: np.ndarray | None, prediction: Classes, spec: TaskSpec) -> Picture:
+        scores = prediction.scores
+        if len(scores) == 1:
+            names = spec.labels or ["no", "yes"]
+            chance = float(scores[0]) if prediction.first else 1 - float(scores[0])
+            return Picture(((names[prediction.first], chance),))
+        names = spec.labels or [f"class {number}" for number in range(len(scores))]
+        order = np.argsort(-scores, kind="stable")[:_DRAWN]
+        return Picture(tuple((names[number], float(scores[number])) for number in order))
+
+
+def _softmax(values):
+    values = np.exp(values - values.max())
+    return values / values.sum()
+
+
+def _many_hot(dataset, labels, count):
+    if labels.ndim != 2 or labels.shape[1] != count or not np.isin(labels, (0, 1)).all():
+        raise TfeffError(
+            f"dataset {dataset.name}: labels of shape {labels.shape}, the output has {count} labels",
+            f"give 0 or 1 a label, (n, {count})",
+        )
+    return labels.astype(bool)
+
+
+def _from_one_hot(dataset, labels):
+    if not (np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()):
+        raise TfeffError(
+            f"dataset {dataset.name}: labels of shape {labels.shape} are not one-hot",
+            "give class numbers (n,), one-hot rows, or --task classification:multi-label",
+        )
+    return labels.argmax(axis=1)
+
+
+def _match(dataset, numbers, labels, classes):
+    """The dataset's labels as numbers of the outputs, int64 (n,). The same names in another order (folders are sorted by
+    name) are brought into the record's."""
+    if numbers.min() < 0:
+        raise TfeffError(
+            f"dataset {dataset.name}: labels from {numbers.min()} to {numbers.max()}", "number the classes from 0"
+        )
+    count = max(len(dataset.classes), int(numbers.max()) + 1)
+    if count != classes:
+        raise TfeffError(
+            f"dataset {dataset.name}: has {count} classes, the files give {classes} outputs",
+            "give the dataset that the network was trained for; an .npz can name all its classes in an array `classes`",
+        )
+    if not labels or not dataset.classes or _are_numbers(labels) or _are_numbers(dataset.classes):
+        return numbers
+    position = {name: number for number, name in enumerate(labels)}
+    unknown = [name for name in dataset.classes if name not in position]
+    if unknown or len(position) != classes:
+        raise TfeffError(
+            f"dataset {dataset.name}: its class {(unknown or dataset.classes)[0]!r} is none of the record's labels "
+            f"({', '.join(labels[:3])}, ...)",
+            "give the dataset that the network was trained for, or rename its classes",
+        )
+    return np.array([position[name] for name in dataset.classes], np.int64)[numbers]
+
+
+def _are_numbers(names):
+    return all(name.isdecimal() for name in names)
+
+
+TASK = Classification()
