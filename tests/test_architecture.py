@@ -13,7 +13,9 @@ HEAVY = {"tensorflow", "keras", "tf_keras"}
 # room -> rooms it may import (itself and `tfeff.errors` always); None is everything
 MAY_IMPORT = {
     "tfeff.errors": set(),
-    "tfeff.artifact": set(),
+    "tfeff.record": set(),
+    "tfeff.artifact": {"tfeff.record"},
+    "tfeff.tasks": {"tfeff.record"},
     "tfeff.edgetpu": {"tfeff.artifact"},
     "tfeff.tensor_names": set(),
     "tfeff.layers": set(),
@@ -21,21 +23,21 @@ MAY_IMPORT = {
     "tfeff.weights": {"tfeff.layers"},
     "tfeff.cost": {"tfeff.layers", "tfeff.tensor_names"},
     "tfeff.networks": {"tfeff.layers", "tfeff.weights", "tfeff.cost"},
-    "tfeff.presets": {"tfeff.data", "tfeff.networks", "tfeff.weights"},
-    "tfeff.training": {"tfeff.data", "tfeff.networks", "tfeff.presets", "tfeff.weights"},
-    "tfeff.compare": {"tfeff.artifact", "tfeff.data", "tfeff.edgetpu"},
-    "tfeff.debug": {"tfeff.artifact", "tfeff.compare", "tfeff.data", "tfeff.tensor_names"},
-    "tfeff.web": {"tfeff.artifact", "tfeff.data"},
-    "tfeff.demo": {"tfeff.artifact", "tfeff.compare", "tfeff.data"},
-    "tfeff.bench": {"tfeff.artifact", "tfeff.edgetpu", "tfeff.web"},
-    "tfeff.report": {"tfeff.artifact"},
-    "tfeff.calibration": {"tfeff.data", "tfeff.tensor_names"},
+    "tfeff.presets": {"tfeff.record", "tfeff.tasks", "tfeff.data", "tfeff.networks", "tfeff.weights"},
+    "tfeff.training": {"tfeff.record", "tfeff.tasks", "tfeff.data", "tfeff.networks", "tfeff.presets", "tfeff.weights"},
+    "tfeff.compare": {"tfeff.record", "tfeff.tasks", "tfeff.artifact", "tfeff.data", "tfeff.edgetpu"},
+    "tfeff.debug": {"tfeff.record", "tfeff.tasks", "tfeff.artifact", "tfeff.compare", "tfeff.data", "tfeff.tensor_names"},
+    "tfeff.web": {"tfeff.record", "tfeff.tasks", "tfeff.artifact", "tfeff.data"},
+    "tfeff.demo": {"tfeff.record", "tfeff.tasks", "tfeff.artifact", "tfeff.compare", "tfeff.data"},
+    "tfeff.bench": {"tfeff.record", "tfeff.tasks", "tfeff.artifact", "tfeff.edgetpu", "tfeff.web"},
+    "tfeff.report": {"tfeff.record", "tfeff.tasks", "tfeff.artifact"},
+    "tfeff.calibration": {"tfeff.tasks", "tfeff.data", "tfeff.tensor_names"},
     "tfeff.export": {
-        "tfeff.artifact", "tfeff.bench", "tfeff.calibration", "tfeff.compare", "tfeff.cost", "tfeff.data",
+        "tfeff.record", "tfeff.tasks", "tfeff.artifact", "tfeff.bench", "tfeff.calibration", "tfeff.compare", "tfeff.cost", "tfeff.data",
         "tfeff.debug", "tfeff.layers", "tfeff.tensor_names",
     },
     "tfeff.compress": {
-        "tfeff.artifact", "tfeff.bench", "tfeff.calibration", "tfeff.compare", "tfeff.cost", "tfeff.data",
+        "tfeff.record", "tfeff.tasks", "tfeff.artifact", "tfeff.bench", "tfeff.calibration", "tfeff.compare", "tfeff.cost", "tfeff.data",
         "tfeff.debug", "tfeff.export", "tfeff.layers", "tfeff.tensor_names",
     },
     "tfeff.profile": {"tfeff.export", "tfeff.tensor_names"},
@@ -43,6 +45,8 @@ MAY_IMPORT = {
 }  # fmt: skip
 LIGHT = (
     "tfeff.errors",
+    "tfeff.record",
+    "tfeff.tasks",
     "tfeff.artifact",
     "tfeff.edgetpu",
     "tfeff.data",
@@ -158,6 +162,19 @@ def test_help_imports_nothing_but_click_and_ours():
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     assert "export" in ran.stdout
+
+
+@pytest.mark.parametrize(("module", "path"), SOURCES, ids=[name for name, _ in SOURCES])
+def test_only_tasks_know_which_task_it_is(module, path):
+    if room(module) == "tfeff.tasks":
+        return
+    tasks = {each.stem for each in (ROOT / "tfeff" / "tasks").glob("*.py")} - {"__init__", "base"}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            told = {each.value for side in sides for each in ast.walk(side) if isinstance(each, ast.Constant)} & tasks
+            named = {ast.unparse(side) for side in sides if "task" in ast.unparse(side).lower()}
+            assert not (told and named), f"{module}:{node.lineno}: {ast.unparse(node)}"
 
 
 def test_source_files_stay_short():

@@ -217,9 +217,10 @@ def _batches(dataset, numbers, inputs) -> Iterator[tuple[Any, list[dict[str, np.
     for start in range(0, len(numbers), size):
         chunk = numbers[start : start + size]
         where = f"dataset {dataset.name}"
-        yield chunk, [
-            feed(dataset.sample(int(number)), inputs, f"{where}, {dataset.names[int(number)]}") for number in chunk
-        ]
+        yield (
+            chunk,
+            [feed(dataset.sample(int(number)), inputs, f"{where}, {dataset.names[int(number)]}") for number in chunk],
+        )
 
 
 def _run(runner, feeds):

@@ -125,7 +125,9 @@ class Runner:
         for port in self.inputs:
             if port.name not in feed:
                 given = ", ".join(feed) or "one array"
-                raise TfeffError(f"{self.path}: its input {port.name!r} is not among {given}", "give every input by name")
+                raise TfeffError(
+                    f"{self.path}: its input {port.name!r} is not among {given}", "give every input by name"
+                )
             value = np.asarray(feed[port.name])
             if value.shape != port.sample:
                 raise TfeffError(f"{self.path}: {port.name} takes shape {port.sample}, not {value.shape}")

@@ -160,7 +160,9 @@ def _npz_classes(path, arrays, labels, split):
     if labels.min() < 0 or top >= count:
         if classes is None:
             return ()  # numbers that are no classes; a task that wants classes says so
-        raise TfeffError(f"{path}: labels from {labels.min()} to {top} for {count} classes", "number the classes from 0")
+        raise TfeffError(
+            f"{path}: labels from {labels.min()} to {top} for {count} classes", "number the classes from 0"
+        )
     return tuple(str(name) for name in (range(top + 1) if classes is None else classes.reshape(-1)))
 
 

@@ -160,7 +160,9 @@ class Classification(Task):
 
     def annotations(self, dataset: Any, spec: TaskSpec, outputs: Sequence[Port]) -> Sequence[Any]:
         if dataset.labels is None:
-            raise TfeffError(f"dataset {dataset.name}: has no labels, so there is no accuracy", "give a labelled dataset")
+            raise TfeffError(
+                f"dataset {dataset.name}: has no labels, so there is no accuracy", "give a labelled dataset"
+            )
         if not len(dataset):
             raise TfeffError(f"dataset {dataset.name}: holds no images", "give a dataset with images")
         labels, count = np.asarray(dataset.labels), int(np.prod(outputs[0].shape[1:]))

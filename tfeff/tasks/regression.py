@@ -41,7 +41,9 @@ class MeanAbsoluteError(Metric[np.ndarray]):
         if errors.shape[1] < 2:
             return []
         names = self._names or tuple(map(str, range(errors.shape[1])))
-        return [GroupValue(name, float(column.mean()), len(column)) for name, column in zip(names, errors.T, strict=True)]
+        return [
+            GroupValue(name, float(column.mean()), len(column)) for name, column in zip(names, errors.T, strict=True)
+        ]
 
     def r2(self) -> float | None:
         """1 - residual over total sum of squares, all values together; None where the labels do not vary."""
@@ -90,7 +92,9 @@ class Regression(Task):
 
     def draw(self, image: np.ndarray | None, prediction: np.ndarray, spec: TaskSpec) -> Picture:
         names = spec.labels or ([""] if len(prediction) == 1 else [str(n) for n in range(len(prediction))])
-        return Picture(tuple((f"{name} {value:.4g}".strip(), None) for name, value in zip(names, prediction, strict=True)))
+        return Picture(
+            tuple((f"{name} {value:.4g}".strip(), None) for name, value in zip(names, prediction, strict=True))
+        )
 
 
 TASK = Regression()
