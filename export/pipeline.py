@@ -7,7 +7,7 @@ equals Keras? -> accuracy, float against quantized -> latency -> the target's co
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,67 +16,12 @@ from tfeff.export.flatbuffer import describe_operations, describe_tensor, read_g
 from tfeff.export.placing import compiled_path, put_in_place, scratch, twin_path
 from tfeff.export.quantize import measuring, orchestrate
 from tfeff.export.quantize.convert import environment_versions
+from tfeff.export.request import Request
 from tfeff.export.subject import Subject
 from tfeff.export.targets import CompilerOptions, Target, get_target
 
 from tfeff.artifact import SCHEMA_VERSION, check_tflite, record_path
 from tfeff.errors import TfeffError
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to make of a network.
-
-    Attributes:
-        precision: a key of `quantize.PRECISIONS`; "int8" is static full integer.
-        target: what the file must run on.
-        io: dtype of input and output; None is the target's or the precision's own.
-        calibration: source of representative images; needed for int8 and int16x8. Without it, rewrites and the float
-            file are proven on seeded random inputs.
-        samples: how many of them; None takes up to 512.
-        method: how int8 ranges come from them, see `calibration.methods`; None is the default.
-        ranges: `LAYER=METHOD` or `LAYER=LOW:HIGH`, for layers that get their own.
-        allow_audit: whether grave findings about the images are let pass.
-        quantizer: of int8: "graph", our own, or "converter", TensorFlow's.
-        per_tensor: one scale for all of a layer's int8 weights, for hardware that has none by channel.
-        equalize: whether channels are brought to like ranges before int8.
-        correct_bias: whether what int8 does to the mean of each layer's output is taken off its bias.
-        dataset: labelled images for the comparison; None leaves it out.
-        evaluation_samples: how many of those; None is all.
-        devices: where it is timed; empty leaves it out.
-        threads: of the runtime.
-        benchmark_binary: `benchmark_model` for a phone among the devices; None fetches TensorFlow's once.
-        max_drop: gate, points of top-1 that quantization may cost.
-        max_latency_ms: gate, for the median on every device.
-        tune: device on which the forms of each rewrite are timed and the fastest taken; None leaves it to the target.
-        compiler: what the target's compiler is told.
-        force: whether an existing artifact may be replaced.
-        seed: chooses images, and the order of timing.
-    """
-
-    precision: str = "int8"
-    target: str = "litert"
-    io: str | None = None
-    calibration: str | None = None
-    samples: int | None = None
-    method: str | None = None
-    ranges: tuple[str, ...] = ()
-    allow_audit: bool = False
-    quantizer: str = "graph"
-    per_tensor: bool = False
-    equalize: bool = False
-    correct_bias: bool = True
-    dataset: str | None = None
-    evaluation_samples: int | None = None
-    devices: tuple[str, ...] = ("local",)
-    threads: int = 1
-    benchmark_binary: str | None = None
-    max_drop: float | None = None
-    max_latency_ms: float | None = None
-    tune: str | None = None
-    compiler: CompilerOptions = field(default_factory=CompilerOptions)
-    force: bool = False
-    seed: int = 0
 
 
 @dataclass(frozen=True)
