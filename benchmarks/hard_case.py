@@ -50,8 +50,8 @@ def one(name: str, bits: int) -> dict:
         calibration = collect("fashion_mnist_sample", preprocessing, folder / "images.npy")
         images, test = calibration.inputs(), open_dataset("fashion_mnist", "test")
         inputs = np.stack([preprocessing(test.image(number)) for number in range(len(test))])
-        own, _, _ = steps.rewrite(subject, get_target("litert").rewrites, images[: steps.PROOF_IMAGES])
-        hard, channels = unbalanced(own, images[: steps.PROOF_IMAGES], bits)
+        own, _, _ = steps.rewrite(subject, get_target("litert").rewrites, images[: steps.PROOF_SAMPLES])
+        hard, channels = unbalanced(own, images[: steps.PROOF_SAMPLES], bits)
         expected, got = (model.predict(inputs, batch_size=64, verbose=0) for model in (own, hard))
         models = {"preset": own, "hard case": hard}
         files, reports = {}, {}

@@ -66,7 +66,7 @@ class Bench:
         )
         self.converter = quantize.Converter(folder)
         images = open_dataset("fashion_mnist_sample", "train")
-        proof = np.stack([pre(images.image(number)) for number in range(steps.PROOF_IMAGES)])
+        proof = np.stack([pre(images.image(number)) for number in range(steps.PROOF_SAMPLES)])
         self.model, _, _ = steps.rewrite(self.subject, get_target("litert").rewrites, proof)
         twin, _, _ = steps.rewrite(self.subject, steps.TWIN_REWRITES, proof)
         self.graph = fake_quant_graph(self.model)

@@ -106,7 +106,7 @@ def make_plain(preset: str, targets: list[str], folder: Path) -> None:
     from tfeff.export import quantize
     from tfeff.export.rewrites import load_rewrite
     from tfeff.export.rewrites.core import apply_rewrites
-    from tfeff.export.steps import PROOF_IMAGES
+    from tfeff.export.steps import PROOF_SAMPLES
     from tfeff.export.targets import get_target
 
     from tfeff.data import open_dataset
@@ -115,7 +115,7 @@ def make_plain(preset: str, targets: list[str], folder: Path) -> None:
     loaded = load_preset(preset)
     model, preprocessing = loaded.build(), loaded.preprocessing
     calibration = collect(CALIBRATION, preprocessing, folder / "calibration.npy")
-    proof = calibration.inputs(PROOF_IMAGES)
+    proof = calibration.inputs(PROOF_SAMPLES)
     plain, _ = apply_rewrites(model, [load_rewrite(spec) for spec in FROZEN], proof)
     quantize.write_saved_model(plain, folder / "plain", preprocessing.shape)
     stock_int8(folder / "plain", calibration.inputs(), "int8", folder / "plain.tflite")

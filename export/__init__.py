@@ -8,7 +8,6 @@ from tfeff.export.context import ExportContext, Progress, no_progress
 from tfeff.export.model import Model
 from tfeff.export.pipeline import Export, artifact_path, check_request, export_model
 from tfeff.export.request import Request
-from tfeff.export.subject import Subject
 
-__all__ = ["Export", "ExportContext", "Model", "Progress", "Request", "Subject", "artifact_path", "check_request",
+__all__ = ["Export", "ExportContext", "Model", "Progress", "Request", "artifact_path", "check_request",
            "export_model", "no_progress"]  # fmt: skip

@@ -17,10 +17,10 @@ from tfeff.export.placing import compiled_path, put_in_place, scratch, twin_path
 from tfeff.export.quantize import measuring, orchestrate
 from tfeff.export.quantize.convert import environment_versions
 from tfeff.export.request import Request
-from tfeff.export.subject import Subject
+from tfeff.export.model import Model
 from tfeff.export.targets import CompilerOptions, Target, get_target
 
-from tfeff.artifact import SCHEMA_VERSION, check_tflite, record_path
+from tfeff.artifact import check_tflite, record_path
 from tfeff.errors import TfeffError
 
 
@@ -93,9 +93,9 @@ def check_request(request: Request, path: Path) -> None:
 
 
 def export_model(
-    subject: Subject,
+    subject: Model,
     path: Path,
-    request: Request = Request(),
+    request: Request | None = None,
     *,
     trained=None,
     training: Mapping[str, Any] | None = None,

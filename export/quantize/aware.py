@@ -13,7 +13,7 @@ import numpy as np
 from tfeff.calibration import collect
 from tfeff.export.quantize import graph as _registers  # noqa: F401  its layers, so that Keras can load saved graphs
 from tfeff.export.quantize import measuring
-from tfeff.export.subject import Subject
+from tfeff.export.model import Model
 from tfeff.export.targets import get_target
 
 from tfeff.data import Preprocessing
@@ -68,7 +68,7 @@ def quantize_aware(
         known, preprocessing = False, _preprocessing_of(calibration, shape)
     else:
         known = True
-    subject = Subject(model, getattr(model, "name", "network"), getattr(model, "name", "network"), preprocessing)
+    subject = Model(model, getattr(model, "name", "network"), getattr(model, "name", "network"), preprocessing)
     with tempfile.TemporaryDirectory(prefix="tfeff-aware-") as scratch:
         graph, measured = aware_graph(
             subject, calibration, Path(scratch), target=target, method=method, limit=samples, per_tensor=per_tensor,
@@ -80,7 +80,7 @@ def quantize_aware(
 
 
 def aware_graph(
-    subject: Subject,
+    subject: Model,
     source: str | np.ndarray,
     folder: Path,
     *,

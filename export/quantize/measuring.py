@@ -24,7 +24,7 @@ from tfeff.calibration.methods import Method
 from tfeff.calibration.ranges import Range, Rule
 from tfeff.export import quantize, steps
 from tfeff.export.quantize.trial import Trial
-from tfeff.export.subject import Subject
+from tfeff.export.model import Model
 from tfeff.export.targets import get_target
 
 from tfeff.errors import GateFailed, TfeffError
@@ -65,7 +65,7 @@ def train_ranges_by(method: str | None, wanted: bool | None) -> bool:
 
 
 def calibrate(
-    subject: Subject,
+    subject: Model,
     source: str,
     folder: Path,
     *,
@@ -106,7 +106,7 @@ def calibrate(
 
 
 def ranged_graph(
-    subject: Subject,
+    subject: Model,
     calibration: Calibration,
     folder: Path,
     *,
@@ -139,7 +139,7 @@ def ranged_graph(
     from tfeff.export.rewrites.graph import CannotRewrite
 
     progress("converting", 0, 0)
-    model, _, _ = steps.rewrite(subject, get_target(target).rewrites, calibration.inputs(steps.PROOF_IMAGES))
+    model, _, _ = steps.rewrite(subject, get_target(target).rewrites, calibration.inputs(steps.PROOF_SAMPLES))
     graph = None
     try:
         if required or subject.is_keras:
@@ -165,7 +165,7 @@ def ranged_graph(
 
 def measure(
     calibrated: Path,
-    subject: Subject,
+    subject: Model,
     calibration: Calibration,
     method: str | None,
     rules: tuple[str, ...],

@@ -158,9 +158,9 @@ def finish(subject, request, begun: Quantizing, calibration, io, file: Path, fol
 def _prove(int8, file, calibration):
     """The record's `simulation` entry: how the file agrees with the fake-quant graph."""
     from tfeff.export.quantize.prove import prove_units
-    from tfeff.export.steps import PROOF_IMAGES
+    from tfeff.export.steps import PROOF_SAMPLES
 
-    images = calibration.inputs(PROOF_IMAGES)
+    images = calibration.inputs(PROOF_SAMPLES)
     return prove_units(int8.graph, file.read_bytes(), *int8.scales(file), images).as_dict()
 
 

@@ -75,7 +75,7 @@ def compress(
     if unknown := [name for name in skip if name not in own]:
         raise TfeffError(f"--skip {unknown[0]}: {subject.network} has no such layer", f"it has {', '.join(own)}"[:500])
     progress("rewriting", 0, 0)
-    proof = np.asarray(images[: steps.PROOF_IMAGES], np.float32)
+    proof = np.asarray(images[: steps.PROOF_SAMPLES], np.float32)
     model, _, why = steps.rewrite(subject, _REWRITES, proof)
     if why:
         raise TfeffError(f"{subject.network} cannot be rewritten for tfmot: {why}")

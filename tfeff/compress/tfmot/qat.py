@@ -57,7 +57,7 @@ def refusals(subject: Subject, images: np.ndarray, target: str = "litert") -> li
         images: float32 (n, h, w, c), preprocessed, on which the rewrites are proven.
         target: whose rewrites it gets first.
     """
-    model, _ = _rewritten(subject, target, images[: steps.PROOF_IMAGES])
+    model, _ = _rewritten(subject, target, images[: steps.PROOF_SAMPLES])
     return _refused(draw(model))
 
 
@@ -186,7 +186,7 @@ def finish(task: process.Task, answer: dict[str, Any]) -> TfmotQat:
     )
 
 
-_PROOF = steps.PROOF_IMAGES
+_PROOF = steps.PROOF_SAMPLES
 
 
 def _rewritten(subject, target, images):
