@@ -19,7 +19,6 @@ import keras
 import numpy as np
 from keras import layers
 from tfeff.export import quantize
-from tfeff.export.flatbuffer import read_graph
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import rewrite_once
 from tfeff.export.rewrites.freeze_shift import depthwise, taps
@@ -28,6 +27,7 @@ from tfeff.export.rewrites.slice_shift import slices
 from tfeff.bench import bench
 from tfeff.compare import Runner
 from tfeff.layers import ActiveShift2D, GroupShift2D, SparseShift2D
+from tfeff.tflite.graph import read_graph
 
 MAPS = ((56, 64), (28, 128), (14, 256), (7, 512))  # size in pixels, channels
 INPUTS = 8

@@ -25,7 +25,6 @@ import numpy as np
 from keras import layers, ops
 from quantization_tfmot import STEPS, tfmot_row
 from tfeff.export import Subject
-from tfeff.export.flatbuffer import read_graph
 from tfeff.export.quantize.convert import environment_versions
 
 from tfeff.compress.tfmot import process, qat
@@ -33,6 +32,7 @@ from tfeff.compress.tfmot.plan import draw
 from tfeff.errors import TfeffError
 from tfeff.layers import ChannelShuffle, GroupConv2D, StridedDilatedDepthwiseConv2D
 from tfeff.presets import aliases, load_preset
+from tfeff.tflite.graph import read_graph
 
 DOCS = Path(__file__).parents[1] / "docs"
 RESULTS, PAGE = DOCS / "results" / "tfmot.json", DOCS / "tfmot.md"

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from tfeff.export import on_device, quantize, steps
-from tfeff.export.flatbuffer import describe_operations, describe_tensor, read_graph
+from tfeff.export.model import Model
 from tfeff.export.placing import compiled_path, put_in_place, scratch, twin_path
 from tfeff.export.quantize import measuring, orchestrate
 from tfeff.export.quantize.convert import environment_versions
 from tfeff.export.request import Request
-from tfeff.export.model import Model
 from tfeff.export.targets import CompilerOptions, Target, get_target
 
 from tfeff.artifact import check_tflite, record_path
 from tfeff.errors import TfeffError
+from tfeff.tflite.graph import describe_operations, describe_tensor, read_graph
 
 
 @dataclass(frozen=True)

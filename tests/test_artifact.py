@@ -11,7 +11,6 @@ import pytest
 from compare_models import write_test_record
 
 from tfeff.artifact import (
-    _Flatbuffer,
     check_tflite,
     open_artifact,
     read_record,
@@ -21,6 +20,7 @@ from tfeff.artifact import (
     write_record,
 )
 from tfeff.errors import TfeffError
+from tfeff.tflite.verify import _Flatbuffer
 
 pytest_plugins = ["compare_fixtures"]
 

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from cli_runner import assert_refused, tfeff
 from custom_operator import put_custom_operator
-from tfeff.export.flatbuffer import read_graph
 
 from tfeff import edgetpu
-from tfeff.artifact import custom_operators
 from tfeff.bench import worker
 from tfeff.bench.devices import find_device
 from tfeff.compare import Runner
 from tfeff.errors import TfeffError
+from tfeff.tflite.graph import read_graph
+from tfeff.tflite.verify import custom_operators
 
 pytest_plugins = ["bench_models"]
 

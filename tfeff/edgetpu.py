@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tfeff.artifact import custom_operators
 from tfeff.errors import TfeffError
+from tfeff.tflite.verify import custom_operators
 
 OPERATOR, ETHOS_U = "edgetpu-custom-op", "ethos-u"
 LIBRARIES = {"darwin": "libedgetpu.1.dylib", "win32": "edgetpu.dll"}

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from cli_runner import assert_refused, tfeff
 from keras import layers
-from tfeff.export.flatbuffer import read_graph
 
 from tfeff.data import open_dataset
 from tfeff.presets import load_preset
+from tfeff.tflite.graph import read_graph
 
 PRESET = "vargnet_v1_025_g8.fashion_mnist"
 

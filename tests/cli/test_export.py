@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from cli_runner import tfeff
 from keras import layers
-from tfeff.export.flatbuffer import read_graph
 
 from tfeff.artifact import open_artifact
 from tfeff.cli.subject import meant
@@ -16,6 +15,7 @@ from tfeff.data import Preprocessing, open_dataset
 from tfeff.data.fashion_mnist import find_fashion_mnist
 from tfeff.layers import ActiveShift2D, GroupShift2D, SparseShift2D
 from tfeff.presets import load_preset
+from tfeff.tflite.graph import read_graph
 from tfeff.weights import save_weights
 
 NAME = "vargnet_v1_025_g8.fashion_mnist"

@@ -7,7 +7,6 @@ import pytest
 from keras import layers, ops
 from rewrite_models import randomize
 from tfeff.export import Subject
-from tfeff.export.flatbuffer import read_graph
 from tfmot_small import needs_tfmot
 
 from tfeff.compare import Runner
@@ -18,6 +17,7 @@ from tfeff.data import Preprocessing, open_dataset
 from tfeff.errors import GateFailed, TfeffError
 from tfeff.layers import ChannelShuffle, GroupConv2D
 from tfeff.presets import load_preset
+from tfeff.tflite.graph import read_graph
 
 pytestmark = needs_tfmot
 

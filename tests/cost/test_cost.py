@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
-from tfeff.export.flatbuffer import read_graph
 
 import tfeff
 from tfeff import cost, create
@@ -14,6 +13,7 @@ from tfeff.cost.parts import widest
 from tfeff.layers import StridedDilatedDepthwiseConv2D
 from tfeff.networks import get_network, index
 from tfeff.tensor_names import block_of
+from tfeff.tflite.graph import read_graph
 
 # The smallest network of each builder.
 SMALL = []

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from network_cases import IMAGES, SHAPE, build, cases
 from tfeff.export import quantize
-from tfeff.export.flatbuffer import read_graph
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import apply_rewrites
 from tfeff.export.targets import get_target
@@ -20,6 +19,7 @@ from tfeff.compare import Runner
 from tfeff.errors import TfeffError
 from tfeff.layers import GroupConv2D
 from tfeff.networks import get_network, registry
+from tfeff.tflite.graph import read_graph
 
 # Also for tflite-runtime, where group convolutions and shifts are rewritten.
 REWRITTEN = ["vargnet-g8", "espnet_v2_050", "shiftnet-contiguous", "as-resnet-far", "fe-net-ramp", "vargfacenet-g4"]

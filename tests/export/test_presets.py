@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from quantize_models import least_and_largest
 from tfeff.export import quantize
-from tfeff.export.flatbuffer import read_graph
 from tfeff.export.quantize.graph import fake_quant_graph
 from tfeff.export.quantize.prove import prove_units
 from tfeff.export.quantize.simulation import float_network
@@ -21,6 +20,7 @@ from tosa import left_over
 from tfeff.compare import Runner
 from tfeff.data import open_dataset
 from tfeff.presets import aliases, load_preset
+from tfeff.tflite.graph import read_graph
 
 TARGETS = sorted(list_targets())
 PRESETS = sorted(aliases())

@@ -2,12 +2,12 @@
 
 import pytest
 from checking_files import tensor, weights
-from tfeff.export.flatbuffer import Graph, Operation, Tensor
 
 from tfeff.bench.adb.log import parse_tables
 from tfeff.errors import TfeffError
 from tfeff.profile import draw_picture
 from tfeff.profile.join import join_graph, multiply_adds, overhead_of
+from tfeff.tflite.graph import Graph, Operation, Tensor
 
 NAMES = {
     "stem": "net_1/stem_relu_1/Relu;net_1/stem_bn_1/batchnorm/add_1;net_1/stem_1/Conv2D",

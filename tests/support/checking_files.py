@@ -5,7 +5,8 @@ from functools import cache
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from tfeff.export.flatbuffer import Graph, Operation, Tensor
+
+from tfeff.tflite.graph import Graph, Operation, Tensor
 
 CODES = {name: number for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
 

@@ -20,9 +20,9 @@ def command(file, target, accelerator, confirm, out):
     The verdict is predicted from rules; with --confirm the target's own compiler gives it. Exit code 0 when the target
     runs every operation, 1 when not, 2 when the file cannot be judged (float for an int8 target, no fixed shape).
     """
-    from tfeff.export.flatbuffer import read_graph
     from tfeff.export.targets import get_target
     from tfeff.export.targets.common import find_confirm
+    from tfeff.tflite.graph import read_graph
 
     path, sha256, recorded = _open(file)
     name = target or recorded

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tfeff.errors import TfeffError
-from tfeff.export.flatbuffer import Graph, Operation, read_graph
 from tfeff.tensor_names import block_of, find_scope, layer_names, names_a_layer
+from tfeff.tflite.graph import Graph, Operation, read_graph
 
 # What computes nothing that the network asks for: it moves, pads or converts values.
 OVERHEAD = {

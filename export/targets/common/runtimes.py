@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from tfeff.export.flatbuffer import Graph, Operation
 from tfeff.export.targets.common.op_versions import CUSTOM
 from tfeff.export.targets.common.verdict import MAPPED, REFUSED
+
+from tfeff.tflite.graph import Graph, Operation
 
 _COMPILED = {"edgetpu-custom-op": "an Edge TPU, through libedgetpu's delegate", "ethos-u": "an Ethos-U NPU"}
 

@@ -4,9 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tfeff.export.flatbuffer import Graph, Operation
-
 from tfeff.errors import TfeffError
+from tfeff.tflite.graph import Graph, Operation
 
 MAPPED, REFUSED, STRANDED, CPU = "mapped", "refused", "stranded", "cpu"
 STATUSES = (MAPPED, REFUSED, STRANDED, CPU)

@@ -8,7 +8,7 @@ so rules are what is known of it, not what it does.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tfeff.export.flatbuffer import Operation
+from tfeff.tflite.graph import Operation
 
 Refusal = tuple[str, str]  # (reason, mend)
 

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfeff.export.flatbuffer import Graph, Operation
 from tfeff.export.targets.common.verdict import (
     CPU,
     MAPPED,
@@ -20,6 +19,8 @@ from tfeff.export.targets.common.verdict import (
     require_static,
 )
 from tfeff.export.targets.edgetpu.op_rules import TABLE, UNSURE, fence, is_grouped, refusal, unreadable
+
+from tfeff.tflite.graph import Graph, Operation
 
 TARGET = "edgetpu"
 ON_CHIP_BYTES = int(7.7 * 2**20)  # compilers' logs show 7.6 to 7.9 MiB for parameters, by the size of the program

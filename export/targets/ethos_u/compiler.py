@@ -18,10 +18,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tfeff.export.flatbuffer import read_graph
-
 from tfeff.artifact import check_tflite
 from tfeff.errors import TfeffError
+from tfeff.tflite.graph import read_graph
 
 OPERATOR = "CUSTOM ethos-u"  # what stands in a compiled file for all that the NPU runs
 DEFAULT_ACCELERATOR = "ethos-u55-128"

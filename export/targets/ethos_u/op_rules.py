@@ -6,7 +6,7 @@ LSTMs.
 
 import math
 
-from tfeff.export.flatbuffer import Operation
+from tfeff.tflite.graph import Operation
 
 _FLOATS = {"FLOAT32", "FLOAT16", "BFLOAT16", "FLOAT64"}
 OPERATIONS = frozenset({

@@ -7,7 +7,6 @@ rules are in `op_rules.py`.
 import tempfile
 from pathlib import Path
 
-from tfeff.export.flatbuffer import Graph, read_graph
 from tfeff.export.targets.common.verdict import (
     CPU,
     MAPPED,
@@ -20,6 +19,8 @@ from tfeff.export.targets.common.verdict import (
 )
 from tfeff.export.targets.ethos_u import compiler as vela
 from tfeff.export.targets.ethos_u.op_rules import mend_of, refusal, remark
+
+from tfeff.tflite.graph import Graph, read_graph
 
 TARGET = "ethos-u"
 

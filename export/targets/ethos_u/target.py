@@ -10,8 +10,9 @@ from tfeff.export.targets.ethos_u import rules
 
 
 def _compile(path, folder, options):
-    from tfeff.export.flatbuffer import read_graph
     from tfeff.export.targets.ethos_u import compiler as vela
+
+    from tfeff.tflite.graph import read_graph
 
     accelerator = options.accelerator or vela.DEFAULT_ACCELERATOR
     timeout_s = vela.TIMEOUT_S if options.timeout_s is None else options.timeout_s

@@ -1,9 +1,10 @@
 """LiteRT on a CPU: what it runs, and what XNNPACK leaves to the runtime's own slower kernels in an int8 file."""
 
-from tfeff.export.flatbuffer import Graph, Operation
 from tfeff.export.targets.common.op_versions import LITERT_2_3
 from tfeff.export.targets.common.runtimes import dynamic_notes, judge
 from tfeff.export.targets.common.verdict import MAPPED, Verdict, verdicts
+
+from tfeff.tflite.graph import Graph, Operation
 
 TARGET = "litert"
 _MEND = "convert with TensorFlow 2.21's converter, as `tfeff export` does, or update ai-edge-litert"

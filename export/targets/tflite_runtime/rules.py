@@ -1,9 +1,10 @@
 """tflite-runtime 2.14 on a CPU: what it has kernels for."""
 
-from tfeff.export.flatbuffer import Graph
 from tfeff.export.targets.common.op_versions import TFLITE_RUNTIME_2_14
 from tfeff.export.targets.common.runtimes import dynamic_notes, judge
 from tfeff.export.targets.common.verdict import MAPPED, Problem, Verdict, verdicts
+
+from tfeff.tflite.graph import Graph
 
 TARGET = "tflite-runtime"
 _NAME = "tflite-runtime 2.14"

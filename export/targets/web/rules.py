@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
-from tfeff.export.flatbuffer import Graph
 from tfeff.export.targets.common.verdict import Problem, Verdict
 from tfeff.export.targets.litert import rules as litert
+
+from tfeff.tflite.graph import Graph
 
 TARGET = "web"
 _DOOR = ("FLOAT32", "INT32", "UINT8")  # the typed arrays that @litertjs/core 2.5.3 knows

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from keras import layers
 from tfeff.export import quantize
-from tfeff.export.flatbuffer import read_graph
 
 from tfeff.errors import TfeffError
+from tfeff.tflite.graph import read_graph
 
 
 def joined_twice():

@@ -6,12 +6,12 @@ import pytest
 from keras import layers, ops
 from rewrite_models import randomize
 from tfeff.export import quantize
-from tfeff.export.flatbuffer import read_graph
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import apply_rewrites, rewrite_once
 
 from tfeff import create
 from tfeff.layers import ChannelShuffle, ChannelSplit, GroupConv2D, GroupShift2D
+from tfeff.tflite.graph import read_graph
 
 ADD_MUL = "hard_swish:add_mul"
 IMAGES = 3 * np.random.default_rng(3).standard_normal((3, 8, 10, 12)).astype(np.float32)

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from random_models import draw
 from tfeff.export import quantize
-from tfeff.export.flatbuffer import read_graph
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import apply_rewrites
 from tfeff.export.targets import get_target, list_targets
 
 from tfeff.compare import Runner
+from tfeff.tflite.graph import read_graph
 
 FLOAT_SEEDS = range(24)
 INT8_SEEDS = range(100, 108)

@@ -215,8 +215,9 @@ def test_where_it_is_looked_for(compiler, model, folder, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["conv", "hard_swish", "group"])
 def test_the_real_compiler(name, tmp_path, folder):
     """Predicted against confirmed, where Coral's compiler is installed."""
-    from tfeff.export.flatbuffer import read_graph
     from tfeff.export.targets.edgetpu.rules import check
+
+    from tfeff.tflite.graph import read_graph
 
     try:
         find_compiler()

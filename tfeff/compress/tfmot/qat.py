@@ -12,9 +12,9 @@ from tfeff.compress.tfmot.plan import Plan, Refusal, draw
 from tfeff.compress.tfmot.samples import check_samples, steps_of, tfmot_versions
 from tfeff.errors import GateFailed, TfeffError
 from tfeff.export import quantize, steps
-from tfeff.export.flatbuffer import describe_operations, read_graph
 from tfeff.export.subject import Subject
 from tfeff.export.targets import get_target
+from tfeff.tflite.graph import describe_operations, read_graph
 
 # Behind a target's own: tfmot trains weights as the file holds them, and has nothing for a normalization by itself.
 FOLD = "batch_norm:fold"
