@@ -24,7 +24,6 @@ DEFAULT = ("vargnet_v1_025_g8.fashion_mnist", "pp_lcnet_025.fashion_mnist")
 def child(file: Path, source: str, count: int, size: int) -> dict:
     """What one calibration took: peak resident KiB, seconds of CPU, and the sum of all ranges."""
     from tfeff.calibration import Activations, Plan, audit, collect, observe, parse_method
-
     from tfeff.data import Preprocessing
 
     preprocessing, method = Preprocessing(size=(size, size)), parse_method("mse")
@@ -62,11 +61,10 @@ def run(file: Path, source: str, count: int, size: int, folder: Path | None = No
 
 def ranged_file(name: str, folder: Path) -> Path:
     """The float file of a preset, as an export measures it."""
+    from tfeff import presets
     from tfeff.calibration import collect
     from tfeff.export import Subject
     from tfeff.export.quantize import measuring
-
-    from tfeff import presets
 
     preset = presets.load_preset(name)
     subject = Subject(preset.build(), preset.name, preset.network, preset.preprocessing, preset.labels, preset.name)

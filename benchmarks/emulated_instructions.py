@@ -32,12 +32,12 @@ def make(size: int, folder: Path) -> dict[str, Path]:
     """The int8 files, by form."""
     import keras
     import numpy as np
+
+    import tfeff
     from tfeff.export import quantize
     from tfeff.export.rewrites import load_rewrite
     from tfeff.export.rewrites.core import apply_rewrites
     from tfeff.export.targets import get_target
-
-    import tfeff
 
     keras.utils.set_random_seed(1)
     network = tfeff.create(NETWORK, input_shape=(size, size, 3), small_image=size < 64)

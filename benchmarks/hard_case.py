@@ -33,15 +33,15 @@ CONVERTER = "converter"
 def one(name: str, bits: int) -> dict:
     """What a preset's files reach."""
     from hard_case import unbalanced
-    from tfeff.calibration import collect
-    from tfeff.export import Subject, quantize, steps
-    from tfeff.export.quantize.convert import environment_versions
-    from tfeff.export.targets import get_target
 
     from tfeff import presets
     from tfeff.artifact import check_tflite
+    from tfeff.calibration import collect
     from tfeff.compare import statistics
     from tfeff.data import open_dataset
+    from tfeff.export import Subject, quantize, steps
+    from tfeff.export.quantize.convert import environment_versions
+    from tfeff.export.targets import get_target
 
     preset = presets.load_preset(name)
     preprocessing = preset.preprocessing

@@ -52,12 +52,11 @@ class Bench:
     """One preset, with what all its int8 files share: rewritten, converted and run in float once."""
 
     def __init__(self, name: str, folder: Path):
+        from tfeff.compare import Runner
+        from tfeff.data import open_dataset
         from tfeff.export import Subject, quantize, steps
         from tfeff.export.quantize.graph import fake_quant_graph
         from tfeff.export.targets import get_target
-
-        from tfeff.compare import Runner
-        from tfeff.data import open_dataset
 
         self.preset, self.folder = load_preset(name), folder
         pre, preset = self.preset.preprocessing, self.preset

@@ -37,12 +37,11 @@ def qat_row(preset: str, *, epochs: int = EPOCHS, steps: int | None = STEPS, tar
         {preset, method, float_top1, top1, delta, ci95, mcnemar_p, flips, samples, beyond (units of the file that are
         not what was simulated), training (the record's entry), seconds_training, seconds, sha256}.
     """
+    from tfeff import presets
+    from tfeff.data import open_dataset
     from tfeff.export import Request, Subject, export_model
     from tfeff.export.quantize.aware import aware_graph
     from tfeff.export.quantize.measuring import train_ranges_by
-
-    from tfeff import presets
-    from tfeff.data import open_dataset
     from tfeff.training.qat import Recipe, train_quantized
 
     started = time.monotonic()
@@ -85,14 +84,14 @@ def gradients(preset: str) -> None:
     import keras
     import numpy as np
     import tensorflow as tf
+
+    from tfeff import presets
+    from tfeff.data import open_dataset
     from tfeff.export.quantize.graph import fake_quant_graph
     from tfeff.export.quantize.simulation import float_network, set_ranges
     from tfeff.export.rewrites import load_rewrite
     from tfeff.export.rewrites.core import apply_rewrites
     from tfeff.export.targets import list_targets
-
-    from tfeff import presets
-    from tfeff.data import open_dataset
 
     known, sample = presets.load_preset(preset), open_dataset("fashion_mnist_sample", "test")
     images, done = np.stack([known.preprocessing(sample.image(n)) for n in range(16)]), set()

@@ -33,12 +33,11 @@ def tfmot_row(
         {preset, method, float_top1, top1, delta, ci95, mcnemar_p, flips, samples, training (what `tfmot_qat` found),
         seconds_training, seconds, sha256}; of a network that it does not take {preset, method, refused}, a line.
     """
-    from tfeff.export import Subject
-
     from tfeff.artifact import check_tflite
     from tfeff.compare import Runner, statistics
     from tfeff.compress.tfmot import read_samples, refusals, tfmot_qat
     from tfeff.data import open_dataset
+    from tfeff.export import Subject
     from tfeff.presets import load_preset
 
     started = time.monotonic()

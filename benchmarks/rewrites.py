@@ -37,13 +37,13 @@ def one(name: str, targets: list[str], python: str, seconds: float) -> list[dict
     """The rows of a network, one a target."""
     import keras
     import numpy as np
+
+    import tfeff
+    from tfeff.bench import bench
     from tfeff.export import quantize
     from tfeff.export.rewrites import load_rewrite
     from tfeff.export.rewrites.core import apply_rewrites
     from tfeff.export.targets import get_target
-
-    import tfeff
-    from tfeff.bench import bench
 
     keras.utils.set_random_seed(1)
     network = tfeff.create(name)

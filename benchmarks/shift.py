@@ -18,14 +18,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 from keras import layers
+
+from tfeff.bench import bench
+from tfeff.compare import Runner
 from tfeff.export import quantize
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import rewrite_once
 from tfeff.export.rewrites.freeze_shift import depthwise, taps
 from tfeff.export.rewrites.slice_shift import slices
-
-from tfeff.bench import bench
-from tfeff.compare import Runner
 from tfeff.layers import ActiveShift2D, GroupShift2D, SparseShift2D
 from tfeff.tflite.graph import read_graph
 

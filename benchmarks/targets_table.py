@@ -102,15 +102,15 @@ def make_plain(preset: str, targets: list[str], folder: Path) -> None:
     """Leaves `plain.tflite` and `floats.npz` in a folder: the classes that Keras gives the drawn images, `plain` and,
     by target, with its rewrites."""
     from stock import FROZEN, stock_int8
+
     from tfeff.calibration import collect
+    from tfeff.data import open_dataset
+    from tfeff.errors import TfeffError
     from tfeff.export import quantize
     from tfeff.export.rewrites import load_rewrite
     from tfeff.export.rewrites.core import apply_rewrites
     from tfeff.export.steps import PROOF_SAMPLES
     from tfeff.export.targets import get_target
-
-    from tfeff.data import open_dataset
-    from tfeff.errors import TfeffError
 
     loaded = load_preset(preset)
     model, preprocessing = loaded.build(), loaded.preprocessing

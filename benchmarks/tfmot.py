@@ -24,12 +24,12 @@ import keras
 import numpy as np
 from keras import layers, ops
 from quantization_tfmot import STEPS, tfmot_row
-from tfeff.export import Subject
-from tfeff.export.quantize.convert import environment_versions
 
 from tfeff.compress.tfmot import process, qat
 from tfeff.compress.tfmot.plan import draw
 from tfeff.errors import TfeffError
+from tfeff.export import Subject
+from tfeff.export.quantize.convert import environment_versions
 from tfeff.layers import ChannelShuffle, GroupConv2D, StridedDilatedDepthwiseConv2D
 from tfeff.presets import aliases, load_preset
 from tfeff.tflite.graph import read_graph

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
 from tfeff.calibration import audit_activations, audit_inputs, audit_network, left_out
 from tfeff.calibration.activations import Activations
 from tfeff.calibration.collect import Calibration
 from tfeff.calibration.methods import Method
 from tfeff.calibration.observe import Observation
-
 from tfeff.data import Preprocessing
 
 

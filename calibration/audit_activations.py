@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+
 from tfeff.calibration.collect import Calibration
 from tfeff.calibration.findings import GRAVE, NOTE, Finding, finding
 from tfeff.calibration.left_out import MOST

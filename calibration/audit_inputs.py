@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
 from tfeff.calibration.collect import Calibration
 from tfeff.calibration.findings import GRAVE, NOTE, Finding, finding
-
 from tfeff.data import Preprocessing
 
 _THUMBNAIL = 16  # pixels

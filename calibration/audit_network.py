@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+
 from tfeff.calibration.activations import Activations
 from tfeff.calibration.collect import Calibration
 from tfeff.calibration.findings import GRAVE, NOTE, Finding, finding
-
 from tfeff.data import Preprocessing
 
 _IMAGES = 256  # run both ways

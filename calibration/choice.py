@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
 from tfeff.calibration.activations import Activations
 from tfeff.calibration.collect import Calibration
 from tfeff.calibration.methods import Method

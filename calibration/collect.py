@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from tfeff.calibration.findings import GRAVE, NOTE, Finding, finding
 from tfeff.calibration.names import Names
 from tfeff.calibration.sources import open_source
-
 from tfeff.data import Preprocessing
 from tfeff.errors import TfeffError
 

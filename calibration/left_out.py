@@ -1,6 +1,7 @@
 """Images that have no say in the ranges: so far from the others that they alone would stretch them."""
 
 import numpy as np
+
 from tfeff.calibration.extremes import Extremes
 
 # (percentile, times): an image's largest magnitude in a tensor is far when it is so many times what the percentile of

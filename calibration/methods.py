@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+
 from tfeff.calibration.histogram import Histogram
 from tfeff.calibration.search import least_divergence, least_error
-
 from tfeff.errors import TfeffError
 
 DEFAULT_METHOD = "auto"

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+
 from tfeff.calibration.activations import Activations, Tensor
 from tfeff.calibration.extremes import Extremes
 from tfeff.calibration.histogram import Histogram
 from tfeff.calibration.methods import Statistics
-
 from tfeff.errors import TfeffError
 
 

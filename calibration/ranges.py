@@ -8,7 +8,6 @@ from typing import Any
 from tfeff.calibration.activations import Tensor, find_layer
 from tfeff.calibration.methods import Method, is_method, parse_method, with_zero
 from tfeff.calibration.observe import Observation
-
 from tfeff.errors import TfeffError
 
 

@@ -13,8 +13,8 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
-from tfeff.calibration.video import count_frames, is_video, read_frames
 
+from tfeff.calibration.video import count_frames, is_video, read_frames
 from tfeff.data import open_dataset
 from tfeff.errors import TfeffError
 

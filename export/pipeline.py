@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tfeff.artifact import check_tflite, record_path
+from tfeff.errors import TfeffError
 from tfeff.export import on_device, quantize, steps
 from tfeff.export.model import Model
 from tfeff.export.placing import compiled_path, put_in_place, scratch, twin_path
@@ -18,9 +20,6 @@ from tfeff.export.quantize import measuring, orchestrate
 from tfeff.export.quantize.convert import environment_versions
 from tfeff.export.request import Request
 from tfeff.export.targets import CompilerOptions, Target, get_target
-
-from tfeff.artifact import check_tflite, record_path
-from tfeff.errors import TfeffError
 from tfeff.tflite.graph import describe_operations, describe_tensor, read_graph
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tfeff.export.context import ExportContext
-from tfeff.export.model import Model
 
 from tfeff.data import InputPort
 from tfeff.errors import TfeffError
+from tfeff.export.context import ExportContext
+from tfeff.export.model import Model
 
 PROOF_SAMPLES = 16  # inputs on which rewrites and the float file are proven
 # The float twin is the model as trained but for this: no converter takes a kernel that is computed from a weight.

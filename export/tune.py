@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from tfeff.errors import TfeffError
 from tfeff.export import quantize
 from tfeff.export.on_device import time_files
 from tfeff.export.targets import Target
-
-from tfeff.errors import TfeffError
 
 # In the order in which they are applied when the target does not name them.
 TUNED = ("hard_swish", "prelu", "strided_dilated", "average_pool", "padding", "group_conv", "global_pool")
@@ -164,6 +164,7 @@ def _networks(subject, name, forms, choices, precision, folder, seed):
 def _write(site, form, folder):
     """A SavedModel of one place in one form; the shape of its input."""
     import keras
+
     from tfeff.export.rewrites import load_rewrite
     from tfeff.export.rewrites.core import again
     from tfeff.export.rewrites.graph import inline

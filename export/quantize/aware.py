@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tfeff.calibration import collect
-from tfeff.export.quantize import graph as _registers  # noqa: F401  its layers, so that Keras can load saved graphs
-from tfeff.export.quantize import measuring
-from tfeff.export.model import Model
-from tfeff.export.targets import get_target
 
+from tfeff.calibration import collect
 from tfeff.data import Preprocessing
 from tfeff.errors import TfeffError
+from tfeff.export.model import Model
+from tfeff.export.quantize import graph as _registers  # noqa: F401  its layers, so that Keras can load saved graphs
+from tfeff.export.quantize import measuring
+from tfeff.export.targets import get_target
 
 SAMPLES = 512
 

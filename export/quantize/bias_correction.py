@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+
 from tfeff.export.quantize.fake_quant import FakeQuantize, QuantizedWeights
 from tfeff.export.quantize.simulation import point_of
 from tfeff.export.rewrites.graph import walk

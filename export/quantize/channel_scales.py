@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 from keras import layers
+
+from tfeff.errors import TfeffError
 from tfeff.export.quantize.placement import fuses_relu, is_fusible_relu, kind_of
 from tfeff.export.rewrites.core import again
 from tfeff.export.rewrites.graph import CannotRewrite, GraphView, rebuild
 from tfeff.export.rewrites.matching import POOL_LIKE, groups_of
 from tfeff.export.rewrites.selection import selection
-
-from tfeff.errors import TfeffError
 
 _HOMOGENEOUS = tuple(keras.activations.get(name) for name in ("linear", "relu", "leaky_relu"))
 # By name, for Keras does not export the classes of its operations; its layers are called the same.

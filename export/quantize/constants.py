@@ -7,6 +7,7 @@ so only when it quantizes. Done in the graph, simulation and file have the same 
 import keras
 import numpy as np
 from keras import layers, ops
+
 from tfeff.export.rewrites.batch_norm import folded_forward, reads_no_padding
 from tfeff.export.rewrites.building import activation_of, before_activation
 from tfeff.export.rewrites.core import Match, Rewrite

@@ -19,6 +19,7 @@ from typing import Any
 
 import keras
 import numpy as np
+
 from tfeff.export.quantize.channel_scales import ChannelScales, measure, some
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import Rewrite, apply_rewrites

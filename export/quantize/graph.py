@@ -7,6 +7,7 @@ converted is taken out of it, so that simulation, training and file cannot diffe
 import keras
 import numpy as np
 from keras import layers, ops
+
 from tfeff.export.quantize import placement
 from tfeff.export.quantize.constants import Constants
 from tfeff.export.quantize.fake_quant import ActivationRange, FakeQuantize, QuantizedWeights
@@ -14,7 +15,6 @@ from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import again
 from tfeff.export.rewrites.graph import CannotRewrite, GraphView, as_functional, inline, name_operations, walk
 from tfeff.export.rewrites.matching import groups_of
-
 from tfeff.layers import GroupConv2D
 
 # What the converter does by itself, done in the graph, where its roundings can be simulated.

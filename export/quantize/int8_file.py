@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
+
 from tfeff.export.quantize.convert import Converter, Job, write_saved_model
 from tfeff.export.quantize.points_file import read_scales, take_points, tensor_names, with_points
 from tfeff.export.quantize.shared_ranges import share_ranges, write_ranges

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from tfeff.calibration import (
     DEFAULT_METHOD,
     Activations,
@@ -22,12 +23,11 @@ from tfeff.calibration import (
 )
 from tfeff.calibration.methods import Method
 from tfeff.calibration.ranges import Range, Rule
-from tfeff.export import quantize, steps
-from tfeff.export.quantize.trial import Trial
-from tfeff.export.model import Model
-from tfeff.export.targets import get_target
-
 from tfeff.errors import GateFailed, TfeffError
+from tfeff.export import quantize, steps
+from tfeff.export.model import Model
+from tfeff.export.quantize.trial import Trial
+from tfeff.export.targets import get_target
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from tfeff.export import quantize
 
 _RANKED_ON = 48  # images
@@ -98,9 +99,8 @@ def _fewest(ranked, met):
 
 def _rank(int8, file, twin, images, folder, progress):
     """Points, the one first whose layer makes most of the output's error; tensors are called by their points."""
-    from tfeff.export.quantize.graph import INPUT
-
     from tfeff.debug import debug
+    from tfeff.export.quantize.graph import INPUT
 
     source = folder / "ranked_on.npz"
     np.savez(source, images=np.asarray(images[:_RANKED_ON]))

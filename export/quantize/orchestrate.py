@@ -10,12 +10,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tfeff.errors import TfeffError
 from tfeff.export import quantize
 from tfeff.export.on_device import time_files
 from tfeff.export.quantize import Int8File, measuring
 from tfeff.export.quantize.trial import Trial
-
-from tfeff.errors import TfeffError
 
 QUANTIZERS = ("graph", "converter")
 

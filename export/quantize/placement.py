@@ -6,8 +6,8 @@ values (their output has the scale of their input), which have a fixed output sc
 
 import keras
 from keras import layers
-from tfeff.export.rewrites.matching import relu_of
 
+from tfeff.export.rewrites.matching import relu_of
 from tfeff.layers import ChannelShuffle, ChannelSplit, GroupConv2D
 from tfeff.layers.strided_dilated import StridedDilatedDepthwiseConv2D
 

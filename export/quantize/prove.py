@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
 from tfeff.export.quantize.fake_quant import scale_of
 from tfeff.export.quantize.graph import INPUT
 from tfeff.export.quantize.points_file import Scale, with_outputs

@@ -6,6 +6,7 @@ padding in front of it (PyTorch's, which counts the zeros) is fused. All weights
 
 import numpy as np
 from keras import layers
+
 from tfeff.export.rewrites.core import Match, Rewrite
 from tfeff.export.rewrites.freeze_shift import depthwise
 

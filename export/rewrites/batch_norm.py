@@ -11,11 +11,11 @@ folds BN into the convolution in front, with an explicit bias, for rewrites that
 import keras
 import numpy as np
 from keras import layers
+
 from tfeff.export.rewrites.building import rebuilt, scaled
 from tfeff.export.rewrites.core import Match, Rewrite
 from tfeff.export.rewrites.matching import batch_norm_numbers, groups_of
 from tfeff.export.rewrites.strided_dilated import convolution, every_nth
-
 from tfeff.layers import GroupConv2D
 from tfeff.layers.strided_dilated import StridedDilatedDepthwiseConv2D
 

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import layers
+
 from tfeff.export.rewrites.graph import GraphView
 from tfeff.export.rewrites.matching import ELEMENT_WISE, POOL_LIKE, is_batch_norm, is_dense_conv
 from tfeff.export.rewrites.selection import selection

@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import layers
+
 from tfeff.export.rewrites.channel_plan import Plan, Source, View
 from tfeff.export.rewrites.core import Rewrite, again
 from tfeff.export.rewrites.graph import copy_layer, name_operations

@@ -6,6 +6,7 @@ FULLY_CONNECTED having to (the Edge TPU's compiler may not take that). A RESHAPE
 
 import keras
 from keras import layers
+
 from tfeff.export.rewrites.building import rebuilt
 from tfeff.export.rewrites.core import Match, Rewrite
 from tfeff.export.rewrites.matching import ELEMENT_WISE

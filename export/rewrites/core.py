@@ -13,6 +13,8 @@ from typing import Any
 
 import keras
 import numpy as np
+
+from tfeff.errors import TfeffError
 from tfeff.export.rewrites.graph import (
     CannotRewrite,
     GraphView,
@@ -22,8 +24,6 @@ from tfeff.export.rewrites.graph import (
     inline,
     rebuild,
 )
-
-from tfeff.errors import TfeffError
 
 # Float32 sums in another order differ by some 1e-7 a layer; a wrong rewrite is off by far more.
 TOLERANCE = 1e-5

@@ -9,8 +9,8 @@ kernels end at 25 taps, and what is larger takes more than ten times as long (`b
 
 import numpy as np
 from keras import layers
-from tfeff.export.rewrites.core import Match, Rewrite
 
+from tfeff.export.rewrites.core import Match, Rewrite
 from tfeff.layers import ActiveShift2D, GroupShift2D, SparseShift2D
 
 SHIFTS = (GroupShift2D, ActiveShift2D, SparseShift2D)

@@ -8,6 +8,7 @@ halves end in the same activation.
 
 import numpy as np
 from keras import layers
+
 from tfeff.export.rewrites.building import rebuilt
 from tfeff.export.rewrites.core import Match, Rewrite
 from tfeff.export.rewrites.graph import copy_layer

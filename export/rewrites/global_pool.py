@@ -6,6 +6,7 @@ mean is much smaller than the largest pixel: in `average_pool` it is rounded mor
 """
 
 from keras import layers
+
 from tfeff.export.rewrites.core import Match, Rewrite
 
 

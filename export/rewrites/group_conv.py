@@ -9,6 +9,7 @@ BN and ReLU behind the convolution go into each part: behind the CONCATENATION t
 import keras
 import numpy as np
 from keras import layers, ops
+
 from tfeff.export.rewrites.core import Match, Rewrite
 from tfeff.export.rewrites.matching import fold, groups_of, is_batch_norm, is_relu
 

@@ -12,11 +12,11 @@ Where it meets what takes no factor (an output, a sum with something that has no
 import keras
 import numpy as np
 from keras import layers, ops
+
 from tfeff.export.rewrites.core import Rewrite, again
 from tfeff.export.rewrites.freeze_shift import SHIFTS
 from tfeff.export.rewrites.graph import copy_layer, rebuild
 from tfeff.export.rewrites.matching import POOL_LIKE, is_batch_norm
-
 from tfeff.layers import ChannelShuffle, ChannelSplit, GroupConv2D
 
 _SWISH, _SIGMOID = keras.activations.hard_silu, keras.activations.hard_sigmoid

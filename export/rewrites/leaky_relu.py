@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 from keras import layers
+
 from tfeff.export.rewrites.building import activation_of, before_activation
 from tfeff.export.rewrites.core import Match, Rewrite
 from tfeff.export.rewrites.prelu import as_sum

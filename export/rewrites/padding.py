@@ -11,9 +11,9 @@ operation of its own (tflite-runtime 2.14), `merge` for targets that take none.
 
 import numpy as np
 from keras import layers
+
 from tfeff.export.rewrites.building import rebuilt
 from tfeff.export.rewrites.core import Match, Rewrite
-
 from tfeff.layers import GroupConv2D
 
 _MOST_ZEROS = 2  # rows or columns that a kernel grows by at most

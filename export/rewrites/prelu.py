@@ -14,6 +14,7 @@ ones, where it may be cut.
 
 import numpy as np
 from keras import layers, ops
+
 from tfeff.export.rewrites.building import scaled
 from tfeff.export.rewrites.core import Match, Rewrite
 

@@ -2,6 +2,7 @@
 Edge TPU refuses a pooling with an activation. In front it goes into the convolution that is usually there."""
 
 from keras import layers
+
 from tfeff.export.rewrites.core import Match, Rewrite
 from tfeff.export.rewrites.graph import copy_layer
 from tfeff.export.rewrites.matching import is_relu

@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 from keras import layers
-from tfeff.export.rewrites.graph import GraphView
 
+from tfeff.export.rewrites.graph import GraphView
 from tfeff.layers import ChannelShuffle, ChannelSplit
 
 # By name, for Keras does not export the classes of its operations.

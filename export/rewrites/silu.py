@@ -6,6 +6,7 @@ own that `tf.saved_model.save` may stumble over, and int8 forms are chosen on th
 
 import keras
 from keras import layers
+
 from tfeff.export.rewrites.building import activation_of, before_activation
 from tfeff.export.rewrites.core import Match, Rewrite
 

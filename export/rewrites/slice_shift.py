@@ -12,6 +12,7 @@ from itertools import pairwise
 import keras
 import numpy as np
 from keras import layers, ops
+
 from tfeff.export.rewrites.core import Match, Rewrite
 from tfeff.export.rewrites.freeze_shift import SHIFTS, depthwise, stride_of
 from tfeff.export.rewrites.graph import copy_layer

@@ -7,9 +7,9 @@ take a depthwise convolution with a stride. A max pooling keeps the int8 scale, 
 
 import numpy as np
 from keras import layers
+
 from tfeff.export.rewrites.core import Match, Rewrite
 from tfeff.export.rewrites.freeze_shift import depthwise
-
 from tfeff.layers.strided_dilated import StridedDilatedDepthwiseConv2D
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
-from tfeff.export.targets.common.verdict import Verdict
-
 from tfeff.errors import TfeffError
+from tfeff.export.targets.common.verdict import Verdict
 
 
 @dataclass(frozen=True)

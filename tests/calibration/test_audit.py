@@ -7,11 +7,11 @@ import pytest
 from calibration_network import CLASSES, PREPROCESSING, audited, calibrated_file, pictures
 from PIL import Image
 from scipy.stats import binomtest
+
 from tfeff.calibration import Activations, collect, observe, text_of
 from tfeff.calibration.audit_activations import constant_channels
 from tfeff.calibration.audit_inputs import channels, measure
 from tfeff.calibration.audit_network import coin_p
-
 from tfeff.data import Preprocessing
 
 IMAGES, LABELS = pictures(120)

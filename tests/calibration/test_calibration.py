@@ -5,8 +5,8 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from tfeff.calibration import collect
 
+from tfeff.calibration import collect
 from tfeff.data import Preprocessing, open_dataset
 from tfeff.errors import TfeffError
 

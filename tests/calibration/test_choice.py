@@ -5,11 +5,11 @@ import pytest
 from calibration_network import DOOR, PREPROCESSING, calibrated_file, pictures
 from scipy.special import softmax
 from scipy.stats import entropy
-from tfeff.calibration import Activations, Plan, audit, choice, choose, collect, observe, parse_method, parse_rules
-from tfeff.export import quantize
 
+from tfeff.calibration import Activations, Plan, audit, choice, choose, collect, observe, parse_method, parse_rules
 from tfeff.compare import Runner
 from tfeff.errors import TfeffError
+from tfeff.export import quantize
 
 IMAGES = pictures(40)[0]
 RNG = np.random.default_rng(6)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from calibration_network import DOOR, PREPROCESSING, calibrated_file, pictures
+
 from tfeff.calibration import Activations, Plan, audit, collect, observe, parse_method
 from tfeff.calibration.extremes import Extremes
 from tfeff.calibration.left_out import distances, far_images, left_out

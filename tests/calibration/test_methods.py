@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+
 from tfeff.calibration.histogram import Histogram
 from tfeff.calibration.methods import Statistics, parse_method
-
 from tfeff.errors import TfeffError
 
 RNG = np.random.default_rng(11)

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from calibration_network import DOOR, build, calibrated_file, pictures, ranges
-from tfeff.calibration import Activations, observe
 
+from tfeff.calibration import Activations, observe
 from tfeff.errors import TfeffError
 
 METHODS = ["minmax", "percentile", "image-percentile", "mse", "entropy"]

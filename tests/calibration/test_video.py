@@ -7,8 +7,8 @@ import sys
 
 import numpy as np
 import pytest
-from tfeff.calibration import collect
 
+from tfeff.calibration import collect
 from tfeff.data import Preprocessing
 from tfeff.errors import TfeffError
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from checking_files import converted, edit
 from cli_runner import assert_refused, tfeff
+
 from tfeff.export.targets import list_targets
 
 pytest_plugins = ["bench_models"]

@@ -10,9 +10,9 @@ from cli_runner import assert_refused, tfeff
 from edgetpu_recordings import DONE, HEADER, WHOLE
 from keras import layers, ops
 from rewrite_models import randomize
-from tfeff.export.targets import list_targets
 
 from tfeff.artifact import open_artifact
+from tfeff.export.targets import list_targets
 
 pytest_plugins = ["bench_models"]
 

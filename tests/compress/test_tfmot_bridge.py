@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from keras import layers, ops
 from rewrite_models import randomize
-from tfeff.export.rewrites import load_rewrite
-from tfeff.export.rewrites.core import rewrite_once
 from tfmot_small import needs_tfmot
 
 from tfeff import create
 from tfeff.compress.tfmot import bridge, process
 from tfeff.compress.tfmot.plan import draw
 from tfeff.errors import TfeffError
+from tfeff.export.rewrites import load_rewrite
+from tfeff.export.rewrites.core import rewrite_once
 from tfeff.layers import BatchNorm, ChannelShuffle, ChannelSplit, GroupConv2D, StridedDilatedDepthwiseConv2D
 from tfeff.networks import get_network, index, registry
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from keras import layers, ops
 from rewrite_models import randomize
-from tfeff.export import Subject
 from tfmot_small import needs_tfmot
 
 from tfeff.compare import Runner
@@ -15,6 +14,7 @@ from tfeff.compress.tfmot.placement import place
 from tfeff.compress.tfmot.plan import draw
 from tfeff.data import Preprocessing, open_dataset
 from tfeff.errors import GateFailed, TfeffError
+from tfeff.export import Subject
 from tfeff.layers import ChannelShuffle, GroupConv2D
 from tfeff.presets import load_preset
 from tfeff.tflite.graph import read_graph

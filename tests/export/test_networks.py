@@ -9,14 +9,14 @@ import keras
 import numpy as np
 import pytest
 from network_cases import IMAGES, SHAPE, build, cases
-from tfeff.export import quantize
-from tfeff.export.rewrites import load_rewrite
-from tfeff.export.rewrites.core import apply_rewrites
-from tfeff.export.targets import get_target
 from tosa import left_over
 
 from tfeff.compare import Runner
 from tfeff.errors import TfeffError
+from tfeff.export import quantize
+from tfeff.export.rewrites import load_rewrite
+from tfeff.export.rewrites.core import apply_rewrites
+from tfeff.export.targets import get_target
 from tfeff.layers import GroupConv2D
 from tfeff.networks import get_network, registry
 from tfeff.tflite.graph import read_graph

@@ -7,6 +7,10 @@ import keras
 import numpy as np
 import pytest
 from quantize_models import least_and_largest
+from tosa import left_over
+
+from tfeff.compare import Runner
+from tfeff.data import open_dataset
 from tfeff.export import quantize
 from tfeff.export.quantize.graph import fake_quant_graph
 from tfeff.export.quantize.prove import prove_units
@@ -15,10 +19,6 @@ from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import apply_rewrites
 from tfeff.export.targets import get_target, list_targets
 from tfeff.export.targets.ethos_u import compiler as vela
-from tosa import left_over
-
-from tfeff.compare import Runner
-from tfeff.data import open_dataset
 from tfeff.presets import aliases, load_preset
 from tfeff.tflite.graph import read_graph
 

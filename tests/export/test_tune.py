@@ -7,11 +7,11 @@ import pytest
 from cli_runner import tfeff
 from keras import layers
 from rewrite_models import randomize
+
 from tfeff.export import tune
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import rewrite_once
 from tfeff.export.targets import get_target, list_targets
-
 from tfeff.layers import ChannelShuffle, GroupConv2D, GroupShift2D
 
 

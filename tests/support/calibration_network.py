@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tfeff.calibration import Activations, Plan, audit, collect, observe, parse_method, parse_rules
 
+from tfeff.calibration import Activations, Plan, audit, collect, observe, parse_method, parse_rules
 from tfeff.data import Preprocessing
 
 PREPROCESSING = Preprocessing(size=(16, 16))

@@ -7,6 +7,7 @@ smaller. One int8 scale must then hold these and the others, which are left with
 
 import keras
 import numpy as np
+
 from tfeff.export.quantize.channel_scales import ChannelScales
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import apply_rewrites

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import apply_rewrites
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from checking_files import converted, edit, outside
 from keras import layers
-from tfeff.export.quantize import Job, convert, write_saved_model
 
 from tfeff.errors import TfeffError
+from tfeff.export.quantize import Job, convert, write_saved_model
 from tfeff.tflite.graph import describe_operations, read_graph
 
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from tfeff.export.targets.common.op_versions import CUSTOM
 from tfeff.export.targets.common.verdict import MAPPED, REFUSED
-
 from tfeff.tflite.graph import Graph, Operation
 
 _COMPILED = {"edgetpu-custom-op": "an Edge TPU, through libedgetpu's delegate", "ethos-u": "an Ethos-U NPU"}

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tfeff.errors import GateFailed, TfeffError
 from tfeff.export.targets.common.verdict import Verdict
 from tfeff.export.targets.edgetpu import compiler_output as output
-
-from tfeff.errors import GateFailed, TfeffError
 
 VARIABLE = "EDGETPU_COMPILER"
 _NAME = "edgetpu_compiler"

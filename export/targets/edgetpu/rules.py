@@ -19,7 +19,6 @@ from tfeff.export.targets.common.verdict import (
     require_static,
 )
 from tfeff.export.targets.edgetpu.op_rules import TABLE, UNSURE, fence, is_grouped, refusal, unreadable
-
 from tfeff.tflite.graph import Graph, Operation
 
 TARGET = "edgetpu"

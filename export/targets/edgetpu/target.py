@@ -6,10 +6,9 @@ installed, it is asked, and the compiled file lies beside the artifact.
 
 import os
 
+from tfeff.errors import TfeffError
 from tfeff.export.targets import Compiled, Target
 from tfeff.export.targets.edgetpu import rules
-
-from tfeff.errors import TfeffError
 
 
 def _compile(path, folder, options):

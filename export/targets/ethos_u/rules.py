@@ -19,7 +19,6 @@ from tfeff.export.targets.common.verdict import (
 )
 from tfeff.export.targets.ethos_u import compiler as vela
 from tfeff.export.targets.ethos_u.op_rules import mend_of, refusal, remark
-
 from tfeff.tflite.graph import Graph, read_graph
 
 TARGET = "ethos-u"

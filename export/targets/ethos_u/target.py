@@ -11,7 +11,6 @@ from tfeff.export.targets.ethos_u import rules
 
 def _compile(path, folder, options):
     from tfeff.export.targets.ethos_u import compiler as vela
-
     from tfeff.tflite.graph import read_graph
 
     accelerator = options.accelerator or vela.DEFAULT_ACCELERATOR

@@ -3,7 +3,6 @@
 from tfeff.export.targets.common.op_versions import LITERT_2_3
 from tfeff.export.targets.common.runtimes import dynamic_notes, judge
 from tfeff.export.targets.common.verdict import MAPPED, Verdict, verdicts
-
 from tfeff.tflite.graph import Graph, Operation
 
 TARGET = "litert"

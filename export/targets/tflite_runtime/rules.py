@@ -3,7 +3,6 @@
 from tfeff.export.targets.common.op_versions import TFLITE_RUNTIME_2_14
 from tfeff.export.targets.common.runtimes import dynamic_notes, judge
 from tfeff.export.targets.common.verdict import MAPPED, Problem, Verdict, verdicts
-
 from tfeff.tflite.graph import Graph
 
 TARGET = "tflite-runtime"

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from tfeff.export.targets.common.verdict import Problem, Verdict
 from tfeff.export.targets.litert import rules as litert
-
 from tfeff.tflite.graph import Graph
 
 TARGET = "web"

@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+
+from tfeff import TfeffError, quantize_aware
+from tfeff.compare import Runner
+from tfeff.data import Preprocessing, open_dataset
 from tfeff.export import Request, Subject, export_model, quantize
 from tfeff.export.quantize.fake_quant import ActivationRange, FakeQuantize, QuantizedWeights
 from tfeff.export.quantize.graph import fake_quant_graph
@@ -14,10 +18,6 @@ from tfeff.export.quantize.simulation import float_model, float_network, get_ran
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.graph import inline
 from tfeff.export.targets import get_target, list_targets
-
-from tfeff import TfeffError, quantize_aware
-from tfeff.compare import Runner
-from tfeff.data import Preprocessing, open_dataset
 from tfeff.layers import GroupConv2D, GroupShift2D
 from tfeff.presets import load_preset
 from tfeff.training.qat import Recipe, train_quantized

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+
 from tfeff.export.quantize.bias_correction import correct_biases
 from tfeff.export.quantize.graph import fake_quant_graph
 from tfeff.export.quantize.simulation import float_network, points, run_points, set_ranges

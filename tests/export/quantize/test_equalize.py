@@ -9,16 +9,16 @@ import pytest
 from hard_case import unbalanced
 from keras import layers, ops
 from rewrite_models import images, randomize, stack
-from tfeff.export import quantize
-from tfeff.export.quantize.channel_scales import ChannelScales
-from tfeff.export.quantize.equalize import equalize
-from tfeff.export.rewrites import load_rewrite
-from tfeff.export.rewrites.graph import inline
 
 from tfeff import create
 from tfeff.compare import Runner
 from tfeff.data import open_dataset
 from tfeff.errors import TfeffError
+from tfeff.export import quantize
+from tfeff.export.quantize.channel_scales import ChannelScales
+from tfeff.export.quantize.equalize import equalize
+from tfeff.export.rewrites import load_rewrite
+from tfeff.export.rewrites.graph import inline
 from tfeff.layers import ChannelShuffle, GroupConv2D
 from tfeff.networks import index, registry
 from tfeff.presets import load_preset

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 from rewrite_models import images, stack
+
 from tfeff.export.quantize.fake_quant import (
     ActivationRange,
     FakeQuantize,
@@ -13,7 +14,6 @@ from tfeff.export.quantize.fake_quant import (
     reduced_axes,
     scale_of,
 )
-
 from tfeff.layers import GroupConv2D, StridedDilatedDepthwiseConv2D
 
 RANGES = [(-1.0, 1.02), (0.0, 6.0), (-0.28, 10.0), (-3.0, 0.0), (-1.0, 127 / 128), (0.0, 255 / 256), (-7.3, 0.01)]

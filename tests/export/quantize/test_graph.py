@@ -7,6 +7,7 @@ import quantize_models
 from keras import layers, ops
 from network_cases import IMAGES, build, cases
 from rewrite_models import images, randomize, stack
+
 from tfeff.export.quantize.fake_quant import ActivationRange, FakeQuantize, QuantizedWeights
 from tfeff.export.quantize.graph import fake_quant_graph
 from tfeff.export.quantize.simulation import (
@@ -23,7 +24,6 @@ from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import apply_rewrites
 from tfeff.export.rewrites.graph import CannotRewrite
 from tfeff.export.targets import get_target
-
 from tfeff.networks import get_network
 from tfeff.presets import aliases, load_preset
 

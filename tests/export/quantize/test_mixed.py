@@ -9,9 +9,9 @@ import pytest
 from calibration_network import CLASSES, PREPROCESSING, pictures
 from cli_runner import tfeff
 from keras import layers
+
 from tfeff.export import Request, Subject, export_model
 from tfeff.export.quantize.mixed import _fewest
-
 from tfeff.tflite.graph import read_graph
 
 RUINED = "third=-0.001:0.001"  # of values between -1 and 1: all that is left is their signs

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import quantize_models
 from keras import layers, ops
+
 from tfeff.export.quantize.graph import fake_quant_graph
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import apply_rewrites
 from tfeff.export.targets import get_target, list_targets
-
 from tfeff.presets import load_preset
 
 IMAGES = quantize_models.images(1)

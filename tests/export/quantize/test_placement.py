@@ -3,6 +3,7 @@
 import keras
 import pytest
 from keras import layers, ops
+
 from tfeff.export.quantize.graph import fake_quant_graph
 from tfeff.export.quantize.simulation import points, set_ranges
 from tfeff.export.rewrites import load_rewrite

@@ -7,6 +7,7 @@ import quantize_models
 from ai_edge_litert import schema_py_generated as schema
 from checking_files import edit
 from random_models import draw
+
 from tfeff.export.quantize import Converter
 from tfeff.export.quantize.graph import fake_quant_graph
 from tfeff.export.quantize.prove import prove_units
@@ -14,7 +15,6 @@ from tfeff.export.quantize.simulation import get_ranges
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import apply_rewrites
 from tfeff.export.targets import get_target
-
 from tfeff.tflite.graph import read_graph
 
 IMAGES = quantize_models.images(24)

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from tfeff.export import quantize
 
 from tfeff.errors import TfeffError
+from tfeff.export import quantize
 from tfeff.tflite.graph import read_graph
 
 

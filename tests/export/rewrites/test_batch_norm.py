@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from keras import layers
 from rewrite_models import images, kinds, randomize, rewritten, stack
+
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import apply_rewrites
-
 from tfeff.layers import BatchNorm, GroupConv2D
 from tfeff.layers.strided_dilated import StridedDilatedDepthwiseConv2D
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from keras import layers, ops
 from rewrite_models import randomize
+
+from tfeff import create
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import apply_rewrites, rewrite_once
 from tfeff.export.rewrites.graph import GraphView, inline
 from tfeff.export.rewrites.selection import selection
-
-from tfeff import create
 from tfeff.layers import ChannelShuffle, ChannelSplit, GroupConv2D
 
 FOLD = "channel_shuffle:fold"

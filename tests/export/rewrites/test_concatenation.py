@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from keras import layers
 from rewrite_models import kinds, randomize, rewritten, stack
-from tfeff.export.rewrites import load_rewrite
-from tfeff.export.rewrites.core import rewrite_once
 
 from tfeff import create
+from tfeff.export.rewrites import load_rewrite
+from tfeff.export.rewrites.core import rewrite_once
 
 SINK, DOUBLE = "concatenation:sink", "ghost_module:double"
 

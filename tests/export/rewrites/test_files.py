@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from keras import layers, ops
 from rewrite_models import images, stack
+
+from tfeff.compare import Runner
 from tfeff.export.quantize import Job, convert, write_saved_model
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import apply_rewrites
-
-from tfeff.compare import Runner
 from tfeff.layers.strided_dilated import StridedDilatedDepthwiseConv2D
 from tfeff.tflite.graph import read_graph
 

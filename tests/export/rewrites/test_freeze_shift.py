@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+
+from tfeff.compare import Runner
 from tfeff.export.quantize import Job, convert, write_saved_model
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import apply_rewrites, rewrite_once
-
-from tfeff.compare import Runner
 from tfeff.layers import ActiveShift2D, GroupShift2D, SparseShift2D
 from tfeff.tflite.graph import read_graph
 

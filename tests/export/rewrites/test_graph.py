@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 from rewrite_models import randomize
+
 from tfeff.export.rewrites.core import again, shape_key
 from tfeff.export.rewrites.graph import CannotRewrite, GraphView, as_functional, inline, rebuild
 

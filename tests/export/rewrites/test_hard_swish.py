@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from keras import layers, ops
 from rewrite_models import randomize
+
+from tfeff import create
 from tfeff.export import quantize
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import apply_rewrites, rewrite_once
-
-from tfeff import create
 from tfeff.layers import ChannelShuffle, ChannelSplit, GroupConv2D, GroupShift2D
 from tfeff.tflite.graph import read_graph
 

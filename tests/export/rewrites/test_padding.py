@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from keras import layers
 from rewrite_models import kinds, randomize, rewritten, stack
-from tfeff.export.rewrites.padding import zeros_for_same
 
+from tfeff.export.rewrites.padding import zeros_for_same
 from tfeff.layers import GroupConv2D
 
 

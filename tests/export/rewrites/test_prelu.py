@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 from rewrite_models import images, kinds, randomize, rewritten, stack
+
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import apply_rewrites
 

@@ -4,12 +4,12 @@ import keras
 import numpy as np
 import pytest
 from random_models import draw
+
+from tfeff.compare import Runner
 from tfeff.export import quantize
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import apply_rewrites
 from tfeff.export.targets import get_target, list_targets
-
-from tfeff.compare import Runner
 from tfeff.tflite.graph import read_graph
 
 FLOAT_SEEDS = range(24)

@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from tfeff.export.rewrites import load_rewrite
-from tfeff.export.rewrites.core import Match, Rewrite, apply_rewrites, rewrite_once
 
 from tfeff.errors import TfeffError
+from tfeff.export.rewrites import load_rewrite
+from tfeff.export.rewrites.core import Match, Rewrite, apply_rewrites, rewrite_once
 from tfeff.layers import GroupConv2D
 from tfeff.networks import create
 

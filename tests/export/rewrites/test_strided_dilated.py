@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 from rewrite_models import images, kinds, randomize, rewritten, stack
+
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import apply_rewrites
-
 from tfeff.layers.strided_dilated import StridedDilatedDepthwiseConv2D
 
 FORMS = {"depthwise": "DepthwiseConv2D", "max_pool": "MaxPooling2D"}

@@ -3,10 +3,10 @@ map of versions (through what the converter writes into files), and TFLite's own
 
 import pytest
 from checking_files import chain, converted, edit, ints, names, operation, outside, tensor, weights
-from tfeff.export.targets.edgetpu.op_rules import READ, TABLE, UNSURE
-from tfeff.export.targets.edgetpu.rules import behind_the_first, check
 
 from tfeff.errors import TfeffError
+from tfeff.export.targets.edgetpu.op_rules import READ, TABLE, UNSURE
+from tfeff.export.targets.edgetpu.rules import behind_the_first, check
 from tfeff.tflite.graph import read_graph
 
 # Coral, "TensorFlow models on the Edge TPU", the table of operations for compiler 16.0.

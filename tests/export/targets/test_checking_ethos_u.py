@@ -6,11 +6,11 @@ import subprocess
 import pytest
 from custom_operator import put_custom_operator
 from ethos_u_files import NAMES
+
+from tfeff.errors import TfeffError
 from tfeff.export.targets.ethos_u import compiler as vela
 from tfeff.export.targets.ethos_u import op_rules as ethos_u_rules
 from tfeff.export.targets.ethos_u import rules as ethos_u
-
-from tfeff.errors import TfeffError
 from tfeff.tflite.graph import read_graph
 
 pytest_plugins = ["ethos_u_files", "compare_fixtures"]

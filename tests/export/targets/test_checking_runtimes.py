@@ -7,12 +7,12 @@ from importlib.metadata import version
 
 import pytest
 from checking_files import CODES, chain, converted, edit, names, only_code, operation, tensor
+
+from tfeff.bench.worker import kernels_of
 from tfeff.export.targets.common.op_versions import LITERT_2_3, TFLITE_RUNTIME_2_14
 from tfeff.export.targets.litert import rules as litert
 from tfeff.export.targets.tflite_runtime import rules as tflite_runtime
 from tfeff.export.targets.web import rules as web
-
-from tfeff.bench.worker import kernels_of
 from tfeff.tflite.graph import read_graph
 
 pytest_plugins = ["bench_models"]

@@ -7,9 +7,9 @@ import shutil
 import pytest
 from checking_files import converted
 from edgetpu_recordings import DONE, HEADER, LOG, MIXED, OLD_FAILURE, PARTLY, SEARCH, TABLE, TOO_LARGE, TOO_NEW, WHOLE
-from tfeff.export.targets.edgetpu.compiler import VARIABLE, compile, find_compiler
 
 from tfeff.errors import GateFailed, TfeffError
+from tfeff.export.targets.edgetpu.compiler import VARIABLE, compile, find_compiler
 
 pytest_plugins = ["bench_models"]
 
@@ -216,7 +216,6 @@ def test_where_it_is_looked_for(compiler, model, folder, tmp_path, monkeypatch):
 def test_the_real_compiler(name, tmp_path, folder):
     """Predicted against confirmed, where Coral's compiler is installed."""
     from tfeff.export.targets.edgetpu.rules import check
-
     from tfeff.tflite.graph import read_graph
 
     try:

@@ -16,6 +16,7 @@ from edgetpu_recordings import (
     TOO_NEW,
     WHOLE,
 )
+
 from tfeff.export.targets.edgetpu.compiler_output import (
     Report,
     confirmed,

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 from custom_operator import put_custom_operator
-from tfeff.export.targets import CompilerOptions, get_target
-from tfeff.export.targets.ethos_u import compiler as vela
 
 from tfeff.artifact import check_tflite
 from tfeff.errors import TfeffError
+from tfeff.export.targets import CompilerOptions, get_target
+from tfeff.export.targets.ethos_u import compiler as vela
 from tfeff.tflite.graph import read_graph
 
 pytest_plugins = ["bench_models", "ethos_u_files"]

@@ -3,11 +3,11 @@ says what it makes of a file."""
 
 import pytest
 from checking_files import converted
+
+from tfeff.errors import TfeffError
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.targets import CompilerOptions, get_target, list_targets
 from tfeff.export.targets.common.verdict import Verdict
-
-from tfeff.errors import TfeffError
 from tfeff.tflite.graph import Graph, read_graph
 
 NAMES = sorted(list_targets())

@@ -10,7 +10,6 @@ pytest_plugins = ["ethos_u_files"]
 def exported(tmp_path_factory):
     """The bundled VarGNet, exported to int8."""
     from tfeff.export import Request, Subject, export_model
-
     from tfeff.presets import load_preset
 
     preset = load_preset("vargnet")
