@@ -1,10 +1,32 @@
 """Timing by `tfeff.bench` on the devices of a request, phones among them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from tfeff.artifact import check_tflite
+from tfeff.data import InputPort
 from tfeff.errors import TfeffError
+from tfeff.export.context import ExportContext
+from tfeff.export.placing import twin_path
+from tfeff.export.request import Request
+from tfeff.record.schema import Latency
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What an artifact was timed at.
+
+    Attributes:
+        bench: what `bench` said of the file and its twin; None where nothing was timed.
+        entries: of the artifact's record.
+    """
+
+    bench: dict[str, Any] | None = None
+    entries: list[Latency] = field(default_factory=list)
 
 
 def check_device(device: str, word: str, binary: str | None = None) -> None:
@@ -25,7 +47,7 @@ def check_device(device: str, word: str, binary: str | None = None) -> None:
     found.check(binary)
 
 
-def check_binary(request) -> None:
+def check_binary(request: Request) -> None:
     """Raises TfeffError for a benchmark tool without a phone to run on, or one that is not there."""
     if request.benchmark_binary is None:
         return
@@ -35,18 +57,37 @@ def check_binary(request) -> None:
         raise TfeffError(f"{request.benchmark_binary}: no such file", "give a benchmark_model for the phone")
 
 
+def time_artifact(context: ExportContext, file: Path, twin: Path) -> Timing:
+    """Times the file and its twin against each other, where the request says where."""
+    request = context.request
+    if not request.devices:
+        return Timing()
+    from tfeff.bench import latency_entry, ratio_to_float
+
+    bench = time_files(
+        [twin, file], request.devices, request,
+        lambda done, total: context.progress("timing", done, total), context.model.inputs,
+    )  # fmt: skip
+    # By the file: of a float32 export the twin has the same bytes.
+    own = [result for result in bench["results"] if result["file"] == str(file) and "void" not in result]
+    pairs = bench["results"], bench["ratios"], check_tflite(twin)
+    entries = [latency_entry(result, ratio_to_float(result, *pairs)) for result in own]
+    # They are timed where they were made.
+    return Timing(_renamed(bench, {str(file): str(context.path), str(twin): str(twin_path(context.path))}), entries)
+
+
 def time_files(
     files: Sequence[Path],
     devices: Sequence[str],
-    request,
+    request: Request,
     progress: Callable[[float, float], None] | None = None,
-    preprocessing=None,
+    inputs: Sequence[InputPort] = (),
     **options: Any,
 ) -> dict[str, Any]:
     """`bench` of files against the first, threads and seed as requested.
 
     Args:
-        preprocessing: of the files, which a phone then gets a real image for; random values without.
+        inputs: of the files, which a phone then gets a real image for; random values without.
         options: others of `bench`.
     """
     from tfeff.bench import bench
@@ -55,25 +96,29 @@ def time_files(
     if any(map(_is_phone, devices)):
         from tfeff.bench.adb.options import PhoneOptions
 
-        phone = PhoneOptions(request.benchmark_binary, inputs=_inputs(files, preprocessing, request.seed))
+        phone = PhoneOptions(request.benchmark_binary, inputs=_real_inputs(files, inputs, request.seed))
     return bench(files, devices, threads=request.threads, seed=request.seed, progress=progress, phone=phone, **options)
 
 
-def void_answers(timing: dict[str, Any] | None) -> list[str]:
+def void_answers(bench: dict[str, Any] | None) -> list[str]:
     """One line for each file that a device computed wrongly."""
-    results = timing["results"] if timing else []
+    results = bench["results"] if bench else []
     return [f"{one['device']}: {Path(one['file']).name}: {one['void']}" for one in results if "void" in one]
+
+
+def _renamed(bench: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    results = [{**result, "file": names[result["file"]]} for result in bench["results"]]
+    ratios = [{**ratio, "a": names[ratio["a"]], "b": names[ratio["b"]]} for ratio in bench["ratios"]]
+    return {**bench, "results": results, "ratios": ratios}
 
 
 def _is_phone(device: str) -> bool:
     return device.partition(":")[0] == "adb"
 
 
-def _inputs(files, preprocessing, seed):
-    if preprocessing is None:
-        return {}
-    from tfeff.artifact import check_tflite
+def _real_inputs(files: Sequence[Path], inputs: Sequence[InputPort], seed: int) -> dict[str, dict[str, np.ndarray]]:
+    """By sha256 of the file, then by input; none where the model takes anything but one image."""
     from tfeff.compare import real_input
 
-    found = {check_tflite(file): real_input(file, preprocessing, seed) for file in files}
+    found = {check_tflite(file): real_input(file, inputs, seed) for file in files if inputs}
     return {sha256: values for sha256, values in found.items() if values is not None}

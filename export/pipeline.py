@@ -1,26 +1,28 @@
-"""The whole way from a network to a verified artifact, top to bottom.
+"""The whole way from a model to a verified artifact, top to bottom.
 
-check the request -> calibration images -> rewrites, each proven -> convert (own process) to float -> audit the images
+check the request -> calibration inputs -> rewrites, each proven -> convert (own process) to float -> audit the inputs
 on it, find the ranges -> quantize (own process) -> no float operation left? -> does the target take it? -> float file
-equals Keras? -> accuracy, float against quantized -> latency -> the target's compiler -> record -> put in place
+equals the model? -> the tasks' metrics, float against quantized -> the target's compiler -> latency -> record -> put in
+place
 """
 
-import tempfile
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfeff.artifact import check_tflite, record_path
-from tfeff.errors import TfeffError
-from tfeff.export import on_device, quantize, steps
+from tfeff.calibration import Calibration
+from tfeff.export import gates, making, on_device, proofs, recording, steps
+from tfeff.export.checks import check_request, io_of
+from tfeff.export.context import ExportContext, Progress, no_progress
 from tfeff.export.model import Model
 from tfeff.export.placing import compiled_path, put_in_place, scratch, twin_path
-from tfeff.export.quantize import measuring, orchestrate
-from tfeff.export.quantize.convert import environment_versions
+from tfeff.export.quantize import Converter, orchestrate
+from tfeff.export.quantize.recipes import PRECISIONS
 from tfeff.export.request import Request
-from tfeff.export.targets import CompilerOptions, Target, get_target
-from tfeff.tflite.graph import describe_operations, describe_tensor, read_graph
+from tfeff.export.targets import Compiled, get_target
+from tfeff.export.trained import Trained, TrainedGraph
+from tfeff.record import Record
+from tfeff.tflite import read_graph
 
 
 @dataclass(frozen=True)
@@ -35,81 +37,27 @@ class Export:
     """
 
     path: Path
-    record: dict[str, Any]
+    record: Record
     failed: tuple[str, ...]
     latency: dict[str, Any] | None
 
 
-def artifact_path(out: Path, name: str, request: Request) -> Path:
-    """Where the artifact goes: `out` itself if it names a `.tflite`, else a name made of what it is, in that folder."""
-    if out.suffix == ".tflite":
-        return out
-    parts = [name, request.precision]
-    parts += [request.target] if request.target != "litert" else []
-    parts += [f"{request.io}-io"] if request.io not in (None, quantize.PRECISIONS[request.precision].io[0]) else []
-    return out / f"{'.'.join(parts)}.tflite"
-
-
-def check_request(request: Request, path: Path) -> None:
-    """Everything that can be known to be wrong before seconds are spent.
-
-    Raises:
-        TfeffError: an unknown word, an output that is there or cannot be written, a device or a dataset that is not
-        there.
-    """
-    target = get_target(request.target)
-    if request.precision not in quantize.PRECISIONS:
-        raise TfeffError(f"unknown precision {request.precision!r}", f"choose one of {', '.join(quantize.PRECISIONS)}")
-    if target.precisions is not None and request.precision not in target.precisions:
-        raise TfeffError(f"{target.name} takes no {request.precision}", f"export --{' or --'.join(target.precisions)}")
-    _door(request, target)
-    check_compiler(request.compiler, target)
-    measuring.parse_choice(request.method, request.ranges)
-    orchestrate.check_quantizer(request)
-    if request.max_drop is not None and request.dataset is None:
-        raise TfeffError("--max-drop: there is nothing to compare on", "give --dataset with labelled images")
-    if request.max_latency_ms is not None and not request.devices:
-        raise TfeffError("--max-latency-ms: nothing is timed", "give --on DEVICE")
-    compiled = [compiled_path(path, target.compiled_suffix)] if target.compiled_suffix else []
-    for existing in (path, record_path(path), twin_path(path), *compiled):
-        if existing.exists() and not request.force:
-            raise TfeffError(f"{existing}: exists already", "give --force to replace it, or another --out")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise TfeffError(f"{path.parent}: cannot be written ({error.strerror})", "choose another --out") from None
-    if request.dataset is not None:
-        from tfeff.data import open_dataset
-
-        open_dataset(request.dataset, "test")
-    on_device.check_binary(request)
-    if request.devices or request.tune:
-        words = {device: "--on" for device in request.devices} | ({request.tune: "--tune"} if request.tune else {})
-        for device, word in words.items():
-            on_device.check_device(device, word, request.benchmark_binary)
-
-
 def export_model(
-    subject: Model,
+    model: Model,
     path: Path,
     request: Request | None = None,
     *,
-    trained=None,
-    training: Mapping[str, Any] | None = None,
+    trained: Trained | None = None,
     command: str = "",
-    progress: Callable[[str, int, int], None] = lambda step, done, total: None,
+    progress: Progress = no_progress,
 ) -> Export:
-    """Exports a network.
+    """Exports a model.
 
     Args:
-        subject: the network.
+        model: the model.
         path: the `.tflite` to write; its record and its float twin go beside it.
-        trained: a fake-quant graph of the network, trained with its ranges: the int8 file is made of it. None is the
-            subject's own, if it came as one. Or the path of an int8 file that another tool made of the network.
-        training: how it was trained, for the record's `quantization.training`; what is under `calibration`, the images
-            that its ranges began with, is the record's `calibration`.
+        request: what to make of it; int8 for LiteRT without.
+        trained: what brings its own ranges, of training; None is the model's own, if it came as a fake-quant graph.
         command: the command line, for the record.
         progress: called with (step, done, total).
 
@@ -118,158 +66,93 @@ def export_model(
         GateFailed: an integer precision left float operations, or the target would not run the file; nothing is
         written.
     """
+    request = request or Request()
     check_request(request, path)
-    target, precision = get_target(request.target), quantize.PRECISIONS[request.precision]
-    trained = None if precision.name != "int8" else subject.fake_quant if trained is None else trained
+    if request.precision != "int8":
+        trained = None
+    elif trained is None and model.fake_quant is not None:
+        trained = TrainedGraph(model.fake_quant, brought=True)
     if trained is not None:
-        request = orchestrate.as_trained(request, trained, own=subject.fake_quant is not None)
-    training = dict(training or {})
-    io, shape = _door(request, target), subject.preprocessing.shape
-    with scratch(path) as folder, quantize.Converter(folder) as converter:
+        request = orchestrate.as_trained(request, trained)
+    target = get_target(request.target)
+    with scratch(path) as folder, Converter(folder) as converter:
         converter.start()
-        needed = precision.calibrated and trained is None
-        calibration = steps.calibrate(subject, request, needed, folder, progress, noise=trained is not None)
-        proof = calibration.inputs(steps.PROOF_IMAGES) if calibration else steps.some_inputs(shape)
-
-        # What came as a fake-quant graph has its target's rewrites in it.
-        made = trained is not None and trained is subject.fake_quant
-        specs, choices, tuning = () if made else target.rewrites, {}, None
-        if request.tune:
-            from tfeff.export.tune import tune
-
-            specs, choices, tuning = tune(subject, target, request, precision, folder, progress)
-        progress("rewriting", 0, 0)
-        twin_model, twin_applied, _ = steps.rewrite(subject, steps.TWIN_REWRITES, proof)
-        model, applied, not_rewritten = steps.rewrite(subject, specs, proof, choices)
-
-        progress("converting", 0, 0)
-        quantize.write_saved_model(twin_model, folder / "original", shape)
-        original = rewritten = folder / "original"
-        file, twin = folder / path.name, folder / twin_path(path).name
-        jobs, begun = [quantize.Job(str(original), "float32", "float32", str(twin))], None
-        if precision.name == "int8":
-            begun = orchestrate.begin(subject, request, model, calibration, io, file, folder, trained)
-            jobs += begun.jobs
-        else:
-            if [each.name for each in applied] != [each.name for each in twin_applied]:
-                rewritten = folder / "rewritten"
-                quantize.write_saved_model(model, rewritten, shape)
-            ranged = folder / "ranged.tflite"
-            if precision.calibrated:
-                jobs.append(quantize.Job(str(rewritten), "int8", "int8", str(ranged), step="calibrate"))
-            jobs.append(quantize.Job(str(rewritten), precision.name, io, str(file)))
-        converter.convert(jobs, calibration and calibration.path)
-        quantization = None
-        if begun is not None:
-            calibration, quantization = orchestrate.finish(
-                subject, request, begun, calibration, io, file, folder, converter, progress
-            )
-        elif precision.calibrated:  # 16 bits have room for all values: the converter's own ranges
-            calibration = measuring.audited(ranged, subject, request, calibration, folder, progress)
-
-        def compare(path):
-            return steps.compare(subject, request, path, twin, progress)
-
-        graph = read_graph(file)
-        verdict = steps.gate_operations(graph, precision, target)
-        progress("proving", 0, 0)
-        float_error = steps.prove_float(subject, twin, proof)
-        accuracy = compare(file)
-        if begun is not None:
-            accuracy, changed = orchestrate.keep_some_float(
-                subject, request, target, begun, model, calibration, accuracy, compare, io, file, twin, folder,
-                converter, progress,
-            )  # fmt: skip
-            quantization |= changed
-            if changed.get("simulation"):
-                graph = read_graph(file)
-                verdict = target.check(graph)
-
-        record = {
-            "schema_version": SCHEMA_VERSION,
-            "network": subject.network,
-            "preset": subject.preset,
-            "target": target.name,
-            "file": path.name,
-            "sha256": check_tflite(file),
-            "size_bytes": file.stat().st_size,
-            "float_twin": {
-                "file": twin.name,
-                "sha256": check_tflite(twin),
-                "size_bytes": twin.stat().st_size,
-                "rewrites": [each.name for each in twin_applied],
-                **float_error,
-            },
-            "input": {"name": "image", **describe_tensor(graph.inputs[0])},
-            "output": {"name": "logits", **describe_tensor(graph.outputs[0])},
-            "preprocessing": subject.preprocessing.as_dict(),
-            "labels": list(subject.labels),
-            "precision": precision.name,
-            "weights": "random" if subject.random_weights else "trained",
-            "dataset": subject.dataset,
-            "ops": describe_operations(graph),
-            "min_runtime_version": graph.min_runtime_version,
-            **steps.counts(subject),
-            "rewrites": steps.rewrites_as_dicts(applied, target),
-            "tuning": tuning,
-            "proof": {"inputs": len(proof), "source": calibration.source if calibration else "seeded noise"},
-            "calibration": calibration.as_dict() if calibration and needed else training.pop("calibration", None),
-            "quantization": quantization and {**quantization, "training": training or None},
-            "accuracy": accuracy,
-            "latency": [],
-            "notes": list(subject.notes),
-            "command": command,
-            "versions": environment_versions(),
-        }
-        record["notes"] += begun.notes if begun is not None else []
-        if not_rewritten and set(specs) - set(steps.TWIN_REWRITES):
-            record["notes"].append(f"not rewritten for {target.name}: {not_rewritten}")
-        files = {twin: twin_path(path), file: path}
-        verdict = _compile(request, target, file, path, verdict, record, files, folder, progress)
-        record["check"] = verdict.as_dict()
-        timing = steps.time(request, subject.preprocessing, file, twin, path, record, progress)
-        failed = steps.missed_gates(request, target, record) + on_device.void_answers(timing)
-        record["gates"] = {"max_drop": request.max_drop, "max_latency_ms": request.max_latency_ms, "failed": failed}
-        stale = compiled_path(path, target.compiled_suffix) if target.compiled_suffix else None
-        put_in_place(files, stale, record, path)
-    return Export(path, record, tuple(failed), timing)
+        context = ExportContext(
+            model, request, target, PRECISIONS[request.precision], io_of(request, target), path, folder, converter,
+            progress,
+        )  # fmt: skip
+        return _export(context, trained, command)
 
 
-def check_compiler(options: CompilerOptions, target: Target) -> None:
-    """Raises TfeffError for an option that the target's compiler does not have, or a value it does not know."""
-    words = {"path": "--compiler", "accelerator": "--accelerator", "timeout_s": "--compiler-timeout"}
-    for name, word in words.items():
-        if getattr(options, name) is not None and name not in target.compiler_options:
-            raise TfeffError(
-                f"{word}: means nothing for target {target.name}", "leave it out, or choose another --target"
-            )
-    if options.timeout_s is not None and options.timeout_s <= 0:
-        raise TfeffError(f"--compiler-timeout {options.timeout_s:g}: must be positive", "give seconds")
-    if target.check_compiler is not None:
-        target.check_compiler(options)
+def _export(context: ExportContext, trained: Trained | None, command: str) -> Export:
+    calibration = steps.calibrate(
+        context, needed=context.precision.calibrated and trained is None, noise=trained is not None
+    )
+    reference = _reference(context, calibration)
+    proofs.check_tasks(context, reference)
+    way = _rewritten(context, reference, trained)
+    made = making.make_files(context, way.twin, way.rewritten, calibration, trained)
+    gates.gate_operations(context, read_graph(made.file))
+
+    context.progress("proving", 0, 0)
+    float_error = proofs.prove_float(context, made.twin, reference)
+    compared = proofs.compare(context, made.file, made.twin)
+    made, compared = making.keep_some_float(
+        context, made, compared, lambda file: proofs.compare(context, file, made.twin)
+    )
+    graph = read_graph(made.file)
+    if compared is not None:
+        accuracy, ports = compared.accuracy, compared.ports
+    else:
+        accuracy, ports = [], proofs.agreement(made.file, made.twin, proofs.samples(reference.inputs), reference.source)
+
+    compiled, notes = _compile(context, made.file)
+    check = (compiled.verdict if compiled else context.target.check(graph)).record()
+    timing = on_device.time_artifact(context, made.file, made.twin)
+    failed = gates.missed_gates(context, accuracy, made.quantization, timing.entries, check)
+    failed += on_device.void_answers(timing.bench)
+    final = compiled and compiled_path(context.path, compiled.suffix)
+    measured = recording.Measured(
+        float_error, accuracy, ports, timing.entries, check, compiled and compiled.record(final.name), failed, notes
+    )
+    record = recording.build_record(context, way, made, graph, reference, measured, command)
+    files = {made.twin: twin_path(context.path), made.file: context.path}
+    files |= {compiled.path: final} if compiled else {}
+    put_in_place(context, files, record)
+    return Export(context.path, record, tuple(failed), timing.bench)
 
 
-def _door(request, target):
-    """The dtype of input and output."""
-    return quantize.check_io(quantize.PRECISIONS[request.precision], request.io or target.io)
+def _reference(context: ExportContext, calibration: Calibration | None) -> proofs.Reference:
+    """Inputs for the proofs, and what the model gives for them."""
+    if calibration is None:
+        return proofs.refer(context.model, steps.some_inputs(context.model.inputs), "seeded noise")
+    return proofs.refer(context.model, calibration.batch(steps.PROOF_SAMPLES), calibration.source)
 
 
-def _compile(request, target, file, path, verdict, record, files, folder, progress):
-    """Runs the target's compiler, if it has one that is there; its word then stands in place of the prediction."""
-    record["compiled"] = None
+def _rewritten(context: ExportContext, reference: proofs.Reference, trained: Trained | None) -> recording.Way:
+    """The model for the float twin, and for the artifact."""
+    # What came as a fake-quant graph has its target's rewrites in it.
+    brought = isinstance(trained, TrainedGraph) and trained.brought
+    specs, choices, tuning = () if brought else context.target.rewrites, {}, None
+    if context.request.tune:
+        from tfeff.export.tune import tune
+
+        tuned = tune(context)
+        specs, choices, tuning = tuned.specs, tuned.choices, tuned.record
+    context.progress("rewriting", 0, 0)
+    twin = steps.rewrite(context.model, steps.TWIN_REWRITES, reference.inputs)
+    rewritten = steps.rewrite(context.model, specs, reference.inputs, choices)
+    return recording.Way(specs, twin, rewritten, trained, tuning)
+
+
+def _compile(context: ExportContext, file: Path) -> tuple[Compiled | None, tuple[str, ...]]:
+    """What the target's compiler, if it has one that is there, makes of the file; its word stands in place of the
+    prediction. And a note where it is not there."""
+    target = context.target
     if target.compile is None:
-        return verdict
-    progress("compiling", 0, 0)
-    made = target.compile(file, folder, request.compiler)
+        return None, ()
+    context.progress("compiling", 0, 0)
+    made = target.compile(file, context.folder, context.request.compiler)
     if made is None:
-        record["notes"].append(f"what {target.name} takes is predicted: its compiler is not installed")
-        return verdict
-    final = compiled_path(path, made.suffix)
-    files[made.path] = final
-    record["compiled"] = {
-        **made.details,
-        "file": final.name,
-        "sha256": check_tflite(made.path),
-        "size_bytes": made.path.stat().st_size,
-    }
-    return made.verdict
+        return None, (f"what {target.name} takes is predicted: its compiler is not installed",)
+    return made, ()

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tfeff.artifact import record_path, write_record
+from tfeff.export.context import ExportContext
+from tfeff.record import Record
 
 
 def twin_path(path: Path) -> Path:
@@ -38,17 +40,18 @@ def scratch(path: Path):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def put_in_place(files: Mapping[Path, Path], stale: Path | None, record: dict, path: Path) -> None:
+def put_in_place(context: ExportContext, files: Mapping[Path, Path], record: Record) -> None:
     """Renames the finished files; the record comes last, so an artifact with a record is always whole.
+
+    A compiled file of an earlier export, which would not be this artifact's, goes.
 
     Args:
         files: from where each was made to where it goes.
-        stale: a compiled file of an earlier export, which would not be this artifact's.
-        path: the artifact.
     """
-    record_path(path).unlink(missing_ok=True)
-    if stale is not None:
-        stale.unlink(missing_ok=True)
+    own = record_path(context.path)
+    own.unlink(missing_ok=True)
+    if context.target.compiled_suffix is not None:
+        compiled_path(context.path, context.target.compiled_suffix).unlink(missing_ok=True)
     for made, final in files.items():
         os.replace(made, final)
-    write_record(record_path(path), record)
+    write_record(own, record)

@@ -64,10 +64,10 @@ def rewrite(
     return Rewritten(made, tuple(applied))
 
 
-def some_inputs(ports: Sequence[InputPort], count: int = PROOF_SAMPLES) -> dict[str, np.ndarray]:
+def some_inputs(ports: Sequence[InputPort], count: int = PROOF_SAMPLES, seed: int = 0) -> dict[str, np.ndarray]:
     """Seeded inputs for proofs where no samples were given: noise, and 0 or 1 where whole numbers are taken (an
     embedding has at least two rows)."""
-    generator, inputs = np.random.default_rng(0), {}
+    generator, inputs = np.random.default_rng(seed), {}
     for port in ports:
         shape = (count, *port.shape)
         if np.issubdtype(np.dtype(port.dtype), np.floating):

@@ -1,4 +1,4 @@
-"""What training brings to an export in place of ranges: a fake-quant graph of ours, or a file that another tool made."""
+"""What training brings to an export in place of ranges: our fake-quant graph, or a file of another tool."""
 
 from dataclasses import dataclass
 from pathlib import Path

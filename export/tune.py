@@ -9,76 +9,111 @@ What is carried through the graph, a folded shuffle or a shift as slices with it
 timed at: there the whole network is timed both ways.
 """
 
-from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
+<<<<<<< HEAD
 import numpy as np
 
 from tfeff.errors import TfeffError
+=======
+from tfeff.calibration import from_arrays
+>>>>>>> 9b31bdf (The export is a page: context, typed parts of the record, proofs by port, gates by metric)
 from tfeff.export import quantize
+from tfeff.export.context import ExportContext
 from tfeff.export.on_device import time_files
-from tfeff.export.targets import Target
+from tfeff.export.steps import some_inputs
 
+<<<<<<< HEAD
+=======
+from tfeff.data import InputPort
+from tfeff.errors import TfeffError
+from tfeff.record.schema import TunedForm, TunedPlace, Tuning
+
+>>>>>>> 9b31bdf (The export is a page: context, typed parts of the record, proofs by port, gates by metric)
 # In the order in which they are applied when the target does not name them.
 TUNED = ("hard_swish", "prelu", "strided_dilated", "average_pool", "padding", "group_conv", "global_pool")
-_IMAGES = 8
+_SAMPLES = 8
 _SECONDS = 3.0  # for the forms of one place
 
 
-def tune(
-    subject,
-    target: Target,
-    request,
-    precision: quantize.Precision,
-    folder: Path,
-    progress: Callable[[str, int, int], None],
-) -> tuple[tuple[str, ...], dict[str, dict[str, str]], dict[str, Any]]:
-    """Times the candidate forms of each place.
+@dataclass(frozen=True)
+class Tuned:
+    """What `--tune` found.
 
-    Args:
-        subject: a functional Keras model, or something in which there is nothing to tune.
-        request: `tune` of it says where, as `tfeff bench --on` takes it; `threads`, `seed` and a phone's tool how.
-        precision: of the files.
-        folder: a scratch folder.
-
-    Returns:
-        The target's specs with the tuned rewrites added; by rewrite the form for each `shape_key`; for the record,
-        what was tried and what won.
+    Attributes:
+        specs: the target's, with the tuned rewrites added.
+        choices: by rewrite, the form for each `shape_key`.
+        record: what was tried and what won.
     """
-    specs, seed = complete(target.rewrites), request.seed
-    sites = _sites(subject, specs, target.refuses)
-    jobs, files = [], {}
+
+    specs: tuple[str, ...]
+    choices: dict[str, dict[str, str]]
+    record: Tuning
+
+
+@dataclass
+class _Site:
+    """A place at which forms are timed; the whole network where `layer` is None.
+
+    Attributes:
+        forms: to try, the target's own first.
+        places: how many there are of its shape.
+    """
+
+    rewrite: str
+    forms: list[str]
+    key: str = ""
+    layer: Any = None
+    graph: Any = None
+    places: int = 1
+
+    @property
+    def name(self) -> str:
+        return self.layer.name if self.layer is not None else "whole network"
+
+
+def tune(context: ExportContext) -> Tuned:
+    """Times the candidate forms of each place of a model, which need not have any."""
+    specs = complete(context.target.rewrites)
+    sites = _sites(context, specs)
+    files = _files(context, sites)
+    choices: dict[str, dict[str, str]] = {}
+    tried, told = [], {}
     for number, site in enumerate(sites):
-        progress("building forms", number, len(sites))
-        for form in site["forms"]:
+        context.progress("tuning", number, len(sites))
+        place, told = _time(site, [files[number, form] for form in site.forms], context.request)
+        tried.append(place)
+        choices.setdefault(site.rewrite, {})[site.key] = place.chosen
+    for name in ("channel_shuffle", "shift"):
+        forms = _whole(name, context, specs)
+        if not forms:
+            continue
+        context.progress("tuning", len(sites), len(sites))
+        paths = _networks(context, name, forms, choices)
+        place, told = _time(_Site(name, list(forms)), paths, context.request)
+        tried.append(place)
+        specs = forms[place.chosen]
+    device = context.request.tune.partition(":")[0]
+    return Tuned(specs, choices, Tuning(device=device, places=tried, **told))
+
+
+def _files(context, sites):
+    """A file for each form of each place, by number of the place and form."""
+    folder, jobs, files = context.folder, [], {}
+    for number, site in enumerate(sites):
+        context.progress("building forms", number, len(sites))
+        samples = None
+        for form in site.forms:
             name = f"site{number}.{form}"
             saved, path = folder / name, folder / f"{name}.tflite"
-            shape = _write(site, form, saved)
-            calibration = folder / f"site{number}.npy"
-            np.save(calibration, np.random.default_rng(seed).standard_normal((_IMAGES, *shape)).astype(np.float32))
-            jobs.append(quantize.Job(str(saved), precision.name, precision.io[0], str(path), str(calibration)))
+            port = _write(site, form, saved)
+            samples = samples or _noise([port], folder, f"site{number}", context.request.seed)
+            jobs.append(_job(context, saved, path, samples))
             files[number, form] = path
     if jobs:
         quantize.convert(jobs, None, folder)
-    choices: dict[str, dict[str, str]] = {}
-    tried, environment = [], {}
-    for number, site in enumerate(sites):
-        progress("tuning", number, len(sites))
-        entry, environment = _time(site, [files[number, form] for form in site["forms"]], request)
-        tried.append(entry)
-        choices.setdefault(site["rewrite"], {})[site["key"]] = entry["chosen"]
-    for name in ("channel_shuffle", "shift"):
-        forms = _whole(name, subject, specs, target.refuses)
-        if not forms:
-            continue
-        progress("tuning", len(sites), len(sites))
-        paths = _networks(subject, name, forms, choices, precision, folder, seed)
-        site = {"rewrite": name, "layer": None, "forms": list(forms), "places": 1}
-        entry, environment = _time(site, paths, request)
-        tried.append(entry)
-        specs = forms[entry["chosen"]]
-    return specs, choices, {"device": request.tune.partition(":")[0], **environment, "places": tried}
+    return files
 
 
 def complete(specs: tuple[str, ...]) -> tuple[str, ...]:
@@ -89,47 +124,46 @@ def complete(specs: tuple[str, ...]) -> tuple[str, ...]:
     return (*specs, *(f"{name}:{load_rewrite(name).forms[0]}" for name in TUNED if name not in named))
 
 
-def _sites(subject, specs, refused):
-    """One for each rewrite and distinct shape: the forms to try, the target's first."""
+def _sites(context, specs) -> list[_Site]:
+    """One for each rewrite and distinct shape."""
     from tfeff.export.rewrites import load_rewrite
     from tfeff.export.rewrites.core import shape_key
     from tfeff.export.rewrites.graph import GraphView, as_functional, inline
 
-    functional = as_functional(subject.model) if subject.is_keras else None
+    functional = as_functional(context.model.callable) if context.model.is_keras else None
     if functional is None:
         return []
     model = inline(functional)
-    graph, sites = GraphView(model), {}
+    graph, sites, refused = GraphView(model), {}, context.target.refuses
     for rewrite in (load_rewrite(spec) for spec in specs if spec.partition(":")[0] in TUNED):
         for layer in model.operations:
             if not rewrite.is_place(layer, graph):
                 continue
             key = shape_key(layer)
             if (rewrite.name, key) in sites:
-                sites[rewrite.name, key]["places"] += 1
+                sites[rewrite.name, key].places += 1
                 continue
             forms = [form for form in rewrite.candidates(layer) if f"{rewrite.name}:{form}" not in refused]
             forms.sort(key=lambda form: form != rewrite.form)  # the target's own first, the others in their order
             if len(forms) > 1:
-                sites[rewrite.name, key] = {
-                    "rewrite": rewrite.name, "key": key, "layer": layer, "graph": graph, "forms": forms, "places": 1,
-                }  # fmt: skip
+                sites[rewrite.name, key] = _Site(rewrite.name, forms, key, layer, graph)
     return list(sites.values())
 
 
-def _whole(name, subject, specs, refused):
+def _whole(name, context, specs):
     """The specs of each form of what is decided for the whole network, the target's own first; empty where the network
     has none, or the target no choice."""
     from tfeff.export.rewrites import load_rewrite
     from tfeff.export.rewrites.core import rewrite_once
     from tfeff.export.rewrites.graph import as_functional
 
+    model = context.model
     probe = {"channel_shuffle": "channel_shuffle:fold", "shift": "freeze_shift"}[name]
-    if not subject.is_keras or as_functional(subject.model) is None:
+    if not model.is_keras or as_functional(model.callable) is None:
         return {}
-    if f"{name}:native" in refused:
+    if f"{name}:native" in context.target.refuses:
         return {}
-    if not rewrite_once(subject.model, load_rewrite(probe))[1]:
+    if not rewrite_once(model.callable, load_rewrite(probe))[1]:
         return {}
     without = tuple(spec for spec in specs if spec not in (probe, "slice_shift"))
     if name == "shift":
@@ -141,28 +175,28 @@ def _whole(name, subject, specs, refused):
     return forms if probe in specs else dict(reversed(forms.items()))
 
 
-def _networks(subject, name, forms, choices, precision, folder, seed):
+def _networks(context, name, forms, choices):
     """Files of the whole network, one a form."""
     from tfeff.export.rewrites import load_rewrite
     from tfeff.export.rewrites.core import rewrite_once
 
-    shape = subject.preprocessing.shape
-    images = folder / f"{name}.npy"
-    np.save(images, np.random.default_rng(seed).standard_normal((_IMAGES, *shape)).astype(np.float32))
-    jobs = []
+    model, folder = context.model, context.folder
+    samples = _noise(model.inputs, folder, name, context.request.seed)
+    jobs, paths = [], []
     for form, specs in forms.items():
-        model = subject.model
+        made = model.callable
         for spec in specs:
-            model, _ = rewrite_once(model, load_rewrite(spec, choices.get(spec.partition(":")[0])))
+            made, _ = rewrite_once(made, load_rewrite(spec, choices.get(spec.partition(":")[0])))
         saved, path = folder / f"{name}.{form}", folder / f"{name}.{form}.tflite"
-        quantize.write_saved_model(model, saved, shape)
-        jobs.append(quantize.Job(str(saved), precision.name, precision.io[0], str(path), str(images)))
+        quantize.write_saved_model(made, saved, model.inputs, model.outputs)
+        jobs.append(_job(context, saved, path, samples))
+        paths.append(path)
     quantize.convert(jobs, None, folder)
-    return [folder / f"{name}.{form}.tflite" for form in forms]
+    return paths
 
 
-def _write(site, form, folder):
-    """A SavedModel of one place in one form; the shape of its input."""
+def _write(site, form, folder) -> InputPort:
+    """A SavedModel of one place in one form; its input."""
     import keras
 
     from tfeff.export.rewrites import load_rewrite
@@ -170,16 +204,28 @@ def _write(site, form, folder):
     from tfeff.export.rewrites.graph import inline
     from tfeff.export.rewrites.matching import is_batch_norm, is_relu
 
-    layer, graph = site["layer"], site["graph"]
-    alone = site["rewrite"] in ("hard_swish", "prelu", "strided_dilated")
-    image = x = keras.Input(layer.input.shape[1:])
+    layer, graph = site.layer, site.graph
+    alone = site.rewrite in ("hard_swish", "prelu", "strided_dilated")
+    taken = x = keras.Input(layer.input.shape[1:])
     x = _tap(x, "front") if alone else x
-    for each in _context(layer, graph, site["rewrite"], is_batch_norm, is_relu):
+    for each in _context(layer, graph, site.rewrite, is_batch_norm, is_relu):
         x = again(each, x) if isinstance(each, keras.layers.Layer) else _once_more(each, x)
     x = _tap(x, "behind") if alone else x
-    model, _ = load_rewrite(f"{site['rewrite']}:{form}").apply(inline(keras.Model(image, x)))
-    quantize.write_saved_model(model, folder, image.shape[1:])
-    return image.shape[1:]
+    model, _ = load_rewrite(f"{site.rewrite}:{form}").apply(inline(keras.Model(taken, x)))
+    port = InputPort("x", tuple(taken.shape[1:]))
+    quantize.write_saved_model(model, folder, [port], ["y"])
+    return port
+
+
+def _noise(ports, folder, name, seed):
+    """Calibration inputs in a folder, for files that are timed only."""
+    (folder / name).mkdir()
+    return from_arrays(some_inputs(ports, _SAMPLES, seed), folder / name, "seeded noise")
+
+
+def _job(context, saved, path, samples):
+    precision = context.precision
+    return quantize.Job(str(saved), precision.name, precision.io[0], str(path), samples.paths)
 
 
 def _context(layer, graph, rewrite, is_batch_norm, is_relu):
@@ -207,34 +253,34 @@ def _tap(x, name):
 
 
 def _time(site, paths, request):
+    """What was timed at a place, and what it was timed with."""
     timing = time_files(paths, [request.tune], request, max_seconds=_SECONDS)
     results = timing["results"]
-    names = dict(zip((str(path) for path in paths), site["forms"], strict=True))
+    names = dict(zip((str(path) for path in paths), site.forms, strict=True))
     forms = {
-        names[one["file"]]: {key: one[key] for key in ("median_ms", "ci95_ms", "sha256")}
+        names[one["file"]]: TunedForm(median_ms=one["median_ms"], ci95_ms=tuple(one["ci95_ms"]), sha256=one["sha256"])
         for one in results
         if "void" not in one
     }
     wrong = {names[result["file"]]: result["void"] for result in results if "void" in result}
-    own = site["forms"][0]
+    own = site.forms[0]
     quicker = [names[ratio["a"]] for ratio in timing["ratios"] if ratio["verdict"] == "faster"]
     if own in wrong:  # a phone computes it wrongly: whatever is right is better
         quicker = list(forms)
         if not quicker:
             raise TfeffError(
-                f"{request.tune}: computes no form of {site['rewrite']} rightly: {wrong[own]}",
+                f"{request.tune}: computes no form of {site.rewrite} rightly: {wrong[own]}",
                 "see `tfeff bench --on` of any file there; try another --benchmark-binary",
             )
-    chosen = min(quicker, key=lambda form: forms[form]["median_ms"], default=own)
-    entry = {
-        "rewrite": site["rewrite"],
-        "layer": site["layer"].name if site["layer"] is not None else "whole network",
-        "input": list(site["layer"].input.shape[1:]) if site["layer"] is not None else None,
-        "places": site["places"],
-        "table": own,
-        "forms": forms,
-        "chosen": chosen,
-        **({"wrong": wrong} if wrong else {}),
-    }
+    place = TunedPlace(
+        rewrite=site.rewrite,
+        layer=site.name,
+        input=None if site.layer is None else list(site.layer.input.shape[1:]),
+        places=site.places,
+        table=own,
+        forms=forms,
+        chosen=min(quicker, key=lambda form: forms[form].median_ms, default=own),
+        wrong=wrong,
+    )
     first = results[0]
-    return entry, {key: first[key] for key in ("runtime", "version", "threads")} | {"cpu": first["environment"]["cpu"]}
+    return place, {key: first[key] for key in ("runtime", "version", "threads")} | {"cpu": first["environment"]["cpu"]}

@@ -6,10 +6,21 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any
 
+<<<<<<< HEAD
 from tfeff.errors import TfeffError
 from tfeff.export.targets.common.verdict import Verdict
+=======
+from tfeff.export.targets.common.verdict import Verdict
+
+from tfeff.artifact import check_tflite
+from tfeff.errors import TfeffError
+from tfeff.record.schema import Compiled as CompiledPart
+from tfeff.record.schema import Details
+
+_KNOWN = ("compiler", "version", "accelerator", "estimates")
+_OF_THE_FILE = ("file", "sha256", "size_bytes")
+>>>>>>> 9b31bdf (The export is a page: context, typed parts of the record, proofs by port, gates by metric)
 
 
 @dataclass(frozen=True)
@@ -35,13 +46,21 @@ class Compiled:
         path: the compiled file, in the scratch folder.
         suffix: what its name ends in, behind the artifact's own: `_vela.tflite`.
         verdict: of basis "confirmed".
-        details: for the record: the compiler, its version, figures.
+        about: what it says of itself and of the file: `compiler`, `version`, `accelerator`, `estimates`, and any
+            others.
     """
 
     path: Path
     suffix: str
     verdict: Verdict
-    details: dict[str, Any]
+    about: Details
+
+    def record(self, file: str) -> CompiledPart:
+        """The record's `compiled`; `file` is what the compiled file is called beside the artifact."""
+        about = {key: value for key, value in self.about.items() if key not in _OF_THE_FILE}
+        known = {key: about.pop(key) for key in _KNOWN if key in about}
+        size = self.path.stat().st_size
+        return CompiledPart(file=file, sha256=check_tflite(self.path), size_bytes=size, details=about, **known)
 
 
 @dataclass(frozen=True)

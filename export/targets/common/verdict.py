@@ -4,8 +4,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+<<<<<<< HEAD
 from tfeff.errors import TfeffError
 from tfeff.tflite.graph import Graph, Operation
+=======
+import msgspec
+from tfeff.export.flatbuffer import Graph, Operation
+
+from tfeff.errors import TfeffError
+from tfeff.record import schema as record
+>>>>>>> 9b31bdf (The export is a page: context, typed parts of the record, proofs by port, gates by metric)
 
 MAPPED, REFUSED, STRANDED, CPU = "mapped", "refused", "stranded", "cpu"
 STATUSES = (MAPPED, REFUSED, STRANDED, CPU)
@@ -102,21 +110,25 @@ class Verdict:
         ]
         return sorted(rows, key=lambda row: row["status"] == MAPPED)
 
-    def as_dict(self) -> dict[str, Any]:
-        """For the record (`check`) and for JSON."""
+    def record(self) -> record.Check:
+        """The record's `check`."""
         broken = self.first_break
-        return {
-            "target": self.target,
-            "basis": self.basis,
-            "ok": self.ok,
-            "mapped": self.mapped,
-            "total": self.total,
-            "problems": [{"reason": problem.reason, "mend": problem.mend} for problem in self.problems],
-            "first_break": None if broken is None else broken.label,
-            "operations": self.rows(),
-            "facts": dict(self.facts),
-            "notes": list(self.notes),
-        }
+        return record.Check(
+            target=self.target,
+            basis=self.basis,
+            ok=self.ok,
+            mapped=self.mapped,
+            total=self.total,
+            problems=[record.Problem(reason=each.reason, mend=each.mend) for each in self.problems],
+            first_break=None if broken is None else broken.label,
+            operations=[record.CheckedOperation(**row) for row in self.rows()],
+            facts=dict(self.facts),
+            notes=list(self.notes),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """`record` for JSON."""
+        return msgspec.to_builtins(self.record())
 
 
 def require_static(graph: Graph, target: str) -> None:

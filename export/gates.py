@@ -1,0 +1,83 @@
+"""Gates: operations left in float, what the target refuses, and the limits that the user gave."""
+
+from collections.abc import Sequence
+
+from tfeff.errors import GateFailed
+from tfeff.export.context import ExportContext
+from tfeff.export.targets.common.verdict import Verdict
+from tfeff.record.schema import Accuracy, Check, Latency, Quantization
+from tfeff.tflite import Graph
+
+_SHOWN = 5  # float operations
+
+
+def gate_operations(context: ExportContext, graph: Graph) -> Verdict:
+    """No float operation in an integer file, and nothing that makes the target refuse it whole.
+
+    Raises:
+        GateFailed: there is; nothing is written then.
+    """
+    precision, target = context.precision, context.target
+    if precision.integer and (left := graph.float_operations()):
+        left.sort(key=lambda op: op.name in ("QUANTIZE", "DEQUANTIZE"))  # the cause first, its fence last
+        more = f"; and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
+        raise GateFailed(
+            f"--{precision.name} left {len(left)} of {len(graph.operations)} operations in float: "
+            f"{'; '.join(op.label for op in left[:_SHOWN])}{more}",
+            "replace these layers by ones that quantize, or export --float16; nothing was written",
+        )
+    verdict = target.check(graph)
+    if verdict.problems:
+        reasons = "; ".join(problem.reason for problem in verdict.problems)
+        mends = "; ".join(dict.fromkeys(problem.mend for problem in verdict.problems if problem.mend))
+        raise GateFailed(
+            f"target {target.name} would not run this file: {reasons}", f"{mends}; nothing was written".lstrip("; ")
+        )
+    return verdict
+
+
+def missed_gates(
+    context: ExportContext,
+    accuracy: Sequence[Accuracy],
+    quantization: Quantization | None,
+    latency: Sequence[Latency],
+    check: Check,
+) -> list[str]:
+    """One line for each gate that was not met."""
+    request, target = context.request, context.target
+    missed = []
+    for entry in accuracy if request.max_drop is not None else ():
+        if drop_of(entry) > request.max_drop:
+            kept = quantization.kept_float if quantization is not None else None
+            why = f"; {kept.refused}" if kept is not None and kept.refused else ""
+            missed.append(f"{drop_text(entry)}, --max-drop allows {request.max_drop:g}{why}")
+    if request.max_latency_ms is not None:
+        missed += [
+            f"{entry.median_ms:.3f} ms on {entry.device}, --max-latency-ms allows {request.max_latency_ms:g}"
+            for entry in latency
+            if entry.median_ms > request.max_latency_ms
+        ]
+    if target.whole and not check.ok:
+        missed.append(
+            f"{target.name} takes {check.mapped} of {check.total} operations ({check.basis}); "
+            f"the first that it does not: {check.first_break}"
+        )
+    return missed
+
+
+def drop_of(entry: Accuracy) -> float:
+    """By how much the quantized file is worse, in the metric's unit; below 0 where it is better."""
+    return -entry.delta if entry.higher_is_better else entry.delta
+
+
+def drop_text(entry: Accuracy) -> str:
+    """`top-1 fell by 1.20 points`, `MAE rose by 0.031`."""
+    verb = "fell" if entry.higher_is_better else "rose"
+    return f"{entry.metric} {verb} by {in_unit(drop_of(entry), entry.unit)}"
+
+
+def in_unit(difference: float, unit: str, sign: str = "") -> str:
+    """A difference of a metric in words; percentages differ by points. `sign`: "+" to show it always."""
+    if unit == "%":
+        return f"{difference:{sign}.2f} points"
+    return f"{difference:{sign}.4g} {unit}".rstrip()
