@@ -6,7 +6,7 @@ from tfeff.errors import GateFailed
 from tfeff.export.context import ExportContext
 from tfeff.export.targets.common.verdict import Verdict
 from tfeff.record.schema import Accuracy, Check, Latency, Quantization
-from tfeff.tflite import Graph
+from tfeff.tflite.graph import Graph
 
 _SHOWN = 5  # float operations
 

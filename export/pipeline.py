@@ -22,7 +22,7 @@ from tfeff.export.request import Request
 from tfeff.export.targets import Compiled, get_target
 from tfeff.export.trained import Trained, TrainedGraph
 from tfeff.record import Record
-from tfeff.tflite import read_graph
+from tfeff.tflite.graph import read_graph
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from tfeff.record.schema import (
     Rewrite,
     Tuning,
 )
-from tfeff.tflite import Graph, describe_operations
+from tfeff.tflite.graph import Graph, describe_operations
 
 
 @dataclass(frozen=True)

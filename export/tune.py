@@ -12,25 +12,15 @@ timed at: there the whole network is timed both ways.
 from dataclasses import dataclass
 from typing import Any
 
-<<<<<<< HEAD
-import numpy as np
-
-from tfeff.errors import TfeffError
-=======
 from tfeff.calibration import from_arrays
->>>>>>> 9b31bdf (The export is a page: context, typed parts of the record, proofs by port, gates by metric)
+from tfeff.data import InputPort
+from tfeff.errors import TfeffError
 from tfeff.export import quantize
 from tfeff.export.context import ExportContext
 from tfeff.export.on_device import time_files
 from tfeff.export.steps import some_inputs
-
-<<<<<<< HEAD
-=======
-from tfeff.data import InputPort
-from tfeff.errors import TfeffError
 from tfeff.record.schema import TunedForm, TunedPlace, Tuning
 
->>>>>>> 9b31bdf (The export is a page: context, typed parts of the record, proofs by port, gates by metric)
 # In the order in which they are applied when the target does not name them.
 TUNED = ("hard_swish", "prelu", "strided_dilated", "average_pool", "padding", "group_conv", "global_pool")
 _SAMPLES = 8

@@ -7,20 +7,14 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
-<<<<<<< HEAD
-from tfeff.errors import TfeffError
-from tfeff.export.targets.common.verdict import Verdict
-=======
-from tfeff.export.targets.common.verdict import Verdict
-
 from tfeff.artifact import check_tflite
 from tfeff.errors import TfeffError
+from tfeff.export.targets.common.verdict import Verdict
 from tfeff.record.schema import Compiled as CompiledPart
 from tfeff.record.schema import Details
 
 _KNOWN = ("compiler", "version", "accelerator", "estimates")
 _OF_THE_FILE = ("file", "sha256", "size_bytes")
->>>>>>> 9b31bdf (The export is a page: context, typed parts of the record, proofs by port, gates by metric)
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-<<<<<<< HEAD
-from tfeff.errors import TfeffError
-from tfeff.tflite.graph import Graph, Operation
-=======
 import msgspec
-from tfeff.export.flatbuffer import Graph, Operation
 
 from tfeff.errors import TfeffError
 from tfeff.record import schema as record
->>>>>>> 9b31bdf (The export is a page: context, typed parts of the record, proofs by port, gates by metric)
+from tfeff.tflite.graph import Graph, Operation
 
 MAPPED, REFUSED, STRANDED, CPU = "mapped", "refused", "stranded", "cpu"
 STATUSES = (MAPPED, REFUSED, STRANDED, CPU)
