@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfeff.errors import TfeffError
-from tfeff.record import Record, decode, encode
+from tfeff.record import MAX_BYTES, Record, decode, encode
 from tfeff.tflite.verify import check_tflite
 
 
@@ -91,7 +91,8 @@ def read_record(path: Path) -> Record:
         TfeffError: missing, unreadable, or what `record.decode` refuses.
     """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise TfeffError(f"{path}: no such record", "`tfeff export` writes one beside each file") from None
     except OSError as error:

@@ -3,7 +3,10 @@
 import json
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
+
+from record_schema import validate_files
 
 from tfeff.cli import main
 
@@ -35,8 +38,9 @@ def tfeff(capfd, *arguments) -> Ran:
 
 def tfeff_process(*arguments, **options) -> Ran:
     """`python -m tfeff ARGUMENTS` in a process of its own."""
-    command = [sys.executable, "-m", "tfeff", *map(str, arguments)]
+    command, begun = [sys.executable, "-m", "tfeff", *map(str, arguments)], time.time() - 1
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
+    validate_files(map(str, arguments), begun)
     return Ran(done.returncode, done.stdout, done.stderr)
 
 

@@ -5,6 +5,7 @@
 
 import json
 import math
+import re
 from typing import Any
 
 import msgspec
@@ -12,10 +13,11 @@ import msgspec
 from tfeff.errors import TfeffError
 from tfeff.record.check import Contradiction, check_consistent
 from tfeff.record.schema import SCHEMA_VERSION, Record
-from tfeff.record.upgrade import upgrade
+from tfeff.record.upgrade import Misshapen, upgrade
 
-MAX_BYTES = 32 * 2**20
+MAX_BYTES = 8 * 2**20  # the largest of ours have 200 kB
 _MAX_DEPTH = 32
+_LONGEST = 300  # letters of what a message quotes
 
 __all__ = ["MAX_BYTES", "SCHEMA_VERSION", "Contradiction", "Record", "build", "check_consistent", "decode", "encode",
            "json_schema", "to_dict"]  # fmt: skip
@@ -33,29 +35,27 @@ def decode(data: bytes, where: str) -> Record:
             schema's, a number that is not finite, or figures that contradict each other.
     """
     if len(data) > MAX_BYTES:
-        raise TfeffError(f"{where}: {len(data):,} bytes, a record has at most {MAX_BYTES:,}", "export the network anew")
+        raise TfeffError(f"{where}: larger than {MAX_BYTES:,} bytes, no record is", "give the .json beside an artifact")
     try:
         value = json.loads(data, parse_constant=_refuse_constant)
     except RecursionError:
         raise TfeffError(f"{where}: its values are nested too deep", "export the network anew") from None
     except ValueError as error:
-        raise TfeffError(f"{where}: not a readable record ({error})", "export the network anew") from None
+        raise TfeffError(f"{where}: not a readable record ({_line(str(error))})", "export the network anew") from None
     if not isinstance(value, dict) or not {"schema_version", "file", "sha256"} <= value.keys():
         raise TfeffError(f"{where}: not a tfeff record", "give the .json that `tfeff export` wrote")
     version = value["schema_version"]
-    if version not in range(1, SCHEMA_VERSION + 1) or isinstance(version, bool):
-        raise TfeffError(
-            f"{where}: schema version {str(version)[:20]}, this tfeff reads 1 to {SCHEMA_VERSION}", "update tfeff"
-        )
+    if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
+        shown = _line(str(version)[:20]) if isinstance(version, str | float) else str(version)[:20]
+        raise TfeffError(f"{where}: schema version {shown}, this tfeff reads 1 to {SCHEMA_VERSION}", "update tfeff")
     try:
-        _check_values(value, "the record", 0)
-        if version == 1:
-            value = upgrade(value)
-        record = msgspec.convert(value, Record)
+        _check_values(value)
+        record = msgspec.convert(upgrade(value) if version == 1 else value, Record)
         check_consistent(record)
-    except (msgspec.ValidationError, Contradiction, KeyError, TypeError, AttributeError, ValueError) as error:
+    except (msgspec.ValidationError, Contradiction, Misshapen, ValueError) as error:
+        as_read = "" if version == SCHEMA_VERSION or isinstance(error, Misshapen) else f" (read as {SCHEMA_VERSION})"
         raise TfeffError(
-            f"{where}: {_reason(error)}", "it was changed after it was written: export or measure anew"
+            f"{where}{as_read}: {_reason(error)}", "it was changed after it was written: export or measure anew"
         ) from None
     return record
 
@@ -67,13 +67,13 @@ def build(value: dict[str, Any]) -> Record:
     return record
 
 
-def to_dict(record: Record) -> dict[str, Any]:
-    """The record as JSON has it."""
-    return msgspec.to_builtins(record)
+def to_dict(record: msgspec.Struct) -> dict[str, Any]:
+    """A record, or a part of one, as JSON has it: objects, lists, texts and numbers."""
+    return _as_json(msgspec.to_builtins(record))
 
 
 def encode(record: Record) -> bytes:
-    """The record as the file has it."""
+    """The record as the file has it. Raises ValueError for a number that is not finite, which JSON does not have."""
     return (json.dumps(to_dict(record), indent=1, allow_nan=False) + "\n").encode()
 
 
@@ -83,27 +83,51 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "tfeff record", **schema}
 
 
-def _check_values(value: Any, where: str, depth: int) -> None:
-    """No NaN, no infinity, no number that a float cannot hold, and no deep nest, whatever the schema says of a part."""
+def _as_json(value: Any) -> Any:
+    """A pair is a list there."""
+    if isinstance(value, dict):
+        return {key: _as_json(each) for key, each in value.items()}
+    return [_as_json(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _check_values(value: Any, at: tuple[Any, ...] = (), depth: int = 0) -> None:
+    """No infinity, no number that a float cannot hold, and no deep nest, whatever the schema says of a part.
+
+    `at`: (where the value's holder stands, its key there), to be spelt out only where something is wrong.
+    """
     if depth > _MAX_DEPTH:
-        raise ValueError("its values are nested too deep")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{where[:60]} is {value}")
-    if isinstance(value, int) and abs(value) > 2**63:
-        raise ValueError(f"{where[:60]} is a number of too many digits")
-    for key, each in value.items() if isinstance(value, dict) else ():
-        _check_values(each, key, depth + 1)
-    for each in value if isinstance(value, list) else ():
-        _check_values(each, where, depth + 1)
+        raise ValueError(f"{_spelt(at)}: its values are nested too deep")
+    for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+        kind = type(each)
+        if kind is dict or kind is list:
+            _check_values(each, (at, key), depth + 1)
+        elif kind is float and not math.isfinite(each):
+            raise ValueError(f"{_spelt((at, key))}: a number that is not finite")
+        elif kind is int and abs(each) > 2**63:
+            raise ValueError(f"{_spelt((at, key))}: a number of too many digits")
+
+
+def _spelt(at: tuple[Any, ...]) -> str:
+    text = ""
+    while at:
+        at, key = at
+        text = f"[{key}]{text}" if isinstance(key, int) else f".{key[:60]}{text}"
+    return text.removeprefix(".")
 
 
 def _refuse_constant(word: str) -> float:
-    raise ValueError(f"holds {word}, which JSON does not have")
+    raise ValueError(f"it holds {word}, which JSON does not have")
 
 
 def _reason(error: Exception) -> str:
-    """msgspec's `$.x[...].y` as the path that people read."""
-    if isinstance(error, KeyError):
-        return f"{error} is missing"
+    """Where and what, on one line; msgspec's `... - at `$.x[0].y`` turned round."""
     text = str(error)
-    return text.replace("`$.", "`")
+    if found := re.fullmatch(r"(.*) - at `\$\.?(.*)`", text, re.DOTALL):
+        text = f"{found[2]}: {found[1][:1].lower()}{found[1][1:]}"
+    return _line(text[:1].lower() + text[1:] if isinstance(error, msgspec.ValidationError) else text).replace("`", "")
+
+
+def _line(text: str) -> str:
+    """What a stranger wrote, as one line that a terminal can show."""
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

@@ -3,87 +3,127 @@
 from typing import Any
 
 _COMPILED = ("file", "sha256", "size_bytes", "compiler", "version", "accelerator", "estimates")
+_REPLACED = ("float_top1", "quantized_top1", "mcnemar_p", "flips", "output_snr_db", "worst_classes", "by_class")
 
 
-def upgrade(record: dict[str, Any]) -> dict[str, Any]:
-    """A record of schema 1 as schema 2 says the same; keys that neither knows are handed on, for the decoder to name."""
-    record = dict(record)
+class Misshapen(ValueError):
+    """A part of an old record is of another kind than schema 1 says."""
+
+
+def upgrade(old: dict[str, Any]) -> dict[str, Any]:
+    """A record of schema 1 as schema 2 says the same; keys that neither knows are handed on for the decoder to name.
+
+    Raises:
+        Misshapen: a part that is rewritten here is not what schema 1 says; the others are left to the decoder.
+    """
+    record = {key: value for key, value in old.items() if value is not None}  # their defaults stand in
     record["schema_version"] = 2
-    image, output = record.pop("input", None), record.pop("output", None)
-    preprocessing, labels = record.pop("preprocessing", None), record.pop("labels", None)
+    image, output = _object(record.pop("input", None), "input"), _object(record.pop("output", None), "output")
+    preprocessing, labels = record.pop("preprocessing", None), record.pop("labels", [])
     record["inputs"] = [_port(image, "image", preprocessing)] if image else []
     record["outputs"] = [_port(output, "logits", None)] if output else []
     name = record["outputs"][0]["name"] if output else "logits"
     record["tasks"] = [
         {
-            "name": "classification", "outputs": [name], "labels": labels or [],
+            "name": "classification",
+            "outputs": [name],
+            "labels": labels,
             "decode": {"kind": "classes", "scores": "logits"},
         }
-    ]  # fmt: skip
-    accuracy = record.pop("accuracy", None)
-    record["accuracy"] = [_accuracy(accuracy, name)] if accuracy else []
-    record["ports"] = [_agreement(accuracy, name)] if accuracy and "output_snr_db" in accuracy else []
-    if isinstance(record.get("compiled"), dict):
-        compiled = record["compiled"]
-        record["compiled"] = {key: compiled[key] for key in _COMPILED if key in compiled}
-        record["compiled"]["details"] = {key: value for key, value in compiled.items() if key not in _COMPILED}
-    if isinstance(record.get("calibration"), dict):
-        record["calibration"] = _calibration(record["calibration"])
-    quantization = record.get("quantization")
-    if isinstance(quantization, dict) and isinstance(quantization.get("kept_float"), dict):
-        kept = dict(quantization["kept_float"])
-        if kept.get("all_int8"):
-            kept["all_int8"] = [_accuracy(kept["all_int8"], name)]
-        record["quantization"] = {**quantization, "kept_float": kept}
-    for key in ("rewrites", "latency", "notes"):
-        record[key] = record.get(key) or []
-    return {key: value for key, value in record.items() if value is not None or key not in _NEVER_NULL}
+    ]
+    accuracy = _object(record.pop("accuracy", None), "accuracy")
+    if accuracy is not None:
+        record["accuracy"] = [_accuracy(accuracy, name, "accuracy")]
+        if "output_snr_db" in accuracy:
+            record["ports"] = [_agreement(accuracy, name)]
+    if compiled := _object(record.get("compiled"), "compiled"):
+        details = {key: value for key, value in compiled.items() if key not in _COMPILED}
+        record["compiled"] = {**{key: compiled[key] for key in _COMPILED if key in compiled}, "details": details}
+    if calibration := _object(record.get("calibration"), "calibration"):
+        record["calibration"] = _calibration(calibration)
+    if quantization := _object(record.get("quantization"), "quantization"):
+        record["quantization"] = _quantization(quantization, name)
+    return record
 
 
-# Null in some old records, never in new ones: their defaults stand in.
-_NEVER_NULL = ("versions", "gates")
+def _object(value: Any, where: str) -> dict[str, Any] | None:
+    if value is not None and not isinstance(value, dict):
+        raise Misshapen(f"{where}: is not an object")
+    return value
+
+
+def _list(value: Any, where: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise Misshapen(f"{where}: is not a list")
+    return value
+
+
+def _needed(value: Any, where: str, *keys: str) -> list[Any]:
+    """Values of an object that must have these keys."""
+    whole = _object(value, where) or {}
+    if missing := [key for key in keys if key not in whole]:
+        raise Misshapen(f"{where}.{missing[0]}: is missing")
+    return [whole[key] for key in keys]
 
 
 def _port(door: dict[str, Any], name: str, preprocessing: Any) -> dict[str, Any]:
     """The old `input` or `output`, which had no scale where it was float."""
-    known = {"name": name, "shape": [], "dtype": "", **door}
+    known = {"name": name, "shape": [], **door}
     return {**known, "scale": known.get("scale") or 0.0, "zero_point": known.get("zero_point") or 0,
             "preprocessing": preprocessing}  # fmt: skip
 
 
-def _accuracy(old: dict[str, Any], output: str) -> dict[str, Any]:
-    taken = ("delta", "ci95", "samples", "dataset", "quantized_sha256", "float_sha256", "runtime", "version")
-    new = {key: old[key] for key in taken if key in old}
+def _accuracy(old: dict[str, Any], output: str, where: str) -> dict[str, Any]:
+    before, after = _needed(old, where, "float_top1", "quantized_top1")
+    groups = {
+        new: [_group(row, f"{where}.{name}[{number}]") for number, row in enumerate(_list(old.get(name) or [], name))]
+        for new, name in (("worst", "worst_classes"), ("groups", "by_class"))
+    }
     return {
         "task": "classification", "outputs": [output], "metric": "top-1", "unit": "%", "higher_is_better": True,
-        "float": old["float_top1"], "quantized": old["quantized_top1"], **new,
-        "p": old.get("mcnemar_p"), "test": "McNemar, exact" if "mcnemar_p" in old else None,
-        "worst": [_group(row) for row in old.get("worst_classes") or []],
-        "groups": [_group(row) for row in old.get("by_class") or []],
-        "details": {"flips": old["flips"]} if "flips" in old else {},
+        "float": before, "quantized": after, **groups,
+        "p": old.get("mcnemar_p"), "test": "McNemar, exact" if old.get("mcnemar_p") is not None else None,
+        "details": {"flips": old["flips"]} if old.get("flips") is not None else {},
+        **{key: value for key, value in old.items() if key not in _REPLACED},
     }  # fmt: skip
 
 
-def _group(row: dict[str, Any]) -> dict[str, Any]:
-    before, after = row["float_top1"], row["quantized_top1"]
-    return {"label": row["label"], "float": before, "quantized": after, "delta": row.get("delta", after - before),
-            "samples": row["samples"]}  # fmt: skip
+def _group(row: Any, where: str) -> dict[str, Any]:
+    label, before, after, samples = _needed(row, where, "label", "float_top1", "quantized_top1", "samples")
+    delta = row.get("delta")
+    if delta is None and isinstance(before, int | float) and isinstance(after, int | float):
+        delta = after - before  # the first records left it out
+    return {"label": label, "float": before, "quantized": after, "delta": delta, "samples": samples}
 
 
 def _agreement(old: dict[str, Any], output: str) -> dict[str, Any]:
-    return {"name": output, "reference": "float file", "samples": old["samples"], "source": old["dataset"],
+    samples, source = _needed(old, "accuracy", "samples", "dataset")
+    return {"name": output, "reference": "float file", "samples": samples, "source": source,
             "sqnr_db": old["output_snr_db"]}  # fmt: skip
 
 
 def _calibration(old: dict[str, Any]) -> dict[str, Any]:
     """Findings were lines of text once, and what `auto` tried had a divergence in nats."""
-    new = dict(old)
+    new = {key: value for key, value in old.items() if value is not None}
     new["findings"] = [
         {"code": "", "severity": "note", "text": each} if isinstance(each, str) else each
-        for each in old.get("findings") or []
+        for each in _list(old.get("findings") or [], "calibration.findings")
     ]
-    new["left_out"] = old.get("left_out") or []
-    if old.get("tried"):
+    if (tried := old.get("tried")) is not None:
+        rows = [
+            _needed(each, f"calibration.tried[{number}]", "method", "divergence")
+            for number, each in enumerate(_list(tried, "calibration.tried"))
+        ]
         new["criterion"] = "divergence of the class scores, nats an image"
-        new["tried"] = [{"method": each["method"], "loss": each["divergence"]} for each in old["tried"]]
+        new["tried"] = [{"method": method, "loss": loss} for method, loss in rows]
+    return new
+
+
+def _quantization(old: dict[str, Any], output: str) -> dict[str, Any]:
+    new = {key: value for key, value in old.items() if value is not None}
+    if kept := _object(new.get("kept_float"), "quantization.kept_float"):
+        kept = {key: value for key, value in kept.items() if value is not None}
+        if whole := _object(kept.get("all_int8"), "quantization.kept_float.all_int8"):
+            kept["all_int8"] = [_accuracy(whole, output, "quantization.kept_float.all_int8")]
+        new["kept_float"] = kept
     return new

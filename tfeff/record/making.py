@@ -1,0 +1,211 @@
+"""How an artifact was made."""
+
+from typing import Any
+
+from msgspec import field
+
+from tfeff.record.base import Count, Details, FileName, Interval, NotNegative, Part, Positive, Sha256, Share
+from tfeff.record.measured import Accuracy
+
+
+class Operations(Part, kw_only=True):
+    """`int8` counts operations on 8-bit tensors; `float` names those still in float."""
+
+    total: Count
+    int8: Count | None = None
+    float_: list[str] = field(name="float", default_factory=list)
+    by_name: dict[str, Count] = {}
+
+
+class Rewrite(Part, kw_only=True):
+    """A rewrite that was applied, and the largest difference that it made."""
+
+    name: str
+    places: Count
+    form: str | None = None
+    max_abs_error: NotNegative | None = None
+    relative_error: NotNegative | None = None
+    because: str | None = None
+
+
+class TunedForm(Part, kw_only=True):
+    """The time of one form of a rewrite at one place."""
+
+    median_ms: Positive
+    ci95_ms: Interval
+    sha256: Sha256 | None = None
+
+
+class TunedPlace(Part, kw_only=True):
+    """One place (the first of its shape) at which the forms of a rewrite were timed; `table` is the target's own."""
+
+    rewrite: str
+    layer: str
+    places: Count
+    chosen: str
+    forms: dict[str, TunedForm]
+    input: list[int] | None = None
+    table: str | None = None
+    wrong: dict[str, Any] = {}
+
+
+class Tuning(Part, kw_only=True):
+    """What `--tune` timed and chose."""
+
+    places: list[TunedPlace]
+    device: str | None = None
+    runtime: str | None = None
+    version: str | None = None
+    threads: Count | None = None
+    cpu: str | None = None
+
+
+class Proof(Part, kw_only=True):
+    """What rewrites and the float file were proven on."""
+
+    inputs: Count
+    source: str
+
+
+class Finding(Part, kw_only=True):
+    """What an audit found about calibration inputs."""
+
+    code: str
+    severity: str
+    text: str
+    images: list[str] = []
+
+
+class Trial(Part, kw_only=True):
+    """A calibration method that `auto` tried, and the criterion of its int8 file (`Calibration.criterion`)."""
+
+    method: str
+    loss: float
+
+
+class Calibration(Part, kw_only=True):
+    """Where activation ranges come from."""
+
+    source: str
+    asked: Count | None = None
+    found: Count | None = None
+    used: Count | None = None
+    method: str | None = None
+    criterion: str | None = None
+    tried: list[Trial] | None = None
+    findings: list[Finding] = []
+    left_out: list[str] = []
+    stability: Details | None = None
+
+
+class UnitDifference(Part, kw_only=True):
+    """A unit whose values differ from the simulation: the largest difference in steps, and the share that differs."""
+
+    unit: str
+    max_lsb: NotNegative
+    differing: Share
+
+
+class Simulation(Part, kw_only=True):
+    """How the int8 file agrees with the fake-quant graph, unit by unit."""
+
+    images: Count | None = None
+    units: Count | None = None
+    max_lsb: NotNegative | None = None
+    beyond: list[str] = []
+    rescaled: list[str] = []
+    missing: list[str] = []
+    float_: list[str] = field(name="float", default_factory=list)
+    differing: list[UnitDifference] = []
+
+
+class MixedTrial(Part, kw_only=True):
+    """A number of layers in float, and the task's delta with them."""
+
+    kept: Count
+    delta: float
+
+
+class LatencyOfMixed(Part, kw_only=True):
+    """What keeping layers in float costs in time."""
+
+    device: str
+    ratio: Positive
+    ci95: Interval
+    of: str
+
+
+class KeptFloat(Part, kw_only=True):
+    """Layers kept in float for `--max-drop`; or why that was `refused`."""
+
+    layers: list[str] = []
+    refused: str | None = None
+    all_int8: list[Accuracy] | None = None
+    tried: list[MixedTrial] = []
+    latency: list[LatencyOfMixed] = []
+
+
+class Quantization(Part, kw_only=True):
+    """How int8 was made."""
+
+    quantizer: str | None = None
+    per_tensor: bool = False
+    equalization: Details | None = None
+    bias_correction: Details | None = None
+    simulation: Simulation | None = None
+    kept_float: KeptFloat | None = None
+    training: Details | None = None
+
+
+class CheckedOperation(Part, kw_only=True):
+    """Operations with the same verdict."""
+
+    op: str
+    count: Count
+    status: str
+    reason: str | None = None
+    mend: str | None = None
+    first: str | None = None
+
+
+class Problem(Part, kw_only=True):
+    """Why a file as a whole would not be taken."""
+
+    reason: str
+    mend: str | None = None
+
+
+class Check(Part, kw_only=True):
+    """What the target makes of the file."""
+
+    target: str
+    basis: str
+    ok: bool
+    mapped: Count
+    total: Count
+    operations: list[CheckedOperation] = []
+    problems: list[Problem] = []
+    first_break: str | None = None
+    facts: Details = {}
+    notes: list[str] = []
+
+
+class Compiled(Part, kw_only=True):
+    """What the target's compiler made of the file; `estimates` are its model's, not measured."""
+
+    file: FileName
+    sha256: Sha256
+    size_bytes: Count
+    compiler: str | None = None
+    version: str | None = None
+    accelerator: str | None = None
+    estimates: Details | None = None
+    details: Details = {}
+
+
+class Gates(Part, kw_only=True):
+    """Limits that were given, and which were missed."""
+
+    max_drop: NotNegative | None = None
+    max_latency_ms: NotNegative | None = None
+    failed: list[str] = []
