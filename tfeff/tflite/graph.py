@@ -1,7 +1,6 @@
 """Reading a `.tflite` file: its operations with their options, types and constants, and those that are still float."""
 
 import re
-import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -11,10 +10,9 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tfeff.errors import TfeffError
+from tfeff.tflite.file import DAMAGE, LEFT_OUT, TfliteFile, damaged
 
 _FLOATS = {"FLOAT32", "FLOAT16", "BFLOAT16", "FLOAT64"}
-_NUMPY = {"BFLOAT16": None, "INT4": None, "INT2": None, "UINT4": None, "STRING": None}  # no NumPy type, or packed
 _SMALL = 64  # elements: axes, paddings, permutations and begins are read, weights are not
 # Options whose number stands for a word.
 _WORDS = {
@@ -103,28 +101,41 @@ class Operation:
 
 @dataclass(frozen=True)
 class Graph:
-    """The only subgraph of a file, in execution order."""
+    """A file's operations.
+
+    Attributes:
+        operations: of the subgraph that runs, in execution order.
+        inputs, outputs: its tensors, in the file's order.
+        min_runtime_version: as the converter wrote it; empty if it did not.
+        bodies: operations of the other subgraphs, which a WHILE or an IF runs.
+    """
 
     operations: tuple[Operation, ...]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     min_runtime_version: str
+    bodies: tuple[Operation, ...] = ()
+
+    @property
+    def all_operations(self) -> tuple[Operation, ...]:
+        """`operations` and `bodies`."""
+        return (*self.operations, *self.bodies)
 
     def float_operations(self) -> list[Operation]:
         """Operations that touch float, but for QUANTIZE and DEQUANTIZE at the graph's own door."""
-        return [op for op in self.operations if op.is_float and not self._at_the_door(op)]
+        return [op for op in self.all_operations if op.is_float and not self._at_the_door(op)]
 
     def int8_operations(self) -> list[Operation]:
         """Operations all of whose computed inputs and outputs are 8-bit."""
         return [
             op
-            for op in self.operations
+            for op in self.all_operations
             if not op.is_float and any(t.dtype in ("INT8", "UINT8") for t in (*op.inputs, *op.outputs))
         ]
 
     def constant_bytes(self, operations: Iterable[Operation] | None = None) -> int:
         """Bytes of the constants of some operations (of all by default); a shared buffer counts once."""
-        operations = self.operations if operations is None else operations
+        operations = self.all_operations if operations is None else operations
         sizes = {t.buffer: t.size_bytes for op in operations for t in op.inputs if t.constant}
         return sum(sizes.values())
 
@@ -134,38 +145,39 @@ class Graph:
         )
 
 
-def read_graph(path: Path) -> Graph:
+def read_graph(path: str | Path) -> Graph:
     """Reads a `.tflite` file.
 
     Raises:
-        TfeffError: not a TFLite file, damaged, or with more than one subgraph.
+        TfeffError: not a TFLite file, or damaged.
     """
-    data = Path(path).read_bytes()
-    if data[4:8] != b"TFL3":
-        raise TfeffError(f"{path}: not a TFLite file")
+    file = TfliteFile(Path(path).read_bytes(), path)
     try:
-        model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(data, 0))
-        if len(model.subgraphs) != 1:
-            raise TfeffError(f"{path}: {len(model.subgraphs)} subgraphs", "only files with one are read")
-        subgraph = model.subgraphs[0]
-        tensors = [_tensor(model, data, index, tensor) for index, tensor in enumerate(subgraph.tensors)]
+        tensors, operations = _read(file)
         return Graph(
-            operations=tuple(_operation(model, op, tensors) for op in subgraph.operators),
-            inputs=tuple(tensors[i] for i in subgraph.inputs),
-            outputs=tuple(tensors[i] for i in subgraph.outputs),
-            min_runtime_version=_metadata(model, data, b"min_runtime_version"),
+            operations=operations,
+            inputs=tuple(tensors[i] for i in file.inputs),
+            outputs=tuple(tensors[i] for i in file.outputs),
+            min_runtime_version=_metadata(file.model, b"min_runtime_version"),
+            bodies=tuple(op for body in file.bodies for op in _read(body)[1]),
         )
-    except (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError, struct.error) as error:
-        raise TfeffError(f"{path}: damaged ({type(error).__name__})", "export it anew") from None
+    except DAMAGE as error:
+        raise damaged(path, error) from None
+
+
+def _read(subgraph):
+    tensors = [_tensor(subgraph, number) for number in range(len(subgraph.tree.tensors or ()))]
+    trees = subgraph.tree.operators or ()
+    return tensors, tuple(_operation(*both, tensors) for both in zip(subgraph.operators, trees, strict=True))
 
 
 def describe_operations(graph: Graph) -> dict[str, Any]:
     """The record's `ops` entry: `total`, `int8`, `float` (list), and a count by name."""
     counts: dict[str, int] = {}
-    for op in graph.operations:
+    for op in graph.all_operations:
         counts[op.name] = counts.get(op.name, 0) + 1
     return {
-        "total": len(graph.operations),
+        "total": len(graph.all_operations),
         "int8": len(graph.int8_operations()),
         "float": [op.label for op in graph.float_operations()],
         "by_name": dict(sorted(counts.items())),
@@ -182,68 +194,38 @@ def describe_tensor(tensor: Tensor) -> dict[str, Any]:
     }
 
 
-def _tensor(model, data, index, tensor):
-    quantization = tensor.quantization
-    quantized = quantization is not None and quantization.scale is not None and len(quantization.scale) > 0
-    per_tensor = quantized and len(quantization.scale) == 1
-    buffer = model.buffers[tensor.buffer]
-    external = buffer.offset > 1 or bool(tensor.externalBuffer)
-    raw = _raw(data, buffer)
-    shape, signature = (_ints(sizes) for sizes in (tensor.shape, tensor.shapeSignature))
-    dtype = _names(schema.TensorType)[tensor.type]
-    elements = _elements(raw, dtype, shape)
+def _tensor(file, index):
+    quantization = file.scales(index)
+    scales = () if quantization is None else tuple(map(float, quantization.scales))
+    raw, elements = file.raw(index), file.stored(index)
+    elements = None if elements is None else elements.reshape(-1)
     return Tensor(
-        name=(tensor.name or b"").decode(errors="replace"),
-        shape=shape,
-        dtype=dtype,
-        scale=float(quantization.scale[0]) if per_tensor else None,
-        zero_point=int(quantization.zeroPoint[0]) if per_tensor else None,
-        constant=len(raw) > 0 or external,
+        name=file.name(index),
+        shape=file.shape(index),
+        dtype=file.dtype(index),
+        scale=scales[0] if len(scales) == 1 else None,
+        zero_point=int(quantization.zero_points[0]) if len(scales) == 1 else None,
+        constant=file.is_constant(index),
         index=index,
-        shape_signature=signature if any(n < 0 for n in signature) else (),
-        scales=tuple(float(scale) for scale in quantization.scale) if quantized else (),
-        axis=int(quantization.quantizedDimension) if quantized else 0,
-        buffer=tensor.buffer,
+        shape_signature=file.shape_signature(index),
+        scales=scales,
+        axis=quantization.axis if scales else 0,
+        buffer=file.tree.tensors[index].buffer,
         size_bytes=len(raw),
         values=tuple(elements.tolist()) if elements is not None and elements.size <= _SMALL else None,
         uniform=elements[0].item() if elements is not None and (elements == elements[0]).all() else None,
-        external=external,
+        external=file.is_external(index),
     )
 
 
-def _raw(data, buffer):
-    """The bytes of a buffer, which may lie behind the flatbuffer (offset and size from the start of the file)."""
-    if buffer.offset > 1:
-        if buffer.offset + buffer.size > len(data):
-            raise ValueError("outside of the file")
-        return data[buffer.offset : buffer.offset + buffer.size]
-    return b"" if buffer.data is None else np.asarray(buffer.data, np.uint8).data
-
-
-def _elements(raw, dtype, shape):
-    """A constant as a flat array; None where there is none, or not one that NumPy can hold."""
-    kind = _NUMPY.get(dtype, dtype.lower())
-    if kind is None or not len(raw) or not hasattr(np, kind):
-        return None
-    kind = np.dtype(kind)
-    count = int(np.prod(shape, dtype=np.int64))
-    return np.frombuffer(raw, kind) if len(raw) == count * kind.itemsize else None
-
-
-def _operation(model, op, tensors):
-    code = model.operatorCodes[op.opcodeIndex]
-    # Files older than schema 3a keep the code in a byte-sized field, newer ones in both when it fits.
-    number = max(code.builtinCode, code.deprecatedBuiltinCode)
-    name = _names(schema.BuiltinOperator).get(number, f"BUILTIN {number}")
-    if name == "CUSTOM":
-        name = f"CUSTOM {(code.customCode or b'').decode(errors='replace')}"
+def _operation(op, tree, tensors):
     return Operation(
-        name=name,
-        version=code.version,
-        inputs=tuple(tensors[i] for i in _ints(op.inputs) if i >= 0),
-        outputs=tuple(tensors[i] for i in _ints(op.outputs)),
-        code=number,
-        options=_options(op.builtinOptions or op.builtinOptions2),
+        name=op.name,
+        version=op.version,
+        inputs=tuple(tensors[i] for i in op.inputs if i != LEFT_OUT),
+        outputs=tuple(tensors[i] for i in op.outputs),
+        code=op.code,
+        options=_options(tree.builtinOptions or tree.builtinOptions2),
     )
 
 
@@ -261,14 +243,10 @@ def _options(table):
     return options
 
 
-def _ints(vector):
-    return () if vector is None else tuple(int(n) for n in vector)
-
-
-def _metadata(model, data, key):
+def _metadata(model, key):
     for entry in model.metadata or []:
         if entry.name == key:
-            return bytes(_raw(data, model.buffers[entry.buffer])).rstrip(b"\0").decode()
+            return bytes(model.buffers[entry.buffer].data).rstrip(b"\0").decode()
     return ""
 
 

@@ -29,7 +29,7 @@ _MENDS = {
 
 def check(graph: Graph) -> Verdict:
     """What LiteRT 2.3 runs of a file. Facts: `xnnpack_left`, operations of an int8 file that XNNPACK does not take."""
-    operations = verdicts(graph.operations, _judge)
+    operations = verdicts(graph.all_operations, _judge)
     left = sum(bool(op.reason) for op in operations if op.status == MAPPED)
     return Verdict(TARGET, "predicted", operations, facts={"xnnpack_left": left}, notes=dynamic_notes(graph))
 

@@ -16,7 +16,7 @@ def check(graph: Graph) -> Verdict:
     problems = ()
     if tuple(int(part) for part in graph.min_runtime_version.split(".") if part.isdigit()) > _NEWEST:
         problems = (Problem(f"the file needs runtime {graph.min_runtime_version}, {_NAME} is older", _MEND),)
-    return Verdict(TARGET, "predicted", verdicts(graph.operations, _judge), problems, notes=dynamic_notes(graph))
+    return Verdict(TARGET, "predicted", verdicts(graph.all_operations, _judge), problems, notes=dynamic_notes(graph))
 
 
 def _judge(op):
