@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from tfeff.debug.file_writer import with_outputs
 from tfeff.debug.layers import Layer
 from tfeff.debug.network import Network
 from tfeff.debug.running import Running
 from tfeff.debug.simulation import Alone
+from tfeff.tflite.writer import with_outputs
 
 _ENERGY = 0.25  # a counterpart's difference from the simulation in float, as a share of its energy
 

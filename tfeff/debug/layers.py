@@ -3,7 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from tfeff.debug.network import Network, Operation
+from tfeff.debug.network import Network
+from tfeff.tflite.file import Operator
 
 INPUT = -1  # the number of the operation that puts the input on its grid: none of the file's
 # Operations that hand on values as they are. Between equal grids they add no error, and a value that their neighbour
@@ -52,7 +53,7 @@ class Layer:
         return self.tensors[-1]
 
 
-def converts(op: Operation) -> bool:
+def converts(op: Operator) -> bool:
     """Whether an operation only changes how a value is stored: it has no counterpart in float."""
     return op.name in ("QUANTIZE", "DEQUANTIZE")
 

@@ -155,7 +155,7 @@ def _check(network):
             f"{network.path}: is compiled for the Edge TPU, its layers cannot be seen", "give the file before compiling"
         )
     if any(network.grid(tensor) for tensor in (network.input, *network.producers)):
-        for op, source in zip(network.operations, network.graph.operators, strict=True):
+        for op, source in zip(network.operations, network.tree.operators, strict=True):
             if getattr(source.builtinOptions, "weightsFormat", 0):
                 raise TfeffError(f"{network.path}: {op.name} has shuffled weights", "give a file with plain weights")
         return

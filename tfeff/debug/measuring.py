@@ -5,11 +5,11 @@ from collections.abc import Callable
 import numpy as np
 
 from tfeff.compare.runner import quantize
-from tfeff.debug.file_writer import with_outputs
 from tfeff.debug.layers import Layer
 from tfeff.debug.network import Network
 from tfeff.debug.running import Running
 from tfeff.debug.simulation import Alone
+from tfeff.tflite.writer import with_outputs
 
 
 class Figures:

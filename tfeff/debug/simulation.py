@@ -3,11 +3,10 @@
 from collections.abc import Collection, Mapping
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
-from tfeff.debug.file_writer import FileWriter
 from tfeff.debug.layers import INPUT, Layer, converts, is_exact
 from tfeff.debug.network import Network
+from tfeff.tflite.writer import FileWriter, rewired
 
 
 class _Tensors:
@@ -94,15 +93,11 @@ class Simulation:
     def file(self, floats: Collection[int] | None) -> bytes:
         """The `.tflite` in which these operations (INPUT for the input's own grid, None for all) stay in float: their
         values off the grid, their constants as they were before. float32 image in, float32 logits out."""
-        data = bytearray(self._bytes)
-        graph = schema.Model.GetRootAs(data, 0).Subgraphs(0)
-        for operator, number, inputs in self._wired:
-            exact = floats is None or number in floats
-            view = graph.Operators(operator).InputsAsNumpy()  # of these bytes: writing to it changes the file
-            view[:] = [self._tensors.read(tensor, floats, exact) for tensor in inputs]
-        exact = floats is None
-        graph.OutputsAsNumpy()[:] = [self._tensors.read(self._network.output, floats, exact)]
-        return bytes(data)
+        wires = {
+            operator: [self._tensors.read(tensor, floats, floats is None or number in floats) for tensor in inputs]
+            for operator, number, inputs in self._wired
+        }
+        return rewired(self._bytes, wires, [self._tensors.read(self._network.output, floats, floats is None)])
 
 
 class Alone:

@@ -69,6 +69,35 @@ class Scales:
     axis: int
 
 
+@dataclass(frozen=True)
+class Grid:
+    """The real numbers that a quantized tensor can hold: (code - zero_point) * scale for each code of its dtype."""
+
+    scale: float
+    zero_point: int
+    dtype: np.dtype
+
+    @property
+    def levels(self) -> int:
+        return 2 ** (8 * self.dtype.itemsize)
+
+    @property
+    def low(self) -> float:
+        return (np.iinfo(self.dtype).min - self.zero_point) * self.scale
+
+    @property
+    def high(self) -> float:
+        return (np.iinfo(self.dtype).max - self.zero_point) * self.scale
+
+    def values(self, codes: np.ndarray) -> np.ndarray:
+        """Codes -> real numbers, float32 of the same shape."""
+        return (codes.astype(np.float32) - np.float32(self.zero_point)) * np.float32(self.scale)
+
+    def same_values(self, other: "Grid | None") -> bool:
+        """Whether both hold the same real numbers; a uint8 and an int8 tensor may."""
+        return other is not None and (self.scale, self.low, self.levels) == (other.scale, other.low, other.levels)
+
+
 def unpack(data: bytes | bytearray) -> schema.ModelT:
     """The tree of a file that is known to be whole."""
     return schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(data, 0))

@@ -1,15 +1,12 @@
 """Writing a `.tflite` file operation by operation, with operations and tensors taken over from another one."""
 
 import copy
+from collections.abc import Mapping, Sequence
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tfeff.debug.network import Grid, Network
-
-_TYPES = {"float32": schema.TensorType.FLOAT32, "int8": schema.TensorType.INT8, "uint8": schema.TensorType.UINT8,
-          "int16": schema.TensorType.INT16}  # fmt: skip
+from tfeff.tflite.file import Grid, Subgraph, pack
 
 
 class FileWriter:
@@ -19,7 +16,7 @@ class FileWriter:
         operators: so far.
     """
 
-    def __init__(self, source: Network):
+    def __init__(self, source: Subgraph):
         self._source = source
         self._model, self._graph = schema.ModelT(), schema.SubGraphT()
         self._model.version, self._model.subgraphs, self._model.buffers = 3, [self._graph], [schema.BufferT()]
@@ -38,7 +35,7 @@ class FileWriter:
 
     def same_tensor(self, number: int) -> int:
         """The source's tensor `number` without its quantization; with its values where it is a constant."""
-        tensor = self._source.graph.tensors[number]
+        tensor = self._source.tree.tensors[number]
         return self._like(number, tensor.type, self._source.model.buffers[tensor.buffer].data)
 
     def constant(self, number: int, values: np.ndarray) -> int:
@@ -48,14 +45,14 @@ class FileWriter:
 
     def operation(self, number: int, inputs: list[int], outputs: list[int]) -> None:
         """The source's operation `number` on other tensors."""
-        self._add(copy.copy(self._source.graph.operators[number]), inputs, outputs)
+        self._add(copy.copy(self._source.tree.operators[number]), inputs, outputs)
 
     def through_grid(self, number: int, value: int, grid: Grid) -> int:
         """The float32 tensor `value` put on a grid, by QUANTIZE and DEQUANTIZE; it stands for tensor `number`.
 
         FAKE_QUANT would do the same, but takes its scale from a rounded range, and XNNPACK does not run it.
         """
-        codes = self._like(number, _TYPES[grid.dtype.name], None)
+        codes = self._like(number, getattr(schema.TensorType, grid.dtype.name.upper()), None)
         parameters = schema.QuantizationParametersT()
         parameters.scale, parameters.zeroPoint = np.float32([grid.scale]), np.int64([grid.zero_point])
         self._graph.tensors[codes].quantization = parameters
@@ -79,7 +76,7 @@ class FileWriter:
         return len(self._model.operatorCodes) - 1
 
     def _like(self, number, kind, data):
-        tensor, source = schema.TensorT(), self._source.graph.tensors[number]
+        tensor, source = schema.TensorT(), self._source.tree.tensors[number]
         tensor.name, tensor.shape, tensor.shapeSignature = source.name, source.shape, source.shapeSignature
         tensor.hasRank, tensor.type, tensor.buffer = source.hasRank, kind, 0
         if data is not None and len(data):
@@ -95,15 +92,25 @@ class FileWriter:
         self._graph.operators.append(operator)
 
 
-def pack(model: schema.ModelT) -> bytearray:
-    """A model's bytes, in a buffer that may be changed."""
-    builder = flatbuffers.Builder(2**20)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return builder.Output()
-
-
-def with_outputs(network: Network, tensors: list[int]) -> bytearray:
-    """The network's own file with other outputs: its kernels stay what they are, and the tensors can be read."""
-    model, graph = copy.copy(network.model), copy.copy(network.graph)
-    graph.outputs, model.subgraphs, model.signatureDefs = np.int32(tensors), [graph], None
+def with_outputs(file: Subgraph, tensors: Sequence[int]) -> bytearray:
+    """The file with these tensors as its outputs, so that kernels that fuse or delegate still give them."""
+    model, graph = copy.copy(file.model), copy.copy(file.tree)
+    graph.outputs, model.signatureDefs = np.int32(tensors), None
+    model.subgraphs = [graph if each is file.tree else each for each in file.model.subgraphs]
     return pack(model)
+
+
+def rewired(data: bytes | bytearray, inputs: Mapping[int, Sequence[int]], outputs: Sequence[int]) -> bytes:
+    """A file with other inputs of some operators, and other outputs, as many as before: the rest stays byte for byte.
+
+    Args:
+        data: the file.
+        inputs: {number of an operator: the tensors it reads}.
+        outputs: of the file.
+    """
+    changed = bytearray(data)
+    subgraph = schema.Model.GetRootAs(changed, 0).Subgraphs(0)
+    for operator, tensors in inputs.items():
+        subgraph.Operators(operator).InputsAsNumpy()[:] = tensors  # a view of these bytes
+    subgraph.OutputsAsNumpy()[:] = outputs
+    return bytes(changed)
