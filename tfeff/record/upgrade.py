@@ -124,6 +124,9 @@ def _quantization(old: dict[str, Any], output: str) -> dict[str, Any]:
     if kept := _object(new.get("kept_float"), "quantization.kept_float"):
         kept = {key: value for key, value in kept.items() if value is not None}
         if whole := _object(kept.get("all_int8"), "quantization.kept_float.all_int8"):
-            kept["all_int8"] = [_accuracy(whole, output, "quantization.kept_float.all_int8")]
+            entry = _accuracy(whole, output, "quantization.kept_float.all_int8")
+            if "output_snr_db" in whole:  # `ports` are of the file as it is
+                entry["details"]["output_sqnr_db"] = whole["output_snr_db"]
+            kept["all_int8"] = [entry]
         new["kept_float"] = kept
     return new
