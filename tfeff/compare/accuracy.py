@@ -143,8 +143,8 @@ class _Measured:
         before, after = self.metrics
         found = paired_difference(before, after, seed)
         groups = [
-            Group(label=one.label, float_value=one.value, quantized=other.value, delta=other.value - one.value,
-                  samples=one.samples)
+            Group(label=one.label, float_value=one.value, quantized=other.value,
+                  delta=round(other.value - one.value, 10), samples=one.samples)
             for one, other in zip(before.groups(), after.groups(), strict=True)
         ]  # fmt: skip
         sign = 1 if before.higher_is_better else -1

@@ -5,7 +5,7 @@ No other room asks which task it has: it takes one by name and calls it.
 
 from functools import cache
 from importlib import import_module
-from importlib.resources import files
+from pkgutil import iter_modules
 
 from tfeff.errors import TfeffError
 from tfeff.tasks.base import GroupValue, Metric, Picture, Task
@@ -18,8 +18,7 @@ __all__ = ["GroupValue", "Metric", "Picture", "Task", "get_task", "list_tasks"]
 @cache
 def list_tasks() -> tuple[str, ...]:
     """Names of the tasks."""
-    found = (entry.name.removesuffix(".py") for entry in files(__name__).iterdir() if entry.name.endswith(".py"))
-    return tuple(sorted(name for name in found if name not in _NO_TASKS))
+    return tuple(sorted(module.name for module in iter_modules(__path__) if module.name not in _NO_TASKS))
 
 
 def get_task(name: str) -> Task:

@@ -87,10 +87,12 @@ class MeanF1(Metric[Classes]):
         self._labels = tuple(labels)
         self.predicted: list[np.ndarray] = []
         self._true: list[np.ndarray] = []
+        self._counted: tuple[np.ndarray, np.ndarray] | None = None
 
     def add(self, prediction: Classes, annotation: Any) -> None:
         self.predicted.append(np.asarray(prediction.chosen, bool))
         self._true.append(np.asarray(annotation, bool))
+        self._counted = None
 
     @property
     def count(self) -> int:
@@ -105,9 +107,11 @@ class MeanF1(Metric[Classes]):
         return [GroupValue(name, float(value), self.count) for name, value in zip(names, values, strict=True)]
 
     def _by_label(self, weights):
-        predicted, true = np.array(self.predicted), np.array(self._true)  # (n, k)
-        weights = np.ones(len(true)) if weights is None else weights
-        both, either = weights @ (predicted & true), weights @ (predicted.astype(np.int64) + true)
+        if self._counted is None:  # once for all resamples
+            predicted, true = np.array(self.predicted), np.array(self._true)  # (n, k)
+            self._counted = (predicted & true).astype(np.float64), predicted.astype(np.float64) + true
+        weights = np.ones(self.count) if weights is None else weights.astype(np.float64)
+        both, either = (weights @ part for part in self._counted)
         return np.where(either > 0, 2 * both / np.maximum(either, 1), 1.0)  # (k,)
 
 
@@ -230,8 +234,10 @@ def _from_one_hot(dataset, labels):
 
 
 def _match(dataset, numbers, labels, classes):
-    """The dataset's labels as numbers of the outputs, int64 (n,). The same names in another order (folders are sorted by
-    name) are brought into the record's."""
+    """The dataset's labels as numbers of the outputs, int64 (n,).
+
+    The same names in another order (folders are sorted by name) are brought into the record's.
+    """
     if numbers.min() < 0:
         raise TfeffError(
             f"dataset {dataset.name}: labels from {numbers.min()} to {numbers.max()}", "number the classes from 0"

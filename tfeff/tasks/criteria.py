@@ -15,7 +15,7 @@ class Criterion(ABC):
 
     Attributes:
         name: with its unit, for the record.
-        enough: a loss that costs nothing anybody could measure; what is below it counts as equal. None has no such loss.
+        enough: a loss that costs nothing anybody could measure; what is below it counts as equal. None: there is none.
     """
 
     name: str

@@ -4,6 +4,7 @@ What is uncertain about the difference comes only from the samples on which the 
 intervals would throw that away. Samples are resampled with replacement, both files' parts of a sample together.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,8 @@ from tfeff.tasks.base import Metric
 RESAMPLES = 20_000  # of a mean
 _RESAMPLES_OF_ANY = 1_000  # of a figure that is no mean, which is computed anew each time
 _DRAWS = 40_000_000  # at most so many numbers are drawn for an interval
-_FEW = 1_000  # distinct differences, up to which whole groups are drawn
+_AT_ONCE = 1_000_000  # of these
+_FEW = 100  # distinct differences, up to which it is quicker to draw how often each occurs
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,9 @@ def mean_interval(change: np.ndarray, scale: float = 1.0, seed: int = 0) -> tupl
     generator = np.random.default_rng(seed)
     if len(values) > _FEW:
         rounds = max(1_000, min(RESAMPLES, _DRAWS // count))
-        drawn = np.array([change[generator.integers(0, count, count)].sum() for _ in range(rounds)])
+        drawn = np.concatenate([
+            change[generator.integers(0, count, (some, count))].sum(axis=1) for some in _portions(rounds, count)
+        ])  # fmt: skip
     else:
         some = values != 0  # those without a difference last, as a multinomial draws its last for nothing
         values, counts = np.append(values[some], 0.0), np.append(counts[some], count - counts[some].sum())
@@ -89,10 +93,17 @@ def mean_test(change: np.ndarray, seed: int = 0) -> tuple[float, str]:
     generator, observed = np.random.default_rng(seed), abs(float(moved.sum()))
     rounds = max(1_000, min(RESAMPLES, _DRAWS // len(moved)))
     as_far = 0
-    for _ in range(rounds):
-        signs = generator.integers(0, 2, len(moved)) * 2 - 1
-        as_far += abs(float(signs @ moved)) >= observed * (1 - 1e-12)
+    for some in _portions(rounds, len(moved)):
+        signs = generator.integers(0, 2, (some, len(moved))) * 2 - 1
+        as_far += int(np.sum(np.abs(signs @ moved) >= observed * (1 - 1e-12)))
     return (1 + as_far) / (1 + rounds), "sign flips"
+
+
+def _portions(rounds: int, width: int) -> Iterator[int]:
+    """How many rounds of `width` numbers at a time, so that memory stays small."""
+    most = max(1, _AT_ONCE // width)
+    for start in range(0, rounds, most):
+        yield min(most, rounds - start)
 
 
 def mcnemar(lost: int, gained: int) -> float:
