@@ -3,9 +3,8 @@
 from tfeff.export.quantize.convert import Converter, Job, convert, write_saved_model
 from tfeff.export.quantize.int8_file import Int8File
 from tfeff.export.quantize.recipes import PRECISIONS, Precision, check_io
-from tfeff.export.quantize.shared_ranges import write_ranges
 
 __all__ = [
-    "PRECISIONS", "Converter", "Int8File", "Job", "Precision", "check_io", "convert", "write_ranges",
+    "PRECISIONS", "Converter", "Int8File", "Job", "Precision", "check_io", "convert",
     "write_saved_model",
 ]  # fmt: skip

@@ -11,7 +11,8 @@ import numpy as np
 
 from tfeff.export.quantize.convert import Converter, Job, write_saved_model
 from tfeff.export.quantize.points_file import read_scales, take_points, tensor_names, with_points
-from tfeff.export.quantize.shared_ranges import share_ranges, write_ranges
+from tfeff.export.quantize.shared_ranges import share_ranges
+from tfeff.tflite.writer import with_ranges
 
 
 class Int8File:
@@ -88,7 +89,7 @@ class Int8File:
             ranges |= {self.tensors[point]: bounds for point, bounds in get_ranges(self.graph).items()}
         ranges = {tensor: bounds if bounds[0] < bounds[1] else (0.0, 1.0) for tensor, bounds in ranges.items()}
         ranged = self._folder / "ranges.tflite"
-        file = write_ranges(self.path.read_bytes(), ranges)
+        file = with_ranges(self.path.read_bytes(), ranges)
         ranged.write_bytes(share_ranges(file, set(self.tensors.values())))
         names = tensor_names(file, self.tensors)
         kept = tuple(names[point] for point in kept)

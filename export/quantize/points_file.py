@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import flatbuffers
-from ai_edge_litert import schema_py_generated as schema
+from tfeff.tflite.file import TfliteFile, pack
 
 _PREFIX = "point_"
 
@@ -35,10 +34,9 @@ def take_points(file: bytes, names: Sequence[str], input_name: str) -> tuple[byt
         The file, and {point: number of its tensor}, the input among them. Two points may share a tensor, where the
         converter found nothing to do between them.
     """
-    model = _read(file)
-    (graph,) = model.subgraphs
-    (signature,) = model.signatureDefs
-    found = {input_name: int(graph.inputs[0])}
+    read = TfliteFile(file)
+    (signature,) = read.model.signatureDefs
+    found = {input_name: read.inputs[0]}
     kept = []
     for output in signature.outputs:
         name = output.name.decode()
@@ -47,13 +45,13 @@ def take_points(file: bytes, names: Sequence[str], input_name: str) -> tuple[byt
         else:
             kept.append(output)
     signature.outputs = kept
-    graph.outputs = [output.tensorIndex for output in kept]
+    read.tree.outputs = [output.tensorIndex for output in kept]
     named: set[int] = {found[input_name]}
     for point in names:
         if found[point] not in named:
-            graph.tensors[found[point]].name = point.encode()
+            read.tree.tensors[found[point]].name = point.encode()
             named.add(found[point])
-    return _write(model, len(file)), found
+    return bytes(pack(read.model)), found
 
 
 @dataclass(frozen=True)
@@ -85,20 +83,17 @@ def read_scales(file: bytes, names: Mapping[str, str]) -> tuple[dict[str, Scale]
     Returns:
         {point: its scale} of those in int8, and {point: number of its tensor} of those in float.
     """
-    model = _read(file)
-    (graph,) = model.subgraphs
+    read = TfliteFile(file)
     scales, floats, held = {}, {}, {}
-    for number, tensor in enumerate(graph.tensors):
-        quantization, name = tensor.quantization, tensor.name.decode("utf-8", "replace")
-        if tensor.type == schema.TensorType.INT8 and quantization is not None and quantization.scale is not None:
-            held[number] = Scale(float(quantization.scale[0]), int(quantization.zeroPoint[0]), number)
+    for number in range(len(read.tree.tensors)):
+        quantization, name = read.scales(number), read.name(number)
+        if read.dtype(number) == "INT8" and quantization is not None:
+            held[number] = Scale(float(quantization.scales[0]), int(quantization.zero_points[0]), number)
             scales.setdefault(name, held[number])
-        elif tensor.type == schema.TensorType.FLOAT32:
+        elif read.dtype(number) == "FLOAT32":
             floats.setdefault(name, number)
     rounded_again = {
-        int(op.inputs[0]): held[int(op.outputs[0])]
-        for op in graph.operators
-        if _code(model, op) == schema.BuiltinOperator.QUANTIZE and int(op.outputs[0]) in held
+        op.inputs[0]: held[op.outputs[0]] for op in read.operators if op.name == "QUANTIZE" and op.outputs[0] in held
     }
     found, met = {}, set()
     for point, name in names.items():
@@ -108,31 +103,7 @@ def read_scales(file: bytes, names: Mapping[str, str]) -> tuple[dict[str, Scale]
     return found, {point: floats[name] for point, name in names.items() if name in floats and name not in scales}
 
 
-def with_outputs(file: bytes, tensors: Sequence[int]) -> bytes:
-    """The file with these tensors as its outputs, so that kernels that fuse or delegate still give them."""
-    model = _read(file)
-    (graph,) = model.subgraphs
-    graph.outputs = list(tensors)
-    model.signatureDefs = []
-    return _write(model, len(file))
-
-
 def tensor_names(file: bytes, tensors: Mapping[str, int]) -> dict[str, str]:
     """{point: name of its tensor}."""
-    (graph,) = _read(file).subgraphs
-    return {point: graph.tensors[number].name.decode("utf-8", "replace") for point, number in tensors.items()}
-
-
-def _code(model, op):
-    code = model.operatorCodes[op.opcodeIndex]
-    return max(code.builtinCode, code.deprecatedBuiltinCode)
-
-
-def _read(file):
-    return schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(file, 0))
-
-
-def _write(model, size):
-    builder = flatbuffers.Builder(size)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    read = TfliteFile(file)
+    return {point: read.name(number) for point, number in tensors.items()}

@@ -12,8 +12,10 @@ import numpy as np
 
 from tfeff.export.quantize.fake_quant import scale_of
 from tfeff.export.quantize.graph import INPUT
-from tfeff.export.quantize.points_file import Scale, with_outputs
+from tfeff.export.quantize.points_file import Scale
 from tfeff.export.quantize.simulation import get_ranges, run_points, set_ranges, step_by_step
+from tfeff.tflite.file import TfliteFile
+from tfeff.tflite.writer import with_outputs
 
 PROMISED = 1  # steps of int8
 _SAME = 1e-5  # of a scale: float32 against float64
@@ -101,7 +103,7 @@ def _run(file, scales, floats, images):
 
     tensors = {point: held.tensor for point, held in scales.items() if point != INPUT} | floats
     wanted = list(dict.fromkeys(tensors.values()))
-    interpreter = Interpreter(model_content=with_outputs(file, wanted), num_threads=1)
+    interpreter = Interpreter(model_content=bytes(with_outputs(TfliteFile(file), wanted)), num_threads=1)
     interpreter.allocate_tensors()
     (door,) = interpreter.get_input_details()
     outputs = {tensor: each["index"] for tensor, each in zip(wanted, interpreter.get_output_details(), strict=True)}

@@ -10,6 +10,7 @@ from tfeff.calibration import Activations, Plan, audit, choice, choose, collect,
 from tfeff.compare import Runner
 from tfeff.errors import TfeffError
 from tfeff.export import quantize
+from tfeff.tflite.writer import with_ranges
 
 IMAGES = pictures(40)[0]
 RNG = np.random.default_rng(6)
@@ -32,7 +33,7 @@ def trials(network, converter, tmp_path):
 
     def quantized(ranges):
         bounds = {each.tensor.index: (each.low, each.high) for each in ranges}
-        (tmp_path / "ranged.tflite").write_bytes(quantize.write_ranges(network.read_bytes(), bounds))
+        (tmp_path / "ranged.tflite").write_bytes(with_ranges(network.read_bytes(), bounds))
         path = tmp_path / "int8.tflite"
         job = quantize.Job(str(tmp_path / "ranged.tflite"), "int8", "int8", str(path), step="quantize")
         converter.convert([job])

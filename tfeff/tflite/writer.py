@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tfeff.tflite.file import Grid, Subgraph, pack
+from tfeff.tflite.file import Grid, Subgraph, TfliteFile, pack
 
 
 class FileWriter:
@@ -90,6 +90,15 @@ class FileWriter:
     def _add(self, operator, inputs, outputs):
         operator.inputs, operator.outputs = np.int32(inputs), np.int32(outputs)
         self._graph.operators.append(operator)
+
+
+def with_ranges(data: bytes, ranges: Mapping[int, tuple[float, float]]) -> bytes:
+    """A calibrated float file with other ranges: (low, high) by the number of the tensor."""
+    file = TfliteFile(data)
+    for number, (low, high) in ranges.items():
+        quantization = file.tree.tensors[number].quantization
+        quantization.min, quantization.max = [low], [high]
+    return bytes(pack(file.model))
 
 
 def with_outputs(file: Subgraph, tensors: Sequence[int]) -> bytearray:

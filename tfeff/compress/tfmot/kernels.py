@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from tfeff.tensor_names import find_scope, layer_names
+from tfeff.tflite.file import TfliteFile
 
 _PART = re.compile(r"_group\d+$")  # of a group convolution that was taken apart
 # Where an operation's kernel stands among its inputs; filters are its first axis in all of them.
@@ -47,27 +47,20 @@ def read_kernels(path: Path, layers: Mapping[str, Any]) -> dict[str, FileKernel]
         path: a `.tflite` that `export_model` wrote.
         layers: names of Keras layers.
     """
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(path.read_bytes(), 0))
-    (graph,) = model.subgraphs
-    codes = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
-    names = [(tensor.name or b"").decode("utf-8", "replace") for tensor in graph.tensors]
-    scope = find_scope(names[int(i)] for op in graph.operators for i in op.outputs)
+    file = TfliteFile(path.read_bytes(), path)
+    scope = find_scope(map(file.name, file.producers))
     parts: dict[str, list[np.ndarray]] = {}
-    for op in graph.operators:
-        code = model.operatorCodes[op.opcodeIndex]
-        kind = codes.get(max(code.builtinCode, code.deprecatedBuiltinCode))
-        if kind not in _KERNEL:
+    for op in file.operators:
+        if op.name not in _KERNEL:
             continue
-        number = int(op.inputs[_KERNEL[kind]])
-        kernel = graph.tensors[number]
-        data = model.buffers[kernel.buffer].data
-        if kernel.type != schema.TensorType.INT8 or data is None:
+        number = op.inputs[_KERNEL[op.name]]
+        values = file.stored(number)
+        if values is None or values.dtype != np.int8:
             continue
-        told = [*layer_names(names[int(op.outputs[0])], scope), *layer_names(names[number], scope)]
+        told = [name for tensor in (op.outputs[0], number) for name in layer_names(file.name(tensor), scope)]
         layer = next((name for each in told for name in (each, _PART.sub("", each)) if name in layers), None)
         if layer is not None:
-            values = np.frombuffer(np.asarray(data, np.uint8).tobytes(), np.int8)
-            parts.setdefault(layer, []).append(values.reshape(int(kernel.shape[0]), -1))
+            parts.setdefault(layer, []).append(values.reshape(len(values), -1))
     return {
         layer: FileKernel(layer, values[0] if len(values) == 1 else _stacked(values)) for layer, values in parts.items()
     }
