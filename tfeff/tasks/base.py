@@ -121,6 +121,14 @@ class Task(ABC):
         """What calibration makes small; without annotations. The error of the outputs by default."""
         return OutputError(tuple(spec.outputs))
 
+    def belief(self, outputs: Outputs, spec: TaskSpec) -> tuple[int, float] | None:
+        """The answer as a number, and how sure the network is of it: any figure that grows with that.
+
+        By it, the audit of calibration images tells whether a network would rather see their channels turned round.
+        None for tasks whose outputs do not say.
+        """
+        return None
+
     @abstractmethod
     def draw(self, image: np.ndarray | None, prediction: Any, spec: TaskSpec) -> Picture:
         """What report, page and app show of an answer."""

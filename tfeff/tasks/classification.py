@@ -199,6 +199,15 @@ class Classification(Task):
         scores = spec.decode.get("scores", "logits")
         return Divergence(spec.outputs[0], scores, spec.decode.get("kind", CLASSES) != CLASSES)
 
+    def belief(self, outputs: Outputs, spec: TaskSpec) -> tuple[int, float] | None:
+        """Of `classes` the first class and the logarithm of its probability."""
+        if spec.decode.get("kind", CLASSES) != CLASSES:
+            return None
+        values = outputs[spec.outputs[0]].reshape(-1).astype(np.float64)
+        if spec.decode.get("scores", "logits") == "logits":
+            return int(values.argmax()), float(-np.log(np.exp(values - values.max()).sum()))
+        return int(values.argmax()), float(np.log(max(values.max(), 1e-30)))
+
     def draw(self, image: np.ndarray | None, prediction: Classes, spec: TaskSpec) -> Picture:
         scores = prediction.scores
         if len(scores) == 1:

@@ -16,10 +16,13 @@ class Criterion(ABC):
     Attributes:
         name: with its unit, for the record.
         enough: a loss that costs nothing anybody could measure; what is below it counts as equal. None: there is none.
+        whole_outputs: whether the ends of an output's range are as much an answer as what lies between, so that `auto`
+            does not clip them.
     """
 
     name: str
     enough: float | None = None
+    whole_outputs: bool = True
 
     @abstractmethod
     def terms(self, wanted: Outputs, given: Outputs) -> np.ndarray:
@@ -73,6 +76,7 @@ class Divergence(Criterion):
     independent: bool = False
     name = "divergence of the class scores, nats an image"
     enough = 0.002
+    whole_outputs = False  # which class is first does not hang on how large the largest scores are
 
     def terms(self, wanted, given):
         one, other = (self._log_probabilities(side[self.output]) for side in (wanted, given))
