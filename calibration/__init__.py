@@ -1,15 +1,15 @@
-"""Calibration: representative images, read one at a time, audited, and turned into ranges."""
+"""Calibration: representative samples, read one at a time, audited, and turned into ranges."""
 
 from tfeff.calibration.activations import Activations
 from tfeff.calibration.audit import audit
 from tfeff.calibration.choice import choose
-from tfeff.calibration.collect import Calibration, collect
-from tfeff.calibration.findings import Finding, grave, text_of
+from tfeff.calibration.collect import Calibration, Feed, collect, from_arrays
+from tfeff.calibration.findings import grave, text_of
 from tfeff.calibration.methods import DEFAULT_METHOD, parse_method
 from tfeff.calibration.observe import observe
 from tfeff.calibration.ranges import Plan, parse_rules
 
 __all__ = [
-    "DEFAULT_METHOD", "Activations", "Calibration", "Finding", "Plan", "audit", "choose", "collect", "grave", "observe",
-    "parse_method", "parse_rules", "text_of",
+    "DEFAULT_METHOD", "Activations", "Calibration", "Feed", "Plan", "audit", "choose", "collect", "from_arrays",
+    "grave", "observe", "parse_method", "parse_rules", "text_of",
 ]  # fmt: skip

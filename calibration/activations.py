@@ -1,9 +1,10 @@
-"""A float `.tflite` file, run one image at a time with every tensor kept: what its layers give."""
+"""A float `.tflite` file, run one sample at a time with every tensor kept: what its layers give."""
 
 import difflib
 import os
 import re
 import sys
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,19 +17,22 @@ from tfeff.tensor_names import find_scope, layer_names
 
 @dataclass(frozen=True)
 class Tensor:
-    """A computed float tensor, or the input.
+    """A computed float tensor, or an input.
 
     Attributes:
         index: its number in the file.
         name: as the converter called it: the layers it comes from, with `;` between.
         shape: with the batch, which is 1.
         layers: the layers' own names.
+        input, output: the name of the input or output of the model that it is; None for what is neither.
     """
 
     index: int
     name: str
     shape: tuple[int, ...]
     layers: tuple[str, ...]
+    input: str | None = None
+    output: str | None = None
 
     @property
     def label(self) -> str:
@@ -36,40 +40,65 @@ class Tensor:
         return self.layers[0] if self.layers else self.name[:80]
 
 
+@dataclass(frozen=True)
+class Network:
+    """What a calibrated float file says of itself.
+
+    Attributes:
+        tensors: those that have a range, in the order in which they are computed, the inputs first.
+        inputs, outputs: {name in the signature: number of its tensor}.
+    """
+
+    tensors: tuple[Tensor, ...]
+    inputs: dict[str, int]
+    outputs: dict[str, int]
+
+
 class Activations:
     """Runs the file.
 
     Attributes:
-        tensors: the tensors that have a range in the file, in the order in which they are computed, the input first.
+        tensors: the tensors that have a range in the file, in the order in which they are computed, the inputs first.
+        outputs: names of the outputs.
     """
 
     def __init__(self, path: Path):
-        """Opens a calibrated float file: one input, fixed shapes, a range at every tensor that is to be quantized.
+        """Opens a calibrated float file: fixed shapes, a range at every tensor that is to be quantized.
 
         Raises:
             TfeffError: LiteRT cannot run it.
         """
-        self._path = path
-        self.tensors = read_tensors(path)
-        self._interpreter = _open(path)
-        self._input = self._interpreter.get_input_details()[0]["index"]
-        self._output = self._interpreter.get_output_details()[0]["index"]
+        network = read_network(path)
+        self.tensors, self.outputs = network.tensors, tuple(network.outputs)
+        self._network, self._interpreter = network, _open(path)
 
-    def run(self, image: np.ndarray) -> np.ndarray:
-        """Runs a preprocessed image, float32 (h, w, c); returns the output, flat. `value` then gives the tensors."""
+    def run(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Runs a sample; `value` then gives the tensors.
+
+        Args:
+            feed: by input, without the batch.
+
+        Returns:
+            By output, without the batch.
+        """
         try:
-            self._interpreter.set_tensor(self._input, image[None])
+            for name, index in self._network.inputs.items():
+                self._interpreter.set_tensor(index, feed[name][None])
             self._interpreter.invoke()
         except (RuntimeError, ValueError) as error:
             raise TfeffError(f"the network failed while its layers were measured ({_first_line(error)})") from None
-        return self._interpreter.get_tensor(self._output).reshape(-1)
+        return {name: self._output(index) for name, index in self._network.outputs.items()}
 
     def value(self, tensor: Tensor) -> np.ndarray:
-        """The values of a tensor for the image that was run last: float32, a copy."""
+        """The values of a tensor for the sample that was run last: float32, a copy."""
         return self._interpreter.get_tensor(tensor.index)
 
+    def _output(self, index):
+        value = self._interpreter.get_tensor(index)
+        return value[0] if value.ndim > 1 and len(value) == 1 else value  # some drop the batch of a list of logits
 
-def find_layer(tensors: tuple[Tensor, ...], name: str) -> list[int]:
+
+def find_layer(tensors: Sequence[Tensor], name: str) -> list[int]:
     """Positions of the tensors that a layer's name means.
 
     Raises:
@@ -87,23 +116,33 @@ def find_layer(tensors: tuple[Tensor, ...], name: str) -> list[int]:
     raise TfeffError(f"--range: no tensor comes from a layer {name!r}", f"near it: {', '.join(near)}")
 
 
-def read_tensors(path: Path) -> tuple[Tensor, ...]:
-    """The float tensors of a calibrated file that have a range, in the order in which they are computed."""
+def read_network(path: Path) -> Network:
+    """The float tensors of a calibrated file that have a range, its inputs and its outputs."""
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(path.read_bytes(), 0))
-    (graph,) = model.subgraphs
+    graph = model.subgraphs[0]  # what the others hold, the body of a loop, is not to be seen while it runs
+    inputs, outputs = _ports(model, graph, "inputs"), _ports(model, graph, "outputs")
     order = dict.fromkeys([*map(int, graph.inputs), *(int(i) for op in graph.operators for i in op.outputs)])
     names = {index: graph.tensors[index].name.decode("utf-8", "replace") for index in order}
     scope = find_scope(names.values())
+    entries, exits = ({index: name for name, index in ports.items()} for ports in (inputs, outputs))
     tensors = []
     for index in order:
         tensor = graph.tensors[index]
         measured = tensor.quantization is not None and tensor.quantization.min is not None
         if tensor.type == schema.TensorType.FLOAT32 and measured and len(tensor.quantization.min) == 1:
             shape = tuple(int(n) for n in tensor.shape)
-            tensors.append(Tensor(index, names[index], shape, layer_names(names[index], scope)))
-    return tuple(tensors)
+            layers = layer_names(names[index], scope)
+            tensors.append(Tensor(index, names[index], shape, layers, entries.get(index), exits.get(index)))
+    return Network(tuple(tensors), inputs, outputs)
+
+
+def _ports(model, graph, side):
+    """{name in the signature: number of the tensor}; without a signature the tensors' own names."""
+    if model.signatureDefs:
+        return {each.name.decode(): int(each.tensorIndex) for each in getattr(model.signatureDefs[0], side)}
+    return {graph.tensors[i].name.decode("utf-8", "replace"): int(i) for i in getattr(graph, side)}
 
 
 def _open(path):

@@ -1,14 +1,13 @@
-"""What the network's layers say: images far from the others, channels that are always the same, ranges that move."""
-
-from typing import Any
+"""What the network's layers say: samples far from the others, channels that are always the same, ranges that move."""
 
 import numpy as np
 
 from tfeff.calibration.collect import Calibration
-from tfeff.calibration.findings import GRAVE, NOTE, Finding, finding
+from tfeff.calibration.findings import GRAVE, NOTE, finding
 from tfeff.calibration.left_out import MOST
 from tfeff.calibration.methods import Method, Statistics, parse_method
 from tfeff.calibration.observe import Observation
+from tfeff.record.schema import Details, Finding
 
 _SHUFFLES = 8
 _MOVES = 0.1  # of a range: more is said
@@ -24,32 +23,37 @@ def outlier_images(calibration: Calibration, far: np.ndarray, shares: np.ndarray
         return []
     few = len(far) <= MOST * calibration.used
     text = (
-        f"{len(far)} of {calibration.used} images reach further than the others in up to {100 * shares[far].max():.0f} "
-        f"% of the tensors, up to {most[far].max():.3g} times as far"
+        f"{len(far)} of {calibration.used} {calibration.noun}s reach further than the others in up to "
+        f"{100 * shares[far].max():.0f} % of the tensors, up to {most[far].max():.3g} times as far"
     )
     text += "; they have no say in the ranges" if few else "; they are too many to leave out"
     return [finding("outlier-images", NOTE if few else GRAVE, text, calibration.names, far)]
 
 
-def constant_channels(seen: Observation) -> list[Finding]:
-    """Channels with one value in all images, by layer; an output that never changes is grave."""
+def constant_channels(seen: Observation, noun: str = "image") -> list[Finding]:
+    """Channels with one value in all samples, by layer; an output that never changes is grave."""
     layers: dict[str, tuple[int, int]] = {}
-    for tensor, lows, highs in zip(seen.tensors[1:], seen.channel_lows[1:], seen.channel_highs[1:], strict=True):
-        same = int((lows == highs).sum())
-        if same and same >= layers.get(tensor.label, (0, 0))[0]:
-            layers[tensor.label] = same, len(lows)
     found = []
-    if (seen.channel_lows[-1] == seen.channel_highs[-1]).all():
-        found.append(finding("constant-output", GRAVE, "the network's output is the same for all images"))
+    for tensor, lows, highs in zip(seen.tensors, seen.channel_lows, seen.channel_highs, strict=True):
+        same = int((lows == highs).sum())
+        if tensor.output is not None and same == len(lows):
+            which = "the network's output" if _one_output(seen) else f"output {tensor.output}"
+            found.append(finding("constant-output", GRAVE, f"{which} is the same for all {noun}s"))
+        if tensor.input is None and same and same >= layers.get(tensor.label, (0, 0))[0]:
+            layers[tensor.label] = same, len(lows)
     if layers:
         shown = ", ".join(f"{name} {same} of {all_}" for name, (same, all_) in list(layers.items())[:5])
         have = "layer has" if len(layers) == 1 else "layers have"
-        text = f"{len(layers)} {have} channels with one value in all images: {shown}"
+        text = f"{len(layers)} {have} channels with one value in all {noun}s: {shown}"
         found.append(finding("constant-channels", NOTE, text + (", ..." if len(layers) > 5 else "")))
     return found
 
 
-def stability(seen: Observation, method: Method, rng: np.random.Generator) -> dict[str, Any]:
+def _one_output(seen):
+    return sum(tensor.output is not None for tensor in seen.tensors) == 1
+
+
+def stability(seen: Observation, method: Method, rng: np.random.Generator) -> Details:
     """How far ranges move when they are chosen by half of the images.
 
     The movement of a tensor is that of both bounds between two halves, over the range by all images. Of a method that
@@ -89,7 +93,7 @@ def _summary(moved, tensors):
     return {"median": float(np.median(moved)), "worst": float(moved[worst]), "layer": tensors[worst].label}
 
 
-def unstable(figures: dict[str, Any]) -> list[Finding]:
+def unstable(figures: Details, noun: str = "image") -> list[Finding]:
     """Says so where ranges move."""
     halves, shuffles = figures["halves"], figures["shuffles"]
     found = []
@@ -97,13 +101,13 @@ def unstable(figures: dict[str, Any]) -> list[Finding]:
         return found
     if shuffles["median"] > _MOVES:
         text = (
-            f"ranges move by {100 * shuffles['median']:.0f} % between random halves of the images "
-            f"(most in {shuffles['layer']}): more images would settle them"
+            f"ranges move by {100 * shuffles['median']:.0f} % between random halves of the {noun}s "
+            f"(most in {shuffles['layer']}): more {noun}s would settle them"
         )
         found.append(finding("unstable-ranges", NOTE, text))
     if halves["median"] > _MOVES and halves["median"] > 2 * shuffles["median"]:
         text = (
-            f"ranges move by {100 * halves['median']:.0f} % between the first and the second half of the images, "
+            f"ranges move by {100 * halves['median']:.0f} % between the first and the second half of the {noun}s, "
             f"{100 * shuffles['median']:.0f} % between random halves: their order means something"
         )
         found.append(finding("ordered-images", NOTE, text))

@@ -1,4 +1,4 @@
-"""What the images themselves say: copies, classes, the range of their values, channels, damage."""
+"""What the samples themselves say: copies, classes, the range of values, channels, damage."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,8 +7,9 @@ import numpy as np
 from PIL import Image
 
 from tfeff.calibration.collect import Calibration
-from tfeff.calibration.findings import GRAVE, NOTE, Finding, finding
-from tfeff.data import Preprocessing
+from tfeff.calibration.findings import GRAVE, NOTE, finding
+from tfeff.data import InputPort, Preprocessing
+from tfeff.record.schema import Finding
 
 _THUMBNAIL = 16  # pixels
 _NEAR = 0.06  # distance of two thumbnails over their own contrast; 1 in 5,000 different Fashion-MNIST images is nearer
@@ -29,10 +30,12 @@ _ENCODINGS = {
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """Figures of the inputs; all of the size of a few numbers an image.
+class Images:
+    """Figures of an image input; all of the size of a few numbers an image.
 
     Attributes:
+        port: the input.
+        preprocessing: what it wants.
         lows, highs: (n, c), smallest and largest value.
         means: (n, c).
         noise: (n,), whether pixels are unlike their neighbours.
@@ -40,6 +43,8 @@ class Inputs:
         thumbnails: file of float32 (n, 256), grey.
     """
 
+    port: str
+    preprocessing: Preprocessing
     lows: np.ndarray
     highs: np.ndarray
     means: np.ndarray
@@ -48,20 +53,27 @@ class Inputs:
     thumbnails: Path
 
 
-def measure(calibration: Calibration, preprocessing: Preprocessing, folder: Path) -> Inputs:
-    """Reads all inputs once; thumbnails go into the folder."""
+def measure(calibration: Calibration, port: InputPort, folder: Path) -> Images:
+    """Reads all images of an image input once; thumbnails go into the folder."""
+    preprocessing = port.preprocessing
+    assert preprocessing is not None, port.name
     apart = _APART * 255 * float(np.mean(1 / np.array(preprocessing.std)))
     lows, highs, means = np.empty((3, calibration.used, preprocessing.channels), np.float32)
     noise = np.empty(calibration.used, bool)
-    thumbnails = folder / "thumbnails.f32"
+    thumbnails = folder / f"thumbnails-{list(calibration.paths).index(port.name)}.f32"
     with thumbnails.open("wb") as file:
-        for number, image in enumerate(calibration.images()):
+        for number, image in enumerate(calibration.values(port.name)):
             lows[number], highs[number], means[number] = image.min((0, 1)), image.max((0, 1)), image.mean((0, 1))
             grey = image.mean(-1)
             noise[number] = _is_noise(grey, apart)
             small = Image.fromarray(grey).resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX)
             file.write(np.asarray(small, np.float32).tobytes())
-    return Inputs(lows, highs, means, noise, (lows == highs).all(1), thumbnails)
+    return Images(port.name, preprocessing, lows, highs, means, noise, (lows == highs).all(1), thumbnails)
+
+
+def image_findings(calibration: Calibration, images: Images) -> list[Finding]:
+    """All that is said of an image input."""
+    return [*value_range(calibration, images), *channels(calibration, images), *blank_and_noise(calibration, images)]
 
 
 def _is_noise(grey, apart):
@@ -78,13 +90,13 @@ def _is_noise(grey, apart):
     return bool(unknown > _UNKNOWN or lonely > _LONELY)
 
 
-def near_duplicates(calibration: Calibration, inputs: Inputs) -> list[Finding]:
+def near_duplicates(calibration: Calibration, images: Images) -> list[Finding]:
     """Images that are another one recompressed or a little brighter; exact copies are counted elsewhere."""
     count, size = calibration.used, _THUMBNAIL**2
     near: list[int] = []
 
     def block(number):
-        values = np.fromfile(inputs.thumbnails, np.float32, _BLOCK * size, offset=4 * _BLOCK * size * number)
+        values = np.fromfile(images.thumbnails, np.float32, _BLOCK * size, offset=4 * _BLOCK * size * number)
         values = values.reshape(-1, size).astype(np.float64)
         return values, np.linalg.norm(values - values.mean(1, keepdims=True), axis=1)
 
@@ -112,26 +124,26 @@ def class_coverage(calibration: Calibration) -> list[Finding]:
     if calibration.labels is None or len(calibration.classes) < 2:
         return []
     counts = np.bincount(calibration.labels, minlength=len(calibration.classes))
-    names, used = calibration.classes, calibration.used
+    names, used, noun = calibration.classes, calibration.used, calibration.noun
     missing = [names[number] for number in np.nonzero(counts == 0)[0]]
     if (counts > 0).sum() == 1:
         only = names[int(counts.argmax())]
-        return [finding("class-coverage", GRAVE, f"all {used} images are of one class, {only}")]
+        return [finding("class-coverage", GRAVE, f"all {used} {noun}s are of one class, {only}")]
     if missing and used >= 4 * len(names):  # fewer could not be expected to hold every class
         shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-        text = f"{len(missing)} of {len(names)} classes have no image: {shown}"
+        text = f"{len(missing)} of {len(names)} classes have no {noun}: {shown}"
         return [finding("class-coverage", NOTE, text)]
     if used >= 4 * len(names) and counts.max() > 0.5 * used and len(names) > 2:
-        text = f"{counts.max()} of {used} images are of one class, {names[int(counts.argmax())]}"
+        text = f"{counts.max()} of {used} {noun}s are of one class, {names[int(counts.argmax())]}"
         return [finding("class-coverage", NOTE, text)]
     return []
 
 
-def outside(preprocessing: Preprocessing, inputs: Inputs) -> np.ndarray:
+def outside(images: Images) -> np.ndarray:
     """Numbers of the images that hold values which the preprocessing cannot give."""
-    ends = _ends(preprocessing)
-    slack = _SLACK * (ends[1] - ends[0])
-    return np.nonzero(((inputs.lows < ends[0] - slack) | (inputs.highs > ends[1] + slack)).any(1))[0]
+    low, high = _ends(images.preprocessing)
+    slack = _SLACK * (high - low)
+    return np.nonzero(((images.lows < low - slack) | (images.highs > high + slack)).any(1))[0]
 
 
 def _ends(preprocessing):
@@ -139,24 +151,24 @@ def _ends(preprocessing):
     return [preprocessing.normalize(np.full((1, 1, preprocessing.channels), v, np.uint8))[0, 0] for v in (0, 255)]
 
 
-def value_range(calibration: Calibration, preprocessing: Preprocessing, inputs: Inputs) -> list[Finding]:
+def value_range(calibration: Calibration, images: Images) -> list[Finding]:
     """Whether the inputs are what the preprocessing gives; a usual other one is called by its name."""
-    ends = _ends(preprocessing)
+    ends = _ends(images.preprocessing)
     wanted = f"the network wants {ends[0].min():.4g} to {ends[1].max():.4g}"
-    span, which = ends[1] - ends[0], outside(preprocessing, inputs)
+    span, which = ends[1] - ends[0], outside(images)
     # What all but the oddest images hold, so that one bad one does not name the others.
-    low, high = np.percentile(inputs.lows.min(1), 5), np.percentile(inputs.highs.max(1), 95)
-    filled = float(np.median((np.percentile(inputs.highs, 95, 0) - np.percentile(inputs.lows, 5, 0)) / span))
+    low, high = np.percentile(images.lows.min(1), 5), np.percentile(images.highs.max(1), 95)
+    filled = float(np.median((np.percentile(images.highs, 95, 0) - np.percentile(images.lows, 5, 0)) / span))
     if len(which) > 0.1 * calibration.used:
         what = _encoding(low, high) or "not what the preprocessing gives"
         text = f"values {low:.4g} to {high:.4g} in {len(which)} of {calibration.used} images: {what}; {wanted}"
         return [finding("input-range", GRAVE, text, calibration.names, which)]
     found = []
     if len(which):
-        reach = f"{inputs.lows[which].min():.4g} to {inputs.highs[which].max():.4g}"
+        reach = f"{images.lows[which].min():.4g} to {images.highs[which].max():.4g}"
         text = f"{len(which)} of {calibration.used} images hold values that the preprocessing cannot give, {reach}"
         found.append(finding("input-range", GRAVE, f"{text}; {wanted}", calibration.names, which))
-    if calibration.floats and filled < 0.6 and (what := _encoding(low, high)):
+    if images.port in calibration.floats and filled < 0.6 and (what := _encoding(low, high)):
         found.append(finding("input-range", GRAVE, f"values {low:.4g} to {high:.4g}: {what}; {wanted}"))
     elif filled < 0.05:
         pixels = filled * 255
@@ -178,16 +190,16 @@ def _encoding(low, high):
     return min(fitting)[1] if fitting else None
 
 
-def channels(calibration: Calibration, preprocessing: Preprocessing, inputs: Inputs) -> list[Finding]:
+def channels(calibration: Calibration, images: Images) -> list[Finding]:
     """Channels that never change, and means that fit the preprocessing's better the other way round."""
-    found = []
-    constant = np.nonzero(inputs.lows.min(0) == inputs.highs.max(0))[0]
+    found, preprocessing = [], images.preprocessing
+    constant = np.nonzero(images.lows.min(0) == images.highs.max(0))[0]
     if len(constant):
         which = ", ".join(str(number) for number in constant)
         found.append(finding("constant-input", GRAVE, f"channel {which} of the input has one value in all images"))
     mean, std = np.array(preprocessing.mean), np.array(preprocessing.std)
     if len(mean) == 3 and abs(mean[0] - mean[2]) > 5:
-        pixels = inputs.means.mean(0) * std + mean
+        pixels = images.means.mean(0) * std + mean
         given, turned = np.abs(pixels - mean).sum(), np.abs(pixels[::-1] - mean).sum()
         if abs(pixels[0] - pixels[2]) > 5 and turned < 0.5 * given:
             order, other = ("RGB", "BGR") if preprocessing.colour == "rgb" else ("BGR", "RGB")
@@ -196,15 +208,34 @@ def channels(calibration: Calibration, preprocessing: Preprocessing, inputs: Inp
     return found
 
 
-def blank_and_noise(calibration: Calibration, inputs: Inputs) -> list[Finding]:
+def blank_and_noise(calibration: Calibration, images: Images) -> list[Finding]:
     """Images of one colour, and images whose pixels do not know their neighbours (some sensors' are like that)."""
     found = []
     for code, which, text in (
-        ("blank-images", np.nonzero(inputs.flat)[0], "are of one colour"),
-        ("noise-images", np.nonzero(inputs.noise)[0], "are noise, or damaged: pixels unlike their neighbours"),
+        ("blank-images", np.nonzero(images.flat)[0], "are of one colour"),
+        ("noise-images", np.nonzero(images.noise)[0], "are noise, or damaged: pixels unlike their neighbours"),
     ):
         if len(which):
             severity = GRAVE if code == "blank-images" and len(which) > calibration.used / 2 else NOTE
             text = f"{len(which)} of {calibration.used} images {text}"
             found.append(finding(code, severity, text, calibration.names, which))
     return found
+
+
+def array_findings(calibration: Calibration, port: InputPort) -> list[Finding]:
+    """An input that is no image: whether it, or some of what it holds by its last axis, ever changes."""
+    lows = highs = None
+    for value in calibration.values(port.name):
+        rows = value.reshape(-1, value.shape[-1]) if value.ndim else value.reshape(1, 1)
+        low, high = rows.min(0), rows.max(0)
+        lows, highs = (low, high) if lows is None else (np.minimum(lows, low), np.maximum(highs, high))
+    if lows is None or calibration.used < 2:
+        return []
+    (same,) = np.nonzero(lows == highs)
+    if len(same) == len(lows) and len(set(lows.tolist())) == 1:
+        return [finding("constant-input", GRAVE, f"all values are {lows[0]:.4g}, in all samples")]
+    if not len(same):
+        return []
+    shown = ", ".join(str(number) for number in same[:5]) + (", ..." if len(same) > 5 else "")
+    text = f"{len(same)} of {len(lows)} columns (by the last axis) have one value in all samples: {shown}"
+    return [finding("constant-columns", NOTE, text)]

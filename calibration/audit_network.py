@@ -7,41 +7,41 @@ import numpy as np
 
 from tfeff.calibration.activations import Activations
 from tfeff.calibration.collect import Calibration
-from tfeff.calibration.findings import GRAVE, NOTE, Finding, finding
-from tfeff.data import Preprocessing
+from tfeff.calibration.findings import GRAVE, NOTE, finding
+from tfeff.data import InputPort
+from tfeff.record.schema import Finding, TaskSpec
+from tfeff.tasks import get_task
 
 _IMAGES = 256  # run both ways
 _COLOURED = 0.02  # of the input's range: how far the channels of an image must be apart to say anything
 
 
 def channel_order(
-    calibration: Calibration, preprocessing: Preprocessing, network: Activations, labels: Sequence[str]
+    calibration: Calibration, port: InputPort, network: Activations, tasks: Sequence[TaskSpec]
 ) -> list[Finding]:
     """BGR images for an RGB network, or the reverse: whether it does better when the channels are turned round.
 
     Where the images' classes are known, by the images that only one order gets right (exact two-sided binomial test,
-    p < 0.01): grave. Else by the images that it is surer of (p < 0.0001 and two thirds of them): a note.
+    p < 0.01): grave. Else by the images that it is surer of (p < 0.0001 and two thirds of them): a note. Nothing is
+    said of tasks whose outputs do not tell how sure the network is.
+
+    Args:
+        port: an input; nothing is said of one that is no image of three channels.
     """
-    if preprocessing.channels != 3:
+    preprocessing = port.preprocessing
+    if preprocessing is None or preprocessing.channels != 3 or not tasks:
         return []
-    mean, std = np.float32(preprocessing.mean), np.float32(preprocessing.std)
-    truth = _truth(calibration, labels)
-    step = max(1, calibration.used // _IMAGES)
+    spec = tasks[0]
+    task, truth = get_task(spec.name), _truth(calibration, spec.labels)
     right, surer = np.zeros(2, int), np.zeros(2, int)
-    for number, image in enumerate(calibration.images()):
-        if number % step:
-            continue
-        pixels = image * std + mean
-        if np.abs(pixels[..., 0] - pixels[..., 2]).mean() < _COLOURED * 255:
-            continue
-        given = network.run(image)
-        turned = network.run(np.ascontiguousarray((pixels[..., ::-1] - mean) / std))
-        if len(given) < 2:
+    for number, feed, turned in _both_ways(calibration, port):
+        beliefs = [task.belief(network.run(each), spec) for each in (feed, turned)]
+        if beliefs[0] is None or beliefs[1] is None:
             return []
-        first, second = _log_probability(given), _log_probability(turned)
+        (answer, first), (turned_answer, second) = beliefs
         surer += [first > second, second > first]
-        if truth is not None and (given.argmax() == truth[number]) != (turned.argmax() == truth[number]):
-            right[int(turned.argmax() == truth[number])] += 1
+        if truth is not None and (answer == truth[number]) != (turned_answer == truth[number]):
+            right[int(turned_answer == truth[number])] += 1
     order, other = ("RGB", "BGR") if preprocessing.colour == "rgb" else ("BGR", "RGB")
     if truth is not None:
         if right[1] > right[0] and coin_p(int(right[1]), int(right.sum())) < 0.01:
@@ -58,16 +58,24 @@ def channel_order(
     return []
 
 
+def _both_ways(calibration, port):
+    """(number, what the network is given, the same with the channels of one input turned round) of coloured images."""
+    mean, std = np.float32(port.preprocessing.mean), np.float32(port.preprocessing.std)
+    step = max(1, calibration.used // _IMAGES)
+    for number, feed in enumerate(calibration.feeds()):
+        if number % step:
+            continue
+        pixels = feed[port.name] * std + mean
+        if np.abs(pixels[..., 0] - pixels[..., 2]).mean() < _COLOURED * 255:
+            continue
+        turned = np.ascontiguousarray((pixels[..., ::-1] - mean) / std)
+        yield number, feed, {**feed, port.name: turned}
+
+
 def coin_p(heads: int, tosses: int) -> float:
     """Exact two-sided p of so many heads of a fair coin. (scipy.stats has it, and takes a second to import.)"""
     tail = sum(math.comb(tosses, k) for k in range(max(heads, tosses - heads), tosses + 1))
     return min(1.0, 2 * tail / 2**tosses)
-
-
-def _log_probability(logits):
-    """Of the class that is thought likeliest."""
-    logits = logits.astype(np.float64)
-    return float(-np.log(np.exp(logits - logits.max()).sum()))
 
 
 def _truth(calibration, labels):

@@ -1,4 +1,4 @@
-"""One walk over the images: what every tensor holds, in memory that does not grow with their number."""
+"""One walk over the samples: what every tensor holds, in memory that does not grow with their number."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tfeff.calibration.activations import Activations, Tensor
+from tfeff.calibration.collect import Feed
 from tfeff.calibration.extremes import Extremes
 from tfeff.calibration.histogram import Histogram
 from tfeff.calibration.methods import Statistics
@@ -19,10 +20,10 @@ class Observation:
 
     Attributes:
         tensors: of the network.
-        channel_lows, channel_highs: of each tensor over all images, by its last axis.
+        channel_lows, channel_highs: of each tensor over all samples, by its last axis.
         histograms: of the tensors that were to have one, by position.
-        extremes: by image.
-        kept: (n,), the images that `statistics` are of; None is all.
+        extremes: by sample.
+        kept: (n,), the samples that `statistics` are of; None is all.
     """
 
     tensors: tuple[Tensor, ...]
@@ -39,11 +40,11 @@ class Observation:
                 lows, highs = lows[self.kept], highs[self.kept]
             yield Statistics(float(lows.min()), float(highs.max()), lows, highs, self.histograms.get(number))
 
-    def without(self, network: Activations, images: Iterable[np.ndarray], which: np.ndarray) -> "Observation":
-        """The same of the other images; what these gave is taken off the histograms, which is exact.
+    def without(self, network: Activations, feeds: Iterable[Feed], which: np.ndarray) -> "Observation":
+        """The same of the other samples; what these gave is taken off the histograms, which is exact.
 
         Args:
-            images: those to leave out, preprocessed.
+            feeds: those to leave out.
             which: their numbers.
         """
         if not len(which):
@@ -51,8 +52,8 @@ class Observation:
         kept = np.ones(self.extremes.count, bool)
         kept[which] = False
         if self.histograms:
-            for image in images:
-                network.run(image)
+            for feed in feeds:
+                network.run(feed)
                 for position, histogram in self.histograms.items():
                     histogram.remove(network.value(self.tensors[position]))
         return replace(self, kept=kept)
@@ -60,24 +61,24 @@ class Observation:
 
 def observe(
     network: Activations,
-    images: Iterable[np.ndarray],
+    feeds: Iterable[Feed],
     names: Sequence[str],
     folder: Path,
     *,
     histograms: Iterable[int] = (),
     progress: Callable[[int], None] = lambda done: None,
 ) -> Observation:
-    """Runs every image through the network.
+    """Runs every sample through the network.
 
     Args:
-        images: preprocessed, float32 (h, w, c) each.
-        names: of the images, for messages.
+        feeds: by input, without the batch.
+        names: of the samples, for messages.
         folder: a scratch folder.
         histograms: positions of the tensors whose values are all to be counted.
-        progress: called with the number of images done.
+        progress: called with the number of samples done.
 
     Raises:
-        TfeffError: a layer gives NaN or infinity; it and the image are named.
+        TfeffError: a layer gives NaN or infinity; it and the sample are named.
     """
     tensors = network.tensors
     extremes = Extremes(folder / "extremes.f32", len(tensors))
@@ -86,8 +87,8 @@ def observe(
     counted = {number: Histogram() for number in histograms}
     lows, highs = np.empty((2, len(tensors)), np.float32)
     with (folder / "extremes.f32").open("ab") as file:
-        for number, image in enumerate(images):
-            network.run(image)
+        for number, feed in enumerate(feeds):
+            network.run(feed)
             for position, tensor in enumerate(tensors):
                 value = network.value(tensor)
                 flat = value.reshape(-1, len(channel_lows[position]))  # (1, ..., c) -> (positions, c)
@@ -96,7 +97,7 @@ def observe(
                 if not (np.isfinite(lows[position]) and np.isfinite(highs[position])):
                     raise TfeffError(
                         f"calibration, {names[number]}: {tensor.label} gives NaN or infinity",
-                        "see whether the image is what the network was trained on, and the network's weights",
+                        "see whether the sample is what the network was trained on, and the network's weights",
                     )
                 np.minimum(channel_lows[position], low, out=channel_lows[position])
                 np.maximum(channel_highs[position], high, out=channel_highs[position])

@@ -1,7 +1,7 @@
 """Which range each tensor gets: one method for the run, others for the layers that the user names."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ class Range:
     Attributes:
         tensor: whose.
         low, high: it holds 0.
-        method: how it was found; `given` by the user, or `preprocessing`, which knows the input's.
+        method: how it was found; `given` by the user, or `preprocessing`, which knows an image input's.
     """
 
     tensor: Tensor
@@ -72,23 +72,42 @@ def _rule(text):
 
 
 class Plan:
-    """How the range of each tensor is found; the last rule for a tensor counts."""
+    """How the range of each tensor is found; the last rule for a tensor counts.
 
-    def __init__(self, tensors: Sequence[Tensor], method: Method, rules: Sequence[Rule], door: tuple[float, float]):
+    Attributes:
+        method: where nothing else says otherwise.
+    """
+
+    def __init__(
+        self,
+        tensors: Sequence[Tensor],
+        method: Method,
+        rules: Sequence[Rule],
+        doors: Mapping[str, tuple[float, float]],
+        whole: Collection[str] = (),
+    ):
         """Matches the rules.
 
         Args:
-            tensors: of the network, the input first.
+            tensors: of the network.
             method: where no rule says otherwise.
             rules: by layer.
-            door: the input's range, which the preprocessing knows: it is not measured unless a rule says so.
+            doors: the ranges of inputs whose preprocessing knows them. Those of the other inputs go from their
+                smallest to their largest value: what lies at the ends of an input is what the model is asked.
+            whole: outputs whose ranges do so too.
 
         Raises:
             TfeffError: a rule for a layer that is not there.
         """
-        self._by_tensor: list[Rule] = [Rule("", method, None) for _ in tensors]
-        self._by_tensor[0] = Rule("", None, door)
-        self._door = self._by_tensor[0]
+        self.method = method
+        minmax = parse_method("minmax")
+        self._by_tensor: list[Rule | _Door] = []
+        for tensor in tensors:
+            if tensor.input in doors:
+                self._by_tensor.append(_Door(*doors[tensor.input]))
+            else:
+                ends = tensor.input is not None or tensor.output in whole
+                self._by_tensor.append(Rule("", minmax if ends else method, None))
         for rule in rules:
             for number in find_layer(tensors, rule.layer):
                 self._by_tensor[number] = rule
@@ -96,16 +115,31 @@ class Plan:
     @property
     def histograms(self) -> list[int]:
         """Positions of the tensors whose values must all be counted."""
-        return [n for n, rule in enumerate(self._by_tensor) if rule.method is not None and rule.method.values]
+        return [
+            number
+            for number, rule in enumerate(self._by_tensor)
+            if isinstance(rule, Rule) and rule.method is not None and rule.method.values
+        ]
 
     def ranges(self, seen: Observation) -> list[Range]:
         """The ranges, one a tensor."""
-        found = []
-        for tensor, rule, statistics in zip(seen.tensors, self._by_tensor, seen.statistics(), strict=True):
-            if rule.fixed is not None:
-                word = "preprocessing" if rule is self._door else "given"
-                found.append(Range(tensor, *with_zero(*rule.fixed), word))
-            else:
-                bounds = with_zero(*rule.method.range_of(statistics))
-                found.append(Range(tensor, *bounds, rule.method.name))
-        return found
+        return [
+            _range(tensor, rule, statistics)
+            for tensor, rule, statistics in zip(seen.tensors, self._by_tensor, seen.statistics(), strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class _Door:
+    """The range of an input, by its preprocessing."""
+
+    low: float
+    high: float
+
+
+def _range(tensor, rule, statistics):
+    if isinstance(rule, _Door):
+        return Range(tensor, *with_zero(rule.low, rule.high), "preprocessing")
+    if rule.method is None:
+        return Range(tensor, *with_zero(*rule.fixed), "given")
+    return Range(tensor, *with_zero(*rule.method.range_of(statistics)), rule.method.name)

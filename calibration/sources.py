@@ -1,76 +1,91 @@
-"""From what a user types after --calibration to images, one at a time.
+"""From what a user types after --calibration to samples, one at a time.
 
-A source gives uint8 images, which the preprocessing turns into inputs, or float32 arrays, which are inputs already.
+A source gives uint8 images, which the preprocessing turns into inputs, or arrays, which are inputs already; several of
+them by name or in order where a model has several inputs.
 """
 
 import signal
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tfeff.calibration.video import count_frames, is_video, read_frames
-from tfeff.data import open_dataset
+from tfeff.data import Dataset, open_dataset
 from tfeff.errors import TfeffError
 
-PATIENCE_S = 120.0  # how long a function may take for one image
+PATIENCE_S = 120.0  # how long a function may take for one sample
+
+Sample = tuple[str, Any, int | None]  # its name for messages; what `data.feed` takes; number of its class or None
 
 
 @dataclass(frozen=True)
 class Source:
-    """Calibration images.
+    """Calibration samples.
 
     Attributes:
         found: how many there are; None when only the end of a function's iterable will tell.
-        images: (name for messages, image, number of its class or None), those that were chosen.
+        samples: those that were chosen.
         classes: names of the classes, empty when unknown.
     """
 
     found: int | None
-    images: Iterable
+    samples: Iterable[Sample]
     classes: tuple[str, ...] = ()
 
 
-def open_source(spec: str, samples: int | None, default: int, seed: int) -> Source:
+def open_source(spec: str, samples: int | None, default: int, seed: int, noun: str = "image") -> Source:
     """Opens a calibration source.
 
     Args:
-        spec: a dataset's name (its training images are used), a folder, an `.npz`, a video file, or `module:function`;
-            the function takes no argument and returns an iterable of images.
-        samples: how many images are wanted; None takes up to `default`.
-        seed: chooses the images when there are more.
+        spec: a dataset's name (its training images are used), a folder, an `.npz` (images, or one array an input by
+            name), a video file, or `module:function`; the function takes no argument and returns an iterable of images
+            or arrays, or of dicts or tuples of them where the model has several inputs.
+        samples: how many are wanted; None takes up to `default`.
+        seed: chooses the samples when there are more.
+        noun: what messages call one.
 
     Raises:
-        TfeffError: not found, empty, unreadable, or fewer images than `samples`.
+        TfeffError: not found, empty, unreadable, or fewer than `samples`.
     """
     path = Path(spec)
     if ":" in spec and not path.exists():
-        return Source(None, _from_function(spec))
+        return Source(None, _from_function(spec, noun))
     if is_video(path):
         found = count_frames(path)
-        numbers = _choose(spec, found, samples, default, seed)
-        frames = read_frames(path, numbers)
+        numbers = _choose(spec, found, samples, default, seed, noun)
+        frames = read_frames(path, [int(number) for number in numbers])
         return Source(found, ((f"frame {number} of {path.name}", frame, None) for number, frame in frames))
     dataset = open_dataset(spec, "train", labelled=False)
-    numbers = _choose(spec, len(dataset), samples, default, seed)
-    labels = dataset.labels
+    numbers = _choose(spec, len(dataset), samples, default, seed, noun)
+    labels = _class_numbers(dataset)
     return Source(
         len(dataset),
-        ((dataset.names[n], dataset.image(int(n)), None if labels is None else int(labels[n])) for n in numbers),
+        (
+            (dataset.names[n], dataset.sample(int(n)), None if labels is None else int(labels[n]))
+            for n in map(int, numbers)
+        ),
         dataset.classes,
     )
 
 
-def _choose(spec, found, samples, default, seed):
-    """Numbers of the images to take, ascending."""
+def _class_numbers(dataset: Dataset) -> np.ndarray | None:
+    """(n,), where the labels are numbers of classes."""
+    labels = dataset.labels
+    return labels if labels is not None and labels.ndim == 1 and labels.dtype.kind in "iu" else None
+
+
+def _choose(spec, found, samples, default, seed, noun):
+    """Numbers of the samples to take, ascending."""
     if samples is not None and found < samples:
         raise TfeffError(
-            f"calibration {spec}: {found} images, {samples} were asked for", f"add images, or --samples {found}"
+            f"calibration {spec}: {found} {noun}s, {samples} were asked for", f"add {noun}s, or --samples {found}"
         )
     wanted = samples or default
     if found <= wanted:
@@ -78,7 +93,7 @@ def _choose(spec, found, samples, default, seed):
     return np.sort(np.random.default_rng([seed, found]).choice(found, wanted, replace=False))
 
 
-def _from_function(spec):
+def _from_function(spec: str, noun: str) -> Iterator[Sample]:
     module, _, name = spec.partition(":")
     sys.path.insert(0, "")  # a module in the current folder, as `python -m` finds it
     try:
@@ -90,8 +105,8 @@ def _from_function(spec):
     finally:
         sys.path.remove("")
     try:
-        with _patience(spec, 0):
-            images = iter(function())
+        with _patience(spec, f"{noun} 0"):
+            samples = iter(function())
     except TfeffError:
         raise
     except Exception as error:  # the user's own code
@@ -99,30 +114,30 @@ def _from_function(spec):
     number = 0
     while True:
         try:
-            with _patience(spec, number):
-                image = next(images)
+            with _patience(spec, f"{noun} {number}"):
+                sample = next(samples)
         except StopIteration:
             return
         except TfeffError:
             raise
         except Exception as error:  # the user's own code
             raise TfeffError(
-                f"calibration {spec}: failed at image {number} ({type(error).__name__}: {error})"
+                f"calibration {spec}: failed at {noun} {number} ({type(error).__name__}: {error})"
             ) from error
-        yield f"image {number} of {spec}", image, None
+        yield f"{noun} {number} of {spec}", sample, None
         number += 1
 
 
 @contextmanager
-def _patience(spec, number):
-    """Ends the user's code when it gives no image for too long; only the main thread has an alarm clock."""
+def _patience(spec, which):
+    """Ends the user's code when it gives nothing for too long; only the main thread has an alarm clock."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
         return
 
     def ring(_, __):
         raise TfeffError(
-            f"calibration {spec}: no image {number} within {PATIENCE_S:g} s", "see whether the function ever yields"
+            f"calibration {spec}: no {which} within {PATIENCE_S:g} s", "see whether the function ever yields"
         )
 
     before = signal.signal(signal.SIGALRM, ring)

@@ -1,6 +1,6 @@
 """What is exported: a model and all that its record must say of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,25 @@ class Model:
         """
         given = [batch[port.name] for port in self.inputs]
         outputs = self.callable(given[0] if len(given) == 1 else given, training=False)
-        values = list(outputs.values()) if isinstance(outputs, Mapping) else outputs
-        values = list(values) if isinstance(values, list | tuple) else [values]
-        return {name: np.asarray(value) for name, value in zip(self.outputs, values, strict=True)}
+        return {name: np.asarray(value) for name, value in named_outputs(outputs, self.outputs).items()}
+
+
+def named_outputs(made: Any, names: Sequence[str]) -> dict[str, Any]:
+    """What a model gives, by the names of its outputs.
+
+    Args:
+        made: one value; or several in lists, tuples and dicts. A dict with just these names is taken by them; what is
+            nested is in Keras' order: lists as they are, dicts by sorted key.
+        names: in the order of the outputs.
+    """
+    if isinstance(made, Mapping) and set(made) == set(names):
+        return {name: made[name] for name in names}
+    return dict(zip(names, _flat(made), strict=True))
+
+
+def _flat(made):
+    if isinstance(made, Mapping):
+        return [value for key in sorted(made) for value in _flat(made[key])]
+    if isinstance(made, list | tuple):
+        return [value for each in made for value in _flat(each)]
+    return [made]

@@ -3,15 +3,21 @@ answer."""
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from tfeff.data import InputPort
 from tfeff.errors import TfeffError
+from tfeff.export.model import named_outputs
+
+_VALID = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.-]*$")  # a node of a TensorFlow graph
 
 
 @dataclass(frozen=True)
@@ -23,9 +29,9 @@ class Job:
         precision: a name of `recipes.PRECISIONS`.
         io: dtype of input and output.
         path: the `.tflite` to write.
-        calibration: images of its own, a float32 `.npy`; None is that of all jobs.
+        calibration: samples of its own, {input: `.npy` (n, ...)}; None is those of all jobs.
         step: "whole"; or one half of it, for int8 with ranges of our own: "calibrate" leaves a float file with a range
-            at every tensor that is to be quantized (the converter's, by the first image, and only a place to write to),
+            at every tensor that is to be quantized (the converter's, by the first sample, and only a place to write to),
             "quantize" takes such a file as `saved_model`.
         per_channel: of int8, whether weights have a scale an output channel or one in all.
         kept: of the step "quantize", names of tensors whose operation stays in float.
@@ -35,36 +41,51 @@ class Job:
     precision: str
     io: str
     path: str
-    calibration: str | None = None
+    calibration: Mapping[str, str] | None = None
     step: str = "whole"
     per_channel: bool = True
     kept: tuple[str, ...] = ()
 
 
-def write_saved_model(network, folder: Path, shape: Sequence[int]) -> None:
-    """Freezes a network with a static batch of 1: signature `serving_default`, `image` (1, h, w, c) -> `logits`.
+def write_saved_model(
+    network: Callable[..., Any], folder: Path, inputs: Sequence[InputPort], outputs: Sequence[str]
+) -> None:
+    """Freezes a network with a static batch of 1: signature `serving_default` with these names.
 
     The weights become constants: no variable is left for the converter to mishandle, and the same network gives the
     same bytes.
 
     Args:
-        network: anything that maps a float32 (1, h, w, c) tensor to one tensor, or to several by name.
-        shape: (h, w, c).
+        network: a Keras model, or anything that maps a tensor (1, ...), or a list of them where it has several inputs,
+            to its outputs; see `export.model.named_outputs`. A Keras model is called as `predict` calls it.
+        inputs: its ports, in its order.
+        outputs: the names of its outputs.
+
+    Raises:
+        TfeffError: a name that no signature can have.
     """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    def outputs(image):
-        made = network(image)
-        return made if isinstance(made, dict) else {"logits": made}
+    if wrong := [port.name for port in inputs if not _VALID.match(port.name)]:
+        raise TfeffError(
+            f"the input {wrong[0]!r} cannot be called so in a file",
+            "rename it: a letter or digit, then letters, digits, . _ -",
+        )
 
-    signature = [tf.TensorSpec((1, *shape), tf.float32, name="image")]
-    function = tf.function(outputs, input_signature=signature).get_concrete_function()
+    def call(*values):
+        options = {"training": False} if hasattr(network, "layers") else {}
+        return named_outputs(network(values[0] if len(values) == 1 else list(values), **options), outputs)
+
+    signature = [tf.TensorSpec((1, *port.shape), port.dtype, name=port.name) for port in inputs]
+    function = tf.function(call, input_signature=signature).get_concrete_function()
     frozen = convert_variables_to_constants_v2(function)
     names = sorted(function.structured_outputs)  # the order in which TensorFlow flattens them
 
     module = tf.Module()
-    module.serve = tf.function(lambda image: dict(zip(names, frozen(image), strict=True)), input_signature=signature)
+    module.serve = tf.function(
+        lambda *values: dict(zip(names, frozen(*values), strict=True)), input_signature=signature
+    )
     # Frozen, it has no more use for gradients, and one written by hand (SiLU's) could not be saved.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve}, options=options)
@@ -78,7 +99,7 @@ class Converter:
 
     def __init__(self, folder: Path):
         """`folder`: a scratch folder."""
-        self._folder, self._child, self._calls = folder, None, 0
+        self._folder, self._child = folder, None
 
     def __enter__(self):
         return self
@@ -96,22 +117,22 @@ class Converter:
                 child.stdin.close()
             child.stdout.close()
 
-    def convert(self, jobs: Sequence[Job], calibration: Path | None = None) -> None:
+    def convert(self, jobs: Sequence[Job], calibration: Mapping[str, Path] | None = None) -> None:
         """Does the jobs.
 
         Args:
-            calibration: float32 `.npy` (n, h, w, c), for the precisions that need it and jobs that have none of their
-                own.
+            calibration: {input: `.npy` (n, ...)}, for the precisions that need it and jobs that have none of their own.
 
         Raises:
             TfeffError: the converter refused the network, or died.
         """
-        self.start()
-        request = {"jobs": [asdict(job) for job in jobs], "calibration": calibration and str(calibration)}
+        child = self._started()
+        paths = None if calibration is None else {name: str(path) for name, path in calibration.items()}
+        request = {"jobs": [asdict(job) for job in jobs], "calibration": paths}
         try:
-            self._child.stdin.write(json.dumps(request) + "\n")
-            self._child.stdin.flush()
-            answer = self._child.stdout.readline()
+            child.stdin.write(json.dumps(request) + "\n")
+            child.stdin.flush()
+            answer = child.stdout.readline()
         except BrokenPipeError:
             answer = ""
         except BaseException:
@@ -124,14 +145,18 @@ class Converter:
 
     def start(self) -> None:
         """Starts the process, if it does not run yet; it makes itself ready in the background."""
+        self._started()
+
+    def _started(self):
         if self._child is not None:
-            return
+            return self._child
         # By its path: with -m, a folder named tfeff where the user happens to stand would be taken for the package.
         command = [sys.executable, str(Path(__file__).with_name("converter_child.py"))]
         # Into a file: a pipe that nobody reads while a job runs would stop it once it is full.
         with (self._folder / "converter.log").open("wb") as log:
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log}
             self._child = subprocess.Popen(command, text=True, errors="replace", **pipes)
+        return self._child
 
     def _died(self):
         code = self._child.wait()
@@ -144,7 +169,7 @@ class Converter:
         )
 
 
-def convert(jobs: Sequence[Job], calibration: Path | None, folder: Path) -> None:
+def convert(jobs: Sequence[Job], calibration: Mapping[str, Path] | None, folder: Path) -> None:
     """Runs jobs in a child process of their own; see `Converter.convert`.
 
     Args:

@@ -49,8 +49,11 @@ def _convert(job, calibration):
     if precision == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if precision in _INTEGER_KERNELS:
-        images = np.load(calibration, mmap_mode="r")[: 1 if job["step"] == "calibrate" else None]
-        converter.representative_dataset = lambda: ([np.asarray(image)[None]] for image in images)
+        samples = {name: np.load(path, mmap_mode="r") for name, path in calibration.items()}
+        count = 1 if job["step"] == "calibrate" else min(map(len, samples.values()))
+        converter.representative_dataset = lambda: (
+            {name: np.asarray(values[number])[None] for name, values in samples.items()} for number in range(count)
+        )
         # The plain builtins stand behind the integer ones so that an operation without an integer kernel stays in
         # float, where the float check finds and names it, instead of the converter giving up on the first.
         ops = tf.lite.OpsSet
