@@ -24,16 +24,16 @@ DEFAULT = ("vargnet_v1_025_g8.fashion_mnist", "pp_lcnet_025.fashion_mnist")
 def child(file: Path, source: str, count: int, size: int) -> dict:
     """What one calibration took: peak resident KiB, seconds of CPU, and the sum of all ranges."""
     from tfeff.calibration import Activations, Plan, audit, collect, observe, parse_method
-    from tfeff.data import Preprocessing
+    from tfeff.data import Preprocessing, image_port
 
-    preprocessing, method = Preprocessing(size=(size, size)), parse_method("mse")
+    ports, method = [image_port(Preprocessing(size=(size, size)))], parse_method("mse")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        calibration = collect(source, preprocessing, folder / "calibration.npy", samples=count)
+        calibration = collect(source, ports, folder, samples=count)
         network = Activations(file)
-        plan = Plan(network.tensors, method, (), (-1.0, 1.0))
-        seen = observe(network, calibration.images(), calibration.names, folder, histograms=plan.histograms)
-        calibration, seen = audit(calibration, preprocessing, network, seen, method, folder)
+        plan = Plan(network.tensors, method, (), {"image": (-1.0, 1.0)})
+        seen = observe(network, calibration.feeds(), calibration.names, folder, histograms=plan.histograms)
+        calibration, seen = audit(calibration, network, seen, method, folder)
         total = sum(each.high - each.low for each in plan.ranges(seen))
     return {
         "images": calibration.used,

@@ -13,6 +13,7 @@ import numpy as np
 
 from tfeff.errors import TfeffError
 from tfeff.tensor_names import find_scope, layer_names
+from tfeff.tflite.file import TfliteFile
 
 
 @dataclass(frozen=True)
@@ -117,32 +118,24 @@ def find_layer(tensors: Sequence[Tensor], name: str) -> list[int]:
 
 
 def read_network(path: Path) -> Network:
-    """The float tensors of a calibrated file that have a range, its inputs and its outputs."""
-    from ai_edge_litert import schema_py_generated as schema
+    """The float tensors of a calibrated file that have a range, its inputs and its outputs.
 
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(path.read_bytes(), 0))
-    graph = model.subgraphs[0]  # what the others hold, the body of a loop, is not to be seen while it runs
-    inputs, outputs = _ports(model, graph, "inputs"), _ports(model, graph, "outputs")
-    order = dict.fromkeys([*map(int, graph.inputs), *(int(i) for op in graph.operators for i in op.outputs)])
-    names = {index: graph.tensors[index].name.decode("utf-8", "replace") for index in order}
+    What the body of a loop holds is not among them: it is not to be seen while it runs.
+    """
+    file = TfliteFile(path.read_bytes(), path)
+    inputs, outputs = file.signature()
+    inputs = inputs or {file.name(index): index for index in file.inputs}
+    outputs = outputs or {file.name(index): index for index in file.outputs}
+    order = dict.fromkeys([*file.inputs, *(index for op in file.operators for index in op.outputs)])
+    names = {index: file.name(index) for index in order}
     scope = find_scope(names.values())
     entries, exits = ({index: name for name, index in ports.items()} for ports in (inputs, outputs))
     tensors = []
     for index in order:
-        tensor = graph.tensors[index]
-        measured = tensor.quantization is not None and tensor.quantization.min is not None
-        if tensor.type == schema.TensorType.FLOAT32 and measured and len(tensor.quantization.min) == 1:
-            shape = tuple(int(n) for n in tensor.shape)
+        if file.dtype(index) == "FLOAT32" and file.measured_range(index) is not None:
             layers = layer_names(names[index], scope)
-            tensors.append(Tensor(index, names[index], shape, layers, entries.get(index), exits.get(index)))
+            tensors.append(Tensor(index, names[index], file.shape(index), layers, entries.get(index), exits.get(index)))
     return Network(tuple(tensors), inputs, outputs)
-
-
-def _ports(model, graph, side):
-    """{name in the signature: number of the tensor}; without a signature the tensors' own names."""
-    if model.signatureDefs:
-        return {each.name.decode(): int(each.tensorIndex) for each in getattr(model.signatureDefs[0], side)}
-    return {graph.tensors[i].name.decode("utf-8", "replace"): int(i) for i in getattr(graph, side)}
 
 
 def _open(path):

@@ -31,7 +31,7 @@ class Job:
         path: the `.tflite` to write.
         calibration: samples of its own, {input: `.npy` (n, ...)}; None is those of all jobs.
         step: "whole"; or one half of it, for int8 with ranges of our own: "calibrate" leaves a float file with a range
-            at every tensor that is to be quantized (the converter's, by the first sample, and only a place to write to),
+            at every tensor that is to be quantized (the converter's, by the first sample: a place to write to);
             "quantize" takes such a file as `saved_model`.
         per_channel: of int8, whether weights have a scale an output channel or one in all.
         kept: of the step "quantize", names of tensors whose operation stays in float.
@@ -41,7 +41,7 @@ class Job:
     precision: str
     io: str
     path: str
-    calibration: Mapping[str, str] | None = None
+    calibration: Mapping[str, Path] | None = None
     step: str = "whole"
     per_channel: bool = True
     kept: tuple[str, ...] = ()
@@ -127,10 +127,10 @@ class Converter:
             TfeffError: the converter refused the network, or died.
         """
         child = self._started()
-        paths = None if calibration is None else {name: str(path) for name, path in calibration.items()}
-        request = {"jobs": [asdict(job) for job in jobs], "calibration": paths}
+        own = None if calibration is None else dict(calibration)
+        request = {"jobs": [asdict(job) for job in jobs], "calibration": own}
         try:
-            child.stdin.write(json.dumps(request) + "\n")
+            child.stdin.write(json.dumps(request, default=str) + "\n")  # paths as text
             child.stdin.flush()
             answer = child.stdout.readline()
         except BrokenPipeError:

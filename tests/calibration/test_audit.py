@@ -4,15 +4,16 @@ import io
 
 import numpy as np
 import pytest
-from calibration_network import CLASSES, PREPROCESSING, audited, calibrated_file, pictures
+from calibration_network import CLASSES, PREPROCESSING, audited, calibrated_file, collected, pictures
 from PIL import Image
 from scipy.stats import binomtest
 
-from tfeff.calibration import Activations, collect, observe, text_of
+from tfeff.calibration import Activations, observe, text_of
 from tfeff.calibration.audit_activations import constant_channels
 from tfeff.calibration.audit_inputs import channels, measure
 from tfeff.calibration.audit_network import coin_p
 from tfeff.data import Preprocessing
+from tfeff.record.schema import Finding
 
 IMAGES, LABELS = pictures(120)
 INPUTS = np.stack([PREPROCESSING(image) for image in IMAGES])
@@ -41,7 +42,7 @@ def test_few(audit):
 
 def test_duplicates(audit):
     found = audit(images=np.concatenate([IMAGES[:40], IMAGES[3:5]]))["duplicates"]
-    assert found.images == ("train image 40", "train image 41")
+    assert found.images == ["train image 40", "train image 41"]
 
 
 def test_near_duplicates(audit):
@@ -49,7 +50,7 @@ def test_near_duplicates(audit):
     Image.fromarray(IMAGES[7]).save(buffer, "JPEG", quality=90, subsampling=0)
     brighter = np.clip(IMAGES[9] * 1.02, 0, 255).astype(np.uint8)
     found = audit(images=np.concatenate([IMAGES[:40], [np.asarray(Image.open(buffer))], [brighter]]))["near-duplicates"]
-    assert found.images == ("train image 40", "train image 41")
+    assert found.images == ["train image 40", "train image 41"]
     assert found.severity == "note"
 
 
@@ -57,7 +58,7 @@ def test_near_duplicates_far_apart(network, tmp_path):
     """More images than are compared at a time."""
     many, _ = pictures(400, seed=9)
     many[399] = np.clip(many[2] * 1.02, 0, 255).astype(np.uint8)
-    assert audited(network, tmp_path, images=many)[0]["near-duplicates"].images == ("train image 399",)
+    assert audited(network, tmp_path, images=many)[0]["near-duplicates"].images == ["train image 399"]
 
 
 def test_missing_class(audit):
@@ -114,7 +115,7 @@ def test_one_image_out_of_range_is_named(audit):
     inputs = INPUTS.copy()
     inputs[33] *= 20
     found = audit(images=inputs)["input-range"]
-    assert (found.severity, found.images) == ("grave", ("train image 33",))
+    assert (found.severity, found.images) == ("grave", ["train image 33"])
     assert "1 of 120" in found.text
     assert "noise-images" not in audit(images=inputs)
 
@@ -158,12 +159,10 @@ def test_bgr_for_rgb_by_the_means(tmp_path):
     wanted = Preprocessing(size=(16, 16), mean=(150.0, 110.0, 70.0), std=(60.0,) * 3)
     smooth = np.random.default_rng(1).normal(0, 30, (60, 4, 4, 3)).repeat(4, 1).repeat(4, 2)
     turned = np.clip(smooth + np.array([70, 110, 150]), 0, 255).astype(np.uint8)
-    np.savez(tmp_path / "turned.npz", images=turned)
-    np.savez(tmp_path / "right.npz", images=turned[..., ::-1])
     found = {}
-    for name in ("turned", "right"):
-        calibration = collect(str(tmp_path / f"{name}.npz"), wanted, tmp_path / "calibration.npy")
-        found[name] = channels(calibration, wanted, measure(calibration, wanted, tmp_path))
+    for name, images in (("turned", turned), ("right", turned[..., ::-1])):
+        calibration = collected(tmp_path, wanted, images=images)
+        found[name] = channels(calibration, measure(calibration, calibration.ports[0], tmp_path))
     (finding,) = found["turned"]
     assert (finding.code, finding.severity) == ("channel-order", "note")
     assert "BGR images for RGB?" in finding.text
@@ -180,7 +179,7 @@ def test_blank_images(audit):
     images = IMAGES.copy()
     images[[4, 8]] = np.array([[[[10]]], [[[200]]]], np.uint8)
     found = audit(images=images)["blank-images"]
-    assert (found.severity, found.images) == ("note", ("train image 4", "train image 8"))
+    assert (found.severity, found.images) == ("note", ["train image 4", "train image 8"])
     images[:80] = np.arange(80, dtype=np.uint8)[:, None, None, None]
     assert audit(images=images)["blank-images"].severity == "grave"
 
@@ -190,17 +189,17 @@ def test_noise(audit):
     images[20] = rng.integers(0, 256, (16, 16, 3))
     images[21] = np.where(rng.random((16, 16, 1)) < 0.1, 255, images[21] // 2)
     found = audit(images=images)["noise-images"]
-    assert (found.severity, found.images) == ("note", ("train image 20", "train image 21"))
+    assert (found.severity, found.images) == ("note", ["train image 20", "train image 21"])
 
 
 def test_an_outlier_is_named_and_left_out(network, tmp_path):
     inputs = INPUTS.copy()
     inputs[50] *= 20
     found, done = audited(network, tmp_path, images=inputs)
-    assert (found["outlier-images"].severity, found["outlier-images"].images) == ("note", ("train image 50",))
+    assert (found["outlier-images"].severity, found["outlier-images"].images) == ("note", ["train image 50"])
     assert "no say in the ranges" in found["outlier-images"].text
     assert done.left_out == {50: "train image 50"}
-    assert done.as_dict()["left_out"] == ["train image 50"]
+    assert done.record().left_out == ["train image 50"]
     assert audited(network, tmp_path, images=INPUTS)[1].left_out == {}
 
 
@@ -232,7 +231,7 @@ def test_unstable_ranges(network, tmp_path):
 def test_constant_output(network, tmp_path):
     """The network's own output never is; the rule is shown what it would see of one that is."""
     _, done = audited(network, tmp_path, images=IMAGES)
-    seen = observe(Activations(network), done.images(), done.names, tmp_path)
+    seen = observe(Activations(network), done.feeds(), done.names, tmp_path)
     assert "constant-output" not in {each.code for each in constant_channels(seen)}
     seen.channel_lows[-1][:] = seen.channel_highs[-1][:] = 3.0
     found = {each.code: each for each in constant_channels(seen)}
@@ -240,7 +239,7 @@ def test_constant_output(network, tmp_path):
 
 
 def test_text_of_old_and_new_records(audit):
-    assert text_of("5 of 15 images are duplicates") == "5 of 15 images are duplicates"
-    entry = audit(images=np.concatenate([IMAGES[:40], IMAGES[3:4]]))["duplicates"].as_dict()
-    assert entry.keys() == {"code", "severity", "text", "images"}
-    assert text_of(entry) == "note, duplicates: 1 of 41 images are duplicates (train image 40)"
+    old = Finding(code="", severity="note", text="5 of 15 images are duplicates")
+    assert text_of(old) == "5 of 15 images are duplicates"
+    found = audit(images=np.concatenate([IMAGES[:40], IMAGES[3:4]]))["duplicates"]
+    assert text_of(found) == "note, duplicates: 1 of 41 images are duplicates (train image 40)"

@@ -7,16 +7,22 @@ import pytest
 from PIL import Image
 
 from tfeff.calibration import collect
-from tfeff.data import Preprocessing, open_dataset
+from tfeff.data import Preprocessing, image_port, open_dataset
 from tfeff.errors import TfeffError
 
 PREPROCESSING = Preprocessing(size=(16, 16))
+PORTS = [image_port(PREPROCESSING)]
 RNG = np.random.default_rng(5)
 IMAGES = RNG.integers(0, 256, (40, 20, 24, 3), dtype=np.uint8)
 
 
 def gather(spec, tmp_path, **options):
-    return collect(str(spec), PREPROCESSING, tmp_path / "calibration.npy", **options)
+    (tmp_path / "scratch").mkdir(exist_ok=True)
+    return collect(str(spec), PORTS, tmp_path / "scratch", **options)
+
+
+def inputs(calibration):
+    return calibration.batch()["image"]
 
 
 def refused(spec, tmp_path, *words, **options):
@@ -25,7 +31,7 @@ def refused(spec, tmp_path, *words, **options):
     assert caught.value.exit_code == 2
     for word in words:
         assert word in str(caught.value)
-    assert not (tmp_path / "calibration.npy").exists()
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 @pytest.fixture
@@ -41,16 +47,17 @@ def test_flat_folder(folder, tmp_path):
     calibration = gather(folder, tmp_path)
     assert (calibration.asked, calibration.found, calibration.used) == (None, 40, 40)
     expected = np.stack([PREPROCESSING(image) for image in IMAGES])
-    np.testing.assert_array_equal(calibration.inputs(), expected)
-    assert calibration.inputs(3).shape == (3, 16, 16, 3)
+    np.testing.assert_array_equal(inputs(calibration), expected)
+    np.testing.assert_array_equal(calibration.batch(3)["image"], expected[:3])
+    np.testing.assert_array_equal(calibration.batch([7, 2])["image"], expected[[7, 2]])
     assert calibration.findings == ()
-    assert calibration.as_dict()["source"] == str(folder)
+    assert calibration.record().source == str(folder)
 
 
 def test_a_subset_is_seeded(folder, tmp_path):
-    first = np.array(gather(folder, tmp_path, samples=10, seed=1).inputs())
-    again = np.array(gather(folder, tmp_path, samples=10, seed=1).inputs())
-    other = np.array(gather(folder, tmp_path, samples=10, seed=2).inputs())
+    first = inputs(gather(folder, tmp_path, samples=10, seed=1))
+    again = inputs(gather(folder, tmp_path, samples=10, seed=1))
+    other = inputs(gather(folder, tmp_path, samples=10, seed=2))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
 
@@ -59,15 +66,15 @@ def test_named_dataset_gives_training_images(tmp_path):
     calibration = gather("fashion_mnist_sample", tmp_path)
     sample = open_dataset("fashion_mnist_sample", "train")
     assert calibration.used == calibration.found == len(sample) == 512
-    np.testing.assert_array_equal(calibration.inputs()[7], PREPROCESSING(sample.image(7)))
+    np.testing.assert_array_equal(inputs(calibration)[7], PREPROCESSING(sample.image(7)))
 
 
 def test_npz_of_images_and_of_inputs(tmp_path):
     np.savez(tmp_path / "u8.npz", images=IMAGES)
-    inputs = np.stack([PREPROCESSING(image) for image in IMAGES])
-    np.savez(tmp_path / "f32.npz", images=inputs)
-    np.testing.assert_array_equal(gather(tmp_path / "u8.npz", tmp_path).inputs(), inputs)
-    np.testing.assert_array_equal(gather(tmp_path / "f32.npz", tmp_path).inputs(), inputs)
+    expected = np.stack([PREPROCESSING(image) for image in IMAGES])
+    np.savez(tmp_path / "f32.npz", images=expected)
+    np.testing.assert_array_equal(inputs(gather(tmp_path / "u8.npz", tmp_path)), expected)
+    np.testing.assert_array_equal(inputs(gather(tmp_path / "f32.npz", tmp_path)), expected)
 
 
 def test_duplicates_and_few_images_are_findings(tmp_path):
@@ -77,7 +84,7 @@ def test_duplicates_and_few_images_are_findings(tmp_path):
     assert (few.code, few.severity) == ("few-images", "note")
     assert (duplicates.code, duplicates.severity) == ("duplicates", "note")
     assert duplicates.text == "5 of 15 images are duplicates"
-    assert duplicates.images == tuple(f"train image {number}" for number in range(10, 15))
+    assert duplicates.images == [f"train image {number}" for number in range(10, 15)]
 
 
 def test_mostly_duplicates_are_grave(tmp_path):
@@ -88,7 +95,10 @@ def test_mostly_duplicates_are_grave(tmp_path):
 
 def test_inputs_read_one_at_a_time_are_those_of_the_file(folder, tmp_path):
     calibration = gather(folder, tmp_path)
-    np.testing.assert_array_equal(np.stack(list(calibration.images())), calibration.inputs())
+    np.testing.assert_array_equal(np.stack([feed["image"] for feed in calibration.feeds()]), inputs(calibration))
+    some = [feed["image"] for feed in calibration.feeds([30, 4])]
+    np.testing.assert_array_equal(some, inputs(calibration)[[30, 4]])
+    np.testing.assert_array_equal(np.stack(list(calibration.values("image"))), inputs(calibration))
 
 
 def test_labels_come_with_class_folders(tmp_path):
@@ -192,9 +202,9 @@ def test_samples_must_be_positive(folder, tmp_path, samples):
 
 
 def test_nan(tmp_path):
-    inputs = np.stack([PREPROCESSING(image) for image in IMAGES])
-    inputs[11, 2, 3, 0] = np.nan
-    np.savez(tmp_path / "nan.npz", images=inputs)
+    spoilt = np.stack([PREPROCESSING(image) for image in IMAGES])
+    spoilt[11, 2, 3, 0] = np.nan
+    np.savez(tmp_path / "nan.npz", images=spoilt)
     refused(tmp_path / "nan.npz", tmp_path, "image 11", "NaN")
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from calibration_network import DOOR, PREPROCESSING, calibrated_file, pictures
+from calibration_network import DOORS, PREPROCESSING, TASK, calibrated_file, collected, pictures
 
-from tfeff.calibration import Activations, Plan, audit, collect, observe, parse_method
+from tfeff.calibration import Activations, Plan, audit, observe, parse_method
 from tfeff.calibration.extremes import Extremes
 from tfeff.calibration.left_out import distances, far_images, left_out
 
@@ -19,14 +19,11 @@ def network():
 
 def ranges(network, inputs, method, folder):
     """The ranges, and the numbers of the images that were left out."""
-    np.savez(folder / "images.npz", images=inputs)
-    calibration = collect(str(folder / "images.npz"), PREPROCESSING, folder / "calibration.npy")
+    calibration = collected(folder, images=inputs)
     float_file, chosen = Activations(network), parse_method(method)
-    plan = Plan(float_file.tensors, chosen, (), DOOR)
-    seen = observe(
-        float_file, calibration.images(), calibration.names, folder, histograms=plan.histograms
-    )  # fmt: skip
-    calibration, seen = audit(calibration, PREPROCESSING, float_file, seen, chosen, folder)
+    plan = Plan(float_file.tensors, chosen, (), DOORS)
+    seen = observe(float_file, calibration.feeds(), calibration.names, folder, histograms=plan.histograms)
+    calibration, seen = audit(calibration, float_file, seen, chosen, folder, tasks=[TASK])
     return [(each.low, each.high) for each in plan.ranges(seen)], calibration.left_out
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from calibration_network import DOOR, build, calibrated_file, pictures, ranges
+from calibration_network import DOORS, build, calibrated_file, feeds, pictures, ranges
 
 from tfeff.calibration import Activations, observe
 from tfeff.errors import TfeffError
@@ -36,7 +36,7 @@ def test_every_image_has_its_extremes(network, tmp_path):
     import keras
 
     model = build()
-    seen = observe(Activations(network), INPUTS, [""] * 60, tmp_path)
+    seen = observe(Activations(network), feeds(INPUTS), [""] * 60, tmp_path)
     labels = [tensor.label for tensor in seen.tensors]
     lows, highs = list(seen.extremes.columns())[labels.index("colours")]
     values = np.asarray(keras.Model(model.input, model.get_layer("colours").output)(INPUTS)).reshape(60, -1)
@@ -57,7 +57,7 @@ def test_any_order_gives_the_same_bits(network, tmp_path, method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_input_has_the_range_of_its_preprocessing(network, tmp_path, method):
-    assert ranges(network, INPUTS * np.float32(0.1), tmp_path, method)["image"] == (*DOOR, "preprocessing")
+    assert ranges(network, INPUTS * np.float32(0.1), tmp_path, method)["image"] == (*DOORS["image"], "preprocessing")
 
 
 def test_layers_of_their_own(network, tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tfeff.calibration import collect
-from tfeff.data import Preprocessing
+from tfeff.data import Preprocessing, image_port
 from tfeff.errors import TfeffError
 
 PREPROCESSING = Preprocessing(size=(16, 16))
@@ -41,14 +41,14 @@ def ffmpeg(tmp_path, monkeypatch):
 
 
 def gather(path, tmp_path, **options):
-    return collect(str(path), PREPROCESSING, tmp_path / "calibration.npy", **options)
+    return collect(str(path), [image_port(PREPROCESSING)], tmp_path, **options)
 
 
 def test_every_frame_when_all_are_wanted(ffmpeg, tmp_path):
     (tmp_path / "drive.mp4").write_bytes(b"video")
     calibration = gather(tmp_path / "drive.mp4", tmp_path)
     assert (calibration.found, calibration.used) == (30, 30)
-    np.testing.assert_array_equal(calibration.inputs(), np.stack([PREPROCESSING(frame) for frame in FRAMES]))
+    np.testing.assert_array_equal(calibration.batch()["image"], np.stack([PREPROCESSING(frame) for frame in FRAMES]))
     assert calibration.names[7] == "frame 7 of drive.mp4"
 
 
@@ -59,7 +59,7 @@ def test_a_seeded_choice_of_frames(ffmpeg, tmp_path):
     numbers = [int(name.split()[1]) for name in names]
     assert first.used == 5
     assert numbers == sorted(numbers)
-    np.testing.assert_array_equal(first.inputs(), np.stack([PREPROCESSING(FRAMES[n]) for n in numbers]))
+    np.testing.assert_array_equal(first.batch()["image"], np.stack([PREPROCESSING(FRAMES[n]) for n in numbers]))
     assert list(gather(tmp_path / "drive.mp4", tmp_path, samples=5, seed=3).names) == names
     assert list(gather(tmp_path / "drive.mp4", tmp_path, samples=5, seed=4).names) != names
 
@@ -89,7 +89,7 @@ def test_the_real_ffmpeg(tmp_path):
     command = ["ffmpeg", "-v", "error", *source, "-c:v", "ffv1", "-pix_fmt", "bgr0", str(tmp_path / "real.mkv")]
     subprocess.run(command, input=FRAMES.tobytes(), check=True)
     calibration = gather(tmp_path / "real.mkv", tmp_path)
-    np.testing.assert_array_equal(calibration.inputs(), np.stack([PREPROCESSING(frame) for frame in FRAMES]))
+    np.testing.assert_array_equal(calibration.batch()["image"], np.stack([PREPROCESSING(frame) for frame in FRAMES]))
     (tmp_path / "text.mp4").write_text("no video")
     with pytest.raises(TfeffError, match="ffmpeg cannot read it"):
         gather(tmp_path / "text.mp4", tmp_path)

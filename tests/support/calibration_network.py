@@ -9,11 +9,14 @@ import numpy as np
 from PIL import Image
 
 from tfeff.calibration import Activations, Plan, audit, collect, observe, parse_method, parse_rules
-from tfeff.data import Preprocessing
+from tfeff.data import Preprocessing, image_port
+from tfeff.record.schema import TaskSpec
 
 PREPROCESSING = Preprocessing(size=(16, 16))
 CLASSES = ("red", "green", "blue")
-DOOR = (-1.0, 127 / 128)
+PORTS = (image_port(PREPROCESSING),)
+DOORS = {"image": (-1.0, 127 / 128)}
+TASK = TaskSpec(name="classification", outputs=["logits"], labels=list(CLASSES))
 
 
 def build():
@@ -45,10 +48,10 @@ def calibrated_file() -> Path:
     atexit.register(kept.cleanup)
     folder = Path(kept.name)
     np.save(folder / "one.npy", np.zeros((1, 16, 16, 3), np.float32))
-    quantize.write_saved_model(build(), folder / "saved", (16, 16, 3))
+    quantize.write_saved_model(build(), folder / "saved", PORTS, ["logits"])
     path = folder / "calibrated.tflite"
     job = quantize.Job(str(folder / "saved"), "int8", "int8", str(path), step="calibrate")
-    quantize.convert([job], folder / "one.npy", folder)
+    quantize.convert([job], {"image": folder / "one.npy"}, folder)
     return path
 
 
@@ -67,19 +70,29 @@ def pictures(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return images, strongest
 
 
+def feeds(inputs):
+    """Inputs as what a model is given."""
+    return ({"image": value} for value in inputs)
+
+
+def collected(folder: Path, preprocessing=PREPROCESSING, **arrays):
+    """The calibration of an `.npz` of these arrays."""
+    np.savez(folder / "images.npz", **arrays)
+    return collect(str(folder / "images.npz"), [image_port(preprocessing)], folder)
+
+
 def audited(file: Path, folder: Path, method: str = "image-percentile", preprocessing=PREPROCESSING, **arrays):
     """The findings, by code, of an `.npz` of these arrays."""
-    np.savez(folder / "images.npz", **arrays)
-    calibration = collect(str(folder / "images.npz"), preprocessing, folder / "calibration.npy")
-    network = Activations(file)
-    seen = observe(network, calibration.images(), calibration.names, folder)
-    done, _ = audit(calibration, preprocessing, network, seen, parse_method(method), folder, labels=CLASSES)
+    calibration, network = collected(folder, preprocessing, **arrays), Activations(file)
+    seen = observe(network, calibration.feeds(), calibration.names, folder)
+    done, _ = audit(calibration, network, seen, parse_method(method), folder, tasks=[TASK])
     return {each.code: each for each in done.findings}, done
 
 
 def ranges(file: Path, inputs: np.ndarray, folder: Path, method: str, rules=()):
     """The ranges by layer, (low, high, method)."""
     network = Activations(file)
-    plan = Plan(network.tensors, parse_method(method), parse_rules(rules), DOOR)
-    seen = observe(network, inputs, [f"image {n}" for n in range(len(inputs))], folder, histograms=plan.histograms)
+    plan = Plan(network.tensors, parse_method(method), parse_rules(rules), DOORS)
+    names = [f"image {n}" for n in range(len(inputs))]
+    seen = observe(network, feeds(inputs), names, folder, histograms=plan.histograms)
     return {each.tensor.label: (each.low, each.high, each.method) for each in plan.ranges(seen)}
