@@ -11,8 +11,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 from cli_runner import assert_refused, tfeff
-from compare_fixtures import doors
-from compare_models import PREPROCESSING, write_test_record
+from compare_models import PREPROCESSING, doors, write_test_record
 from PIL import Image
 
 from tfeff.data import open_dataset

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from compare_models import convert, convert_function, dense_network
+from compare_models import convert, convert_function, convert_ports, dense_network
 from custom_operator import put_custom_operator
 
 from tfeff.compare import Runner, dequantize, quantize
@@ -50,17 +50,18 @@ def linear():
 def test_runs_a_known_linear_function(linear, tmp_path, dtype, io, step):
     kernel, bias, images = linear
     runner = Runner(convert(dense_network(kernel, bias, (4, 4, 3)), tmp_path / "x.tflite", images, dtype, io))
-    assert runner.shape == (4, 4, 3)
-    assert runner.classes == 5
-    assert runner.input.dtype == runner.output.dtype == np.dtype(io or dtype)
-    if runner.input.dtype == np.float32:
+    (given,), (taken,) = runner.inputs, runner.outputs
+    assert (given.shape, given.sample) == ((1, 4, 4, 3), (4, 4, 3))
+    assert (taken.shape, taken.sample) == ((1, 5), (5,))
+    assert given.dtype == taken.dtype == np.dtype(io or dtype)
+    assert given.quantized == taken.quantized == (given.dtype != np.float32)
+    if given.dtype == np.float32:
         seen, tolerance = images, 1e-4 if dtype == "float32" else 0.2
     else:  # the images as the file sees them; its weights have 8 bits, and its output is one of its steps
-        door = runner.input
-        seen = dequantize(quantize(images, door.scale, door.zero_point, door.dtype), door.scale, door.zero_point)
-        tolerance = runner.output.scale * step + 0.5 * np.abs(kernel).max() / 127 * np.sqrt(48)
+        seen = given.real(given.store(images))
+        tolerance = taken.scale * step + 0.5 * np.abs(kernel).max() / 127 * np.sqrt(48)
     exact = seen.reshape(60, 48) @ kernel + bias
-    logits = np.stack([runner(image) for image in images])
+    logits = np.stack([runner(image)[taken.name] for image in images])
     assert logits.dtype == np.float32
     assert np.abs(logits - exact).max() < tolerance
     assert np.ptp(exact) > 20 * tolerance  # so that the line above says something
@@ -69,27 +70,72 @@ def test_runs_a_known_linear_function(linear, tmp_path, dtype, io, step):
 def test_output_is_one_of_its_steps(linear, tmp_path):
     kernel, bias, images = linear
     runner = Runner(convert(dense_network(kernel, bias, (4, 4, 3)), tmp_path / "x.tflite", images, "int8"))
-    steps = runner(images[0]) / np.float32(runner.output.scale) + runner.output.zero_point
+    (port,) = runner.outputs
+    steps = runner({runner.inputs[0].name: images[0]})[port.name] / np.float32(port.scale) + port.zero_point
     assert np.abs(steps - np.round(steps)).max() < 1e-3
     assert -128 <= steps.min() <= steps.max() <= 127
 
 
-def test_takes_the_logits_by_name(tmp_path):
+def many_ports(photo, level, words):
+    """Several inputs and outputs of several kinds, in TensorFlow."""
     import tensorflow as tf
 
-    def two(image):
-        flat = tf.reshape(image, (1, 16))
-        return {"features": flat * 2.0, "logits": flat[:, :3] + 1.0}
+    return {
+        "zoomed": photo * 2.0 + level,  # rank 4
+        "count": tf.reduce_sum(words),  # rank 0, integer
+        "mean": tf.reduce_mean(photo),  # rank 0
+        "larger": words > 2,
+        "clip": tf.reshape(photo, (1, 2, 1, 3, 1)),
+    }
 
-    runner = Runner(convert_function(two, (1, 4, 4, 1), tmp_path / "two.tflite"))
-    image = np.arange(16, dtype=np.float32).reshape(4, 4, 1)
-    assert runner(image).tolist() == [1.0, 2.0, 3.0]
+
+PORTS = {"photo": ((1, 2, 3, 1), "float32"), "level": ((1,), "float32"), "words": ((1, 4), "int32")}
 
 
-def test_keeps_the_shape_of_an_output_that_is_no_list_of_logits(tmp_path):
-    runner = Runner(convert_function(lambda image: {"mask": image * 2.0}, (1, 2, 3, 1), tmp_path / "mask.tflite"))
-    image = np.arange(6, dtype=np.float32).reshape(2, 3, 1)
-    assert runner(image).tolist() == (2 * image).tolist()
+def test_ports_of_any_number_rank_and_type(tmp_path):
+    runner = Runner(convert_ports(many_ports, PORTS, tmp_path / "many.tflite"))
+    assert {port.name: (port.sample, port.dtype.name) for port in runner.inputs} == {
+        "photo": ((2, 3, 1), "float32"), "level": ((), "float32"), "words": ((4,), "int32"),
+    }  # fmt: skip
+    photo, words = np.arange(6, dtype=np.float32).reshape(2, 3, 1), np.array([1, 2, 3, 4])
+    found = runner({"words": words, "level": np.float32(0.5), "photo": photo})
+    assert found.keys() == {"zoomed", "count", "mean", "larger", "clip"}
+    assert np.array_equal(found["zoomed"], 2 * photo + 0.5)
+    assert (found["count"].shape, found["count"].dtype, int(found["count"])) == ((), np.int32, 10)
+    assert (found["mean"].shape, float(found["mean"])) == ((), 2.5)
+    assert found["larger"].tolist() == [False, False, True, True]
+    assert (found["clip"].shape, found["clip"].dtype) == ((2, 1, 3, 1), np.float32)
+
+
+def test_quantized_ports_are_real_numbers_and_integers_stay(tmp_path):
+    random = np.random.default_rng(0)
+
+    def ports(photo, words):
+        return {"zoomed": photo * 2.0, "next": words + 1}
+
+    shapes = {"photo": ((1, 2, 3, 1), "float32"), "words": ((1, 4), "int32")}
+    samples = [
+        {"photo": random.uniform(-1, 1, (1, 2, 3, 1)).astype(np.float32), "words": np.zeros((1, 4), np.int32)}
+        for _ in range(20)
+    ]
+    runner = Runner(convert_ports(ports, shapes, tmp_path / "int8.tflite", samples))
+    kinds = {port.name: (port.dtype.name, port.quantized) for port in (*runner.inputs, *runner.outputs)}
+    assert kinds["photo"] == kinds["zoomed"] == ("int8", True)
+    assert kinds["words"] == kinds["next"] == ("int32", False)
+    found = runner({"photo": samples[3]["photo"][0], "words": np.arange(4)})
+    step = next(port.scale for port in runner.outputs if port.name == "zoomed")
+    assert np.abs(found["zoomed"] - 2 * samples[3]["photo"][0]).max() < 2 * step
+    assert found["next"].tolist() == [1, 2, 3, 4]
+
+
+def test_a_tensor_that_is_two_outputs_is_both(tmp_path):
+    def twice(image):
+        same = image + 1.0
+        return {"a": same, "b": same, "c": image * 3.0}
+
+    runner = Runner(convert_function(twice, (1, 2), tmp_path / "twice.tflite"))
+    found = runner(np.float32([1, 2]))
+    assert {name: values.tolist() for name, values in found.items()} == {"a": [2, 3], "b": [2, 3], "c": [3, 6]}
 
 
 def test_an_open_batch_is_run_as_one(tmp_path):
@@ -99,41 +145,32 @@ def test_an_open_batch_is_run_as_one(tmp_path):
         return {"logits": tf.reduce_mean(image, (1, 2))}
 
     runner = Runner(convert_function(mean, (None, 2, 2, 3), tmp_path / "batch.tflite"))
-    assert runner(np.float32([[[1, 2, 3]] * 2] * 2)).tolist() == [1.0, 2.0, 3.0]
+    assert runner(np.float32([[[1, 2, 3]] * 2] * 2))["logits"].tolist() == [1.0, 2.0, 3.0]
 
 
-def test_refuses_what_is_no_classifier_of_one_image(tmp_path):
+def test_refuses_open_shapes_and_batches(tmp_path):
     import tensorflow as tf
 
-    def refuse(function, shape, message):
-        path = convert_function(function, shape, tmp_path / "bad.tflite")
+    def refuse(shape, message):
+        path = convert_function(lambda image: {"m": tf.reduce_mean(image, (1, 2))}, shape, tmp_path / "bad.tflite")
         with pytest.raises(TfeffError, match=message) as error:
             Runner(path)
         assert error.value.mend
 
-    refuse(lambda image: {"a": image + 1.0, "b": image * 2.0}, (1, 2, 2, 1), "2 outputs")
-    refuse(lambda image: {"logits": tf.reduce_mean(image, (1, 2))}, (1, None, None, 3), "open shape")
-    refuse(lambda image: {"logits": tf.reduce_mean(image, (1, 2))}, (2, 4, 4, 3), r"shape \(2, 4, 4, 3\)")
-    refuse(lambda image: {"logits": image * 2.0}, (1, 5), r"shape \(1, 5\)")
-    refuse(lambda image: {"class": tf.argmax(tf.reduce_mean(image, (1, 2)), 1)}, (1, 4, 4, 3), "output is int64")
+    refuse((1, None, None, 3), "its input image has the open shape")
+    refuse((2, 4, 4, 3), r"its input image has shape \(2, 4, 4, 3\)")
 
 
-def test_refuses_two_inputs(tmp_path):
-    import tensorflow as tf
-
-    spec = tf.TensorSpec((1, 2, 2, 1), tf.float32)
-    module = tf.Module()
-    module.run = tf.function(lambda a, b: a + b, input_signature=[spec, spec])
-    concrete = module.run.get_concrete_function()
-    path = tmp_path / "two.tflite"
-    path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([concrete], module).convert())
-    with pytest.raises(TfeffError, match="2 inputs"):
-        Runner(path)
-
-
-def test_refuses_an_image_of_another_shape(compared_files):
-    with pytest.raises(TfeffError, match=r"shape \(14, 14, 1\), not \(14, 14, 3\)"):
-        Runner(compared_files.int8)(np.zeros((14, 14, 3), np.float32))
+def test_refuses_inputs_that_do_not_fit(compared_files, tmp_path):
+    runner = Runner(compared_files.int8)
+    with pytest.raises(TfeffError, match=r"takes shape \(14, 14, 1\), not \(14, 14, 3\)"):
+        runner(np.zeros((14, 14, 3), np.float32))
+    several = Runner(convert_ports(many_ports, PORTS, tmp_path / "many.tflite"))
+    with pytest.raises(TfeffError, match="is not among one array"):
+        several(np.zeros((2, 3, 1), np.float32))
+    with pytest.raises(TfeffError, match="its input 'words' is not among photo, level") as error:
+        several({"photo": np.zeros((2, 3, 1), np.float32), "level": np.float32(1)})
+    assert error.value.mend
 
 
 def test_refuses_operators_that_litert_lacks(tmp_path):

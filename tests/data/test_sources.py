@@ -217,24 +217,82 @@ def test_npz_without_labels(tmp_path):
     ("arrays", "told"),
     [
         ({}, "holds nothing, no images"),
-        ({"pictures": IMAGES}, "holds pictures, no images"),
-        ({"images": IMAGES.astype(np.float32) / 255, "labels": LABELS}, "images of type float32"),
-        ({"images": IMAGES.astype(np.uint16), "labels": LABELS}, "images of type uint16"),
-        ({"images": IMAGES[0, 0], "labels": LABELS}, "images of shape (5, 3)"),
-        ({"images": IMAGES[:0], "labels": LABELS[:0]}, "images of shape (0, 6, 5, 3)"),
-        ({"images": IMAGES.transpose(0, 3, 1, 2), "labels": LABELS}, "images of shape (20, 3, 6, 5)"),
+        ({"pictures": IMAGES}, "holds no labels"),
+        ({"images": IMAGES[0, 0], "labels": LABELS}, "labels of shape (20,) and type int64 for 5 samples"),
+        ({"images": IMAGES[:0], "labels": LABELS[:0]}, "arrays of shape images (0, 6, 5, 3)"),
         ({"images": IMAGES, "labels": LABELS[:19]}, "labels of shape (19,)"),
         ({"images": IMAGES, "labels": np.array(3)}, "labels of shape ()"),
-        ({"images": IMAGES, "labels": np.eye(20, dtype=int)}, "labels of shape (20, 20)"),
-        ({"images": IMAGES, "labels": LABELS.astype(float)}, "float64"),
         ({"images": IMAGES, "labels": LABELS.astype(str)}, "labels of shape (20,) and type <U"),
-        ({"images": IMAGES, "labels": LABELS - 1}, "labels from -1 to 2"),
-        ({"images": IMAGES, "labels": LABELS + 2**40}, "labels from 1099511627776"),
         ({"images": IMAGES, "labels": LABELS, "classes": np.array(["a", "b"])}, "labels from 0 to 3 for 2 classes"),
+        ({"left": IMAGES, "right": IMAGES[:19], "labels": LABELS}, "left (20, 6, 5, 3), right (19, 6, 5, 3)"),
+        ({"left": IMAGES, "size": np.array(3.0), "labels": LABELS}, "left (20, 6, 5, 3), size ()"),
     ],
 )
 def test_npz_that_does_not_fit(tmp_path, arrays, told):
     assert told in refusal(npz(tmp_path, **arrays))
+
+
+@pytest.mark.parametrize(
+    ("images", "told"),
+    [
+        (IMAGES.astype(np.float32) / 255, "images of type float32, (20, 6, 5, 3): no images"),
+        (IMAGES.astype(np.uint16), "images of type uint16"),
+        (IMAGES.transpose(0, 3, 1, 2), "images of type uint8, (20, 3, 6, 5)"),
+        (IMAGES[:, 0, 0], "images of type uint8, (20, 3)"),
+    ],
+    ids=["float", "16 bit", "channels first", "vectors"],
+)
+def test_npz_of_arrays_that_are_no_images(tmp_path, images, told):
+    """They are a model's inputs as they are; who wants images is told."""
+    dataset = open_dataset(str(npz(tmp_path, x_test=images, y_test=LABELS)), "test")
+    assert (dataset.sample(3)["images"] == images[3]).all()
+    with pytest.raises(TfeffError) as error:
+        dataset.image(0)
+    assert told in error.value.what
+    assert "uint8 (n, h, w)" in error.value.mend
+
+
+def test_npz_of_several_inputs_is_split_with_its_labels(tmp_path):
+    sizes = np.arange(20.0)
+    path = str(npz(tmp_path, left=IMAGES, right=IMAGES[::-1], size=sizes, labels=sizes * 2))
+    train, test = (open_dataset(path, split) for split in ("train", "test"))
+    assert (len(train), len(test), test.classes) == (18, 2, ())
+    for dataset in (train, test):
+        for number in range(len(dataset)):
+            sample = dataset.sample(number)
+            assert sample.keys() == {"left", "right", "size"}
+            place = int(sample["size"])
+            assert (sample["left"] == IMAGES[place]).all()
+            assert (sample["right"] == IMAGES[::-1][place]).all()
+            assert dataset.labels[number] == 2 * place
+    assert len(open_dataset(path, "test", labelled=False)) == 20
+    with pytest.raises(TfeffError, match="holds left of type uint8"):
+        test.image(0)
+
+
+@pytest.mark.parametrize(
+    ("labels", "dtype", "classes"),
+    [
+        (LABELS, np.int64, tuple("0123")),
+        (LABELS[:, None].astype(np.uint8), np.int64, tuple("0123")),
+        (np.eye(20, dtype=int), np.int64, ()),
+        (LABELS.astype(np.float32) / 3, np.float32, ()),
+        (LABELS > 1, bool, ()),
+        (LABELS - 1, np.int64, ()),  # numbers that are no classes
+        (LABELS + 2**40, np.int64, ()),
+    ],
+    ids=["classes", "a column", "many", "numbers", "yes or no", "below 0", "huge"],
+)
+def test_npz_labels_of_every_kind(tmp_path, labels, dtype, classes):
+    dataset = open_dataset(str(npz(tmp_path, x_test=IMAGES, y_test=labels)), "test")
+    assert dataset.labels.dtype == dtype
+    assert dataset.classes == classes
+    assert (dataset.labels.reshape(labels.shape) == labels).all()
+
+
+def test_npz_names_of_many_labels(tmp_path):
+    path = npz(tmp_path, x_test=IMAGES, y_test=np.zeros((20, 3), int), classes=np.array(["sun", "sea", "sand"]))
+    assert open_dataset(str(path), "test").classes == ("sun", "sea", "sand")
 
 
 @pytest.mark.parametrize("share", [0, 0.02, 0.5, 0.99])

@@ -29,24 +29,6 @@ def compared_files(tmp_path_factory):
     )
 
 
-def doors(path):
-    """The file's input and output in the record's form, as LiteRT itself reports them."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_path=str(path))
-    interpreter.allocate_tensors()
-
-    def door(details):
-        scale, zero_point = details["quantization"]
-        quantized = details["dtype"] != np.float32
-        return {
-            "shape": details["shape"].tolist(), "dtype": np.dtype(details["dtype"]).name,
-            "scale": float(scale) if quantized else None, "zero_point": int(zero_point) if quantized else None,
-        }  # fmt: skip
-
-    return {"input": door(interpreter.get_input_details()[0]), "output": door(interpreter.get_output_details()[0])}
-
-
 @pytest.fixture
 def app_artifacts(compared_files, tmp_path, monkeypatch):
     """Paths of `int8` and `float`, each with its record; keys go below tmp_path."""
@@ -55,5 +37,5 @@ def app_artifacts(compared_files, tmp_path, monkeypatch):
     shutil.copy(compared_files.int8, tmp_path / "int8.tflite")
     for name in ("int8", "float"):
         path = tmp_path / f"{name}.tflite"
-        write_test_record(path, dataset="fashion_mnist", network="dense", **doors(path))
+        write_test_record(path, dataset="fashion_mnist", network="dense")
     return {"int8": tmp_path / "int8.tflite", "float": tmp_path / "float.tflite"}

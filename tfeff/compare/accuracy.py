@@ -67,7 +67,8 @@ def compare(
             or outputs that are not finite.
     """
     runners = [Runner(path, threads=max(1, threads // 2)) for path in (float_file, quantized)]
-    outputs = _check_files(*runners, inputs)
+    _check_inputs(*runners, inputs)
+    outputs, names = _match_outputs(*runners, {name for spec in tasks for name in spec.outputs})
     measured = [_Measured(spec, outputs, dataset) for spec in tasks]
     if not len(dataset):
         raise TfeffError(f"dataset {dataset.name}: holds no images", "give a dataset with images")
@@ -78,7 +79,7 @@ def compare(
     def take(batch, futures):
         nonlocal done
         for number, *both in zip(batch, *(future.result() for future in futures), strict=True):
-            both = [dict(zip(distances_of, both_of.values(), strict=True)) for both_of in both]
+            both = [{new: given[old] for new, old in of.items()} for given, of in zip(both, names, strict=True)]
             _check_finite(runners, both, dataset, int(number))
             for distance in distances:
                 distance.add(*(each[distance.name] for each in both))
@@ -88,7 +89,6 @@ def compare(
         if progress:
             progress(done, len(numbers))
 
-    distances_of = [port.name for port in outputs]
     with ThreadPoolExecutor(2 if threads > 1 else 1) as pool:
         pending = None
         for batch, feeds in _batches(dataset, numbers, inputs):  # prepared while the files run the batch before
@@ -158,12 +158,11 @@ class _Measured:
         )  # fmt: skip
 
 
-def _check_files(float_file: Runner, quantized: Runner, inputs: Sequence[InputPort]) -> list[Port]:
-    """The ports that both give, by the quantized file's names."""
-    quantized_inputs = [port.name for port in float_file.inputs if port.quantized]
-    if quantized_inputs:
+def _check_inputs(float_file: Runner, quantized: Runner, inputs: Sequence[InputPort]) -> None:
+    """Do both files take what is fed?"""
+    if unlike := [port.name for port in float_file.inputs if port.quantized]:
         raise TfeffError(
-            f"{float_file.path}: its input {quantized_inputs[0]} is quantized, so it is no float twin",
+            f"{float_file.path}: its input {unlike[0]} is quantized, so it is no float twin",
             "give the float32 file that was exported from the same network",
         )
     for runner in (float_file, quantized):
@@ -173,24 +172,38 @@ def _check_files(float_file: Runner, quantized: Runner, inputs: Sequence[InputPo
             found = dict(zip(expected, found.values(), strict=True))  # another converter's name of it
         if found != expected:
             raise TfeffError(
-                f"{runner.path}: takes {_shapes(found)}, the preprocessing gives {_shapes(expected)}",
+                f"{runner.path}: takes {_listed(found)}, the preprocessing gives {_listed(expected)}",
                 "use the preprocessing that the network was trained with, and files of one network",
             )
-    one, other = ([port.sample for port in runner.outputs] for runner in (float_file, quantized))
-    if one != other:
+
+
+def _match_outputs(float_file: Runner, quantized: Runner, wanted: set[str]) -> tuple[list[Port], list[dict[str, str]]]:
+    """The ports that both give, by the quantized file's names; and of each file, name -> its own name.
+
+    Outputs of the same names are the same; where a converter chose others, those of the same shape are, if there is one
+    only (converters do not keep the order). A file's only output has the name that the tasks want.
+    """
+    before, after = ({port.name: port.sample for port in runner.outputs} for runner in (float_file, quantized))
+    own = list(after)
+    theirs = own
+    if before.keys() != after.keys():
+        by_shape = {shape: name for name, shape in before.items()}
+        theirs = [by_shape.get(shape, "") for shape in after.values()]
+    if [before.get(name) for name in theirs] != list(after.values()) or not len(set(theirs)) == len(before):
         raise TfeffError(
-            f"{quantized.path}: gives {_listed(other)}, {float_file.path} gives {_listed(one)}",
-            "give two files of the same network",
+            f"{quantized.path}: gives {_listed(after)}; {float_file.path} gives {_listed(before)}",
+            "give two files of the same network, whose outputs have the same names",
         )
-    return [Port(name=port.name, shape=[1, *port.sample], dtype=port.dtype.name) for port in quantized.outputs]
+    names = list(wanted) if len(own) == len(wanted) == 1 else own
+    ports = [
+        Port(name=name, shape=[1, *port.sample], dtype=port.dtype.name)
+        for name, port in zip(names, quantized.outputs, strict=True)
+    ]
+    return ports, [dict(zip(names, each, strict=True)) for each in (theirs, own)]
 
 
-def _shapes(ports):
+def _listed(ports):
     return ", ".join(f"{name} of shape {shape}" for name, shape in ports.items())
-
-
-def _listed(shapes):
-    return ", ".join(map(str, shapes))
 
 
 def _check_finite(runners, both, dataset, number):

@@ -144,14 +144,17 @@ class Runner:
         details = getattr(self._interpreter, f"get_{side[:-1]}_details")()
         names = self._names(side)
         for entry in details:
-            yield self._port(entry, side[:-1], names.get(entry["index"], entry["name"]))
+            own = names.get(entry["index"])
+            yield self._port(entry, side[:-1], own.pop(0) if own else entry["name"])
 
     def _names(self, side):
-        """Tensor -> its name in the signature; none without one."""
-        if SIGNATURE not in self._interpreter.get_signature_list():
-            return {}
-        runner = self._interpreter.get_signature_runner(SIGNATURE)
-        return {entry["index"]: name for name, entry in getattr(runner, f"get_{side[:-1]}_details")().items()}
+        """Tensor -> its names in the signature, more than one where outputs share it; none without one."""
+        names: dict[int, list[str]] = {}
+        if SIGNATURE in self._interpreter.get_signature_list():
+            runner = self._interpreter.get_signature_runner(SIGNATURE)
+            for name, entry in getattr(runner, f"get_{side[:-1]}_details")().items():
+                names.setdefault(entry["index"], []).append(name)
+        return names
 
     def _port(self, details, side, name):
         dtype, signature = np.dtype(details["dtype"]), list(details["shape_signature"])
@@ -174,7 +177,7 @@ class Runner:
             name=name,
             index=details["index"],
             shape=shape,
-            sample=shape[1:] if len(shape) > 1 and shape[0] == 1 else shape,  # some drop the batch of a list of logits
+            sample=shape[1:] if shape[:1] == (1,) else shape,  # some drop the batch of a list of logits
             dtype=dtype,
             scale=float(scales[0]) if quantized else 0.0,
             zero_point=int(zero_points[0]) if quantized else 0,

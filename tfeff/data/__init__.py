@@ -5,5 +5,5 @@ from tfeff.data.feeds import InputPort, feed, image_port, record_ports
 from tfeff.data.preprocessing import Preprocessing
 from tfeff.data.sources import default_evaluation, open_dataset
 
-__all__ = ["Dataset", "InputPort", "Preprocessing", "Subset", "TensorDataset", "default_evaluation", "feed", "image_port",
-           "open_dataset", "record_ports"]  # fmt: skip
+__all__ = ["Dataset", "InputPort", "Preprocessing", "Subset", "TensorDataset", "default_evaluation", "feed",
+           "image_port", "open_dataset", "record_ports"]  # fmt: skip

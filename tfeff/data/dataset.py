@@ -1,4 +1,4 @@
-"""What a dataset is: images by number, each with a name, and labels where it has them."""
+"""What a dataset is: images or arrays by number, each with a name, and labels where it has them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from tfeff.errors import TfeffError
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images, read one at a time, so that memory does not grow with their number.
+    """Samples, read one at a time, so that memory does not grow with their number.
 
     Attributes:
         name: what the user called it.
         source: where it came from, for the record.
         classes: class names, in the order of the labels; empty when there are none.
         labels: what is said of each sample, (n, ...): class numbers, 0 or 1 a label, or numbers; None where nothing is.
-        names: one name per image, for messages (a path, or "test image 17").
+        names: one name per sample, for messages (a path, or "test image 17").
     """
 
     name: str
@@ -67,9 +67,10 @@ class TensorDataset(Dataset):
     arrays: Mapping[str, np.ndarray]
 
     def image(self, number):
+        held = ", ".join(f"{name} of type {array.dtype}, {array.shape}" for name, array in self.arrays.items())
         raise TfeffError(
-            f"dataset {self.name}: holds arrays ({', '.join(self.arrays)}), no images",
-            "give images, or a model whose inputs these are",
+            f"dataset {self.name}: holds {held}: no images",
+            "give 8-bit images, uint8 (n, h, w) or (n, h, w, 3), or a model whose inputs these arrays are",
         )
 
     def sample(self, number):

@@ -45,7 +45,9 @@ def record_ports(ports: Sequence[Any]) -> tuple[InputPort, ...]:
     )
 
 
-def feed(sample: Mapping[str, np.ndarray] | Sequence[np.ndarray] | np.ndarray, ports: Sequence[InputPort], where: str):
+def feed(
+    sample: Mapping[str, np.ndarray] | Sequence[np.ndarray] | np.ndarray, ports: Sequence[InputPort], where: str
+) -> dict[str, np.ndarray]:
     """What the model is given of a sample.
 
     Args:
@@ -107,4 +109,4 @@ def _value(value, port, where):
         )
     if kind == "f" and not np.isfinite(value).all():
         raise TfeffError(f"{where}: holds NaN or infinity", "remove or mend this sample")
-    return np.ascontiguousarray(value.astype(wanted, copy=False))
+    return value.astype(wanted, order="C", copy=False)
