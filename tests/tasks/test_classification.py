@@ -39,6 +39,21 @@ def test_one_value_against_a_threshold(scores, threshold):
         assert answer.first == int(chance > (threshold or 0.5))
 
 
+@pytest.mark.parametrize(
+    ("of", "one", "alike", "other"),
+    [
+        (CLASSES, [1.0, 3.0, 2.0], [-9.0, 0.1, 0.0], [3.0, 1.0, 2.0]),
+        (BINARY, [0.7], [0.51], [0.49]),
+        (MANY, [0.9, 0.1, 0.6], [0.6, 0.4, 0.9], [0.9, 0.1, 0.4]),
+    ],
+    ids=["classes", "binary", "multi-label"],
+)
+def test_what_two_answers_say(of, one, alike, other):
+    answers = [TASK.decode({"out": np.float32(values)}, of) for values in (one, alike, other)]
+    assert TASK.same_answer(answers[0], answers[1])
+    assert not TASK.same_answer(answers[0], answers[2])
+
+
 def test_top1_is_numpys():
     random = np.random.default_rng(0)
     logits, true = random.normal(size=(500, 3)).astype(np.float32), random.integers(0, 3, 500)

@@ -113,6 +113,10 @@ class Task(ABC):
         """A new metric; None for a task without one (`tensors`)."""
         return None
 
+    def same_answer(self, one: Any, other: Any) -> bool | None:
+        """Whether two answers of `decode` say the same; None where answers are numbers, which differ by degrees."""
+        return None
+
     def details(self, of_float: Any, of_quantized: Any) -> dict[str, Any]:
         """What the record tells beyond the figure, from the two metrics."""
         return {}

@@ -190,6 +190,9 @@ class Classification(Task):
             return MeanF1(spec.labels)
         return TopOne(spec.labels, "top-1" if kind == CLASSES else "accuracy")
 
+    def same_answer(self, one: Classes, other: Classes) -> bool:
+        return bool(np.array_equal(one.chosen, other.chosen))
+
     def details(self, of_float: Any, of_quantized: Any) -> dict[str, Any]:
         """`flips`: percent of samples whose answer changed."""
         changed = (np.array(of_float.predicted) != np.array(of_quantized.predicted)).reshape(of_float.count, -1)
