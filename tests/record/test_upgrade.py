@@ -97,6 +97,7 @@ def test_times_layers_and_how_it_was_made():
     assert record.latency[2].kernels.delegate == "GPU"
     assert len(record.debug.layers) == 3
     assert record.debug.layers[0].layer == old["debug"]["layers"][0]["layer"]
+    assert record.debug.simulation.same_answers == old["debug"]["simulation"]["top1_agreement"]
     (whole,) = read("kept_float")[1].quantization.kept_float.all_int8
     assert whole.metric == "top-1"
     compiled = read("compiled_by_vela")[1].compiled

@@ -57,7 +57,7 @@ class PortAgreement(Part, kw_only=True):
     """An output port of the file against a reference on the same inputs.
 
     Attributes:
-        reference: `float file` or `model`.
+        reference: `float file`, `model`, or `simulation` in `debug`.
         sqnr_db: 10 log10 of the reference's energy over that of the error; null without an error.
         equal_share: of values that are the same; of integer ports.
     """
@@ -145,21 +145,37 @@ class DebugLayer(Part, kw_only=True):
 
 
 class DebugSimulation(Part, kw_only=True):
-    """Whether numpy's simulation agrees with the file."""
+    """Whether the simulation, which layers are switched in, stands for the file.
+
+    Attributes:
+        same_answers: of the samples, those of which both give the same answer by the record's tasks; null where these
+            know no such thing.
+        sqnr_db: of its outputs against the file's; null without a difference.
+    """
 
     agrees: bool
-    top1_agreement: Share | None = None
+    same_answers: Share | None = None
+    sqnr_db: float | None = None
 
 
 class Debug(Part, kw_only=True):
-    """Which layers make the error of an int8 file."""
+    """Which layers make the error of an int8 file.
+
+    Attributes:
+        images: where the samples are from, images or not.
+        output: the output port that the layers' shares are of; null for all together.
+        output_sqnr_db: of these outputs together.
+        ports: each output against `reference`: `float file`, or `simulation` without one.
+    """
 
     sha256: Sha256
     images: str
     samples: Count
     layers: list[DebugLayer]
     float_sha256: Sha256 | None = None
+    output: str | None = None
     output_sqnr_db: float | None = None
+    ports: list[PortAgreement] = []
     reference: str | None = None
     runtime: str | None = None
     version: str | None = None

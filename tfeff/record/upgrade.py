@@ -43,6 +43,8 @@ def upgrade(old: dict[str, Any]) -> dict[str, Any]:
         record["calibration"] = _calibration(calibration)
     if quantization := _object(record.get("quantization"), "quantization"):
         record["quantization"] = _quantization(quantization, name)
+    if debug := _object(record.get("debug"), "debug"):
+        record["debug"] = _debug(debug)
     return record
 
 
@@ -129,4 +131,11 @@ def _quantization(old: dict[str, Any], output: str) -> dict[str, Any]:
                 entry["details"]["output_sqnr_db"] = whole["output_snr_db"]
             kept["all_int8"] = [entry]
         new["kept_float"] = kept
+    return new
+
+
+def _debug(old: dict[str, Any]) -> dict[str, Any]:
+    new = dict(old)
+    if simulation := _object(old.get("simulation"), "debug.simulation"):
+        new["simulation"] = {"same_answers" if k == "top1_agreement" else k: v for k, v in simulation.items()}
     return new
