@@ -14,9 +14,28 @@ from cli_runner import assert_refused, tfeff
 from compare_models import PREPROCESSING, doors, write_test_record
 from PIL import Image
 
+from tfeff.artifact import read_record
 from tfeff.data import open_dataset
+from tfeff.demo.key import open_key
+from tfeff.record import to_dict
 
 pytest_plugins = ["compare_fixtures"]
+
+
+@pytest.fixture(scope="module")
+def own_key(tmp_path_factory):
+    """Made once: primes take seconds."""
+    path = tmp_path_factory.mktemp("key") / "demo-key.pem"
+    open_key(path)
+    return path
+
+
+@pytest.fixture
+def artifacts(app_artifacts, own_key, tmp_path):
+    """`app_artifacts`, and the key where the command looks for it."""
+    (tmp_path / "config/tfeff").mkdir(parents=True)
+    shutil.copy(own_key, tmp_path / "config/tfeff")
+    return app_artifacts
 
 
 def change_record(path, **changes):
@@ -25,20 +44,21 @@ def change_record(path, **changes):
     path.with_suffix(".json").write_text(json.dumps(record))
 
 
-def test_the_apk_holds_models_records_self_tests_and_the_runtime(app_artifacts, tmp_path, capfd):
+def test_the_apk_holds_models_records_self_tests_and_the_runtime(artifacts, tmp_path, capfd):
     out = tmp_path / "app.apk"
-    ran = tfeff(
-        capfd, "demo", app_artifacts["int8"], app_artifacts["float"].with_suffix(".json"), "--out", out, "--json"
-    )
+    ran = tfeff(capfd, "demo", artifacts["int8"], artifacts["float"].with_suffix(".json"), "--out", out, "--json")
     assert ran.code == 0, ran.err
     assert ran.json["sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
     assert [model["name"] for model in ran.json["models"]] == ["int8", "float"]
     assert f"adb install --no-streaming -r {out}" in ran.err
     with zipfile.ZipFile(out) as apk:
         assert apk.testzip() is None
-        for name, path in app_artifacts.items():
+        for name, path in artifacts.items():
             assert apk.read(f"assets/models/{name}.tflite") == path.read_bytes()
-            assert apk.read(f"assets/models/{name}.json") == path.with_suffix(".json").read_bytes()
+            # The record in today's schema: the files here have one of schema 1.
+            told = json.loads(apk.read(f"assets/models/{name}.json"))
+            assert told == to_dict(read_record(path.with_suffix(".json")))
+            assert (told["schema_version"], told["sha256"]) == (2, hashlib.sha256(path.read_bytes()).hexdigest())
         for abi in ("arm64-v8a", "armeabi-v7a", "x86_64"):
             assert apk.read(f"lib/{abi}/libtensorflowlite_jni.so")[:4] == b"\x7fELF"
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -47,16 +67,16 @@ def test_the_apk_holds_models_records_self_tests_and_the_runtime(app_artifacts, 
 
 
 @pytest.mark.parametrize("name", ["int8", "float"])
-def test_the_self_tests_bytes_are_the_runtimes(app_artifacts, tmp_path, capfd, name):
+def test_the_self_tests_bytes_are_the_runtimes(artifacts, tmp_path, capfd, name):
     from ai_edge_litert.interpreter import Interpreter
 
     out = tmp_path / "app.apk"
-    assert tfeff(capfd, "demo", app_artifacts[name], "--out", out).code == 0
+    assert tfeff(capfd, "demo", artifacts[name], "--out", out).code == 0
     with zipfile.ZipFile(out) as apk:
         expected = json.loads(apk.read(f"assets/models/{name}.selftest.json"))
         picture = np.asarray(Image.open(BytesIO(apk.read(f"assets/models/{name}.selftest.png"))))
     assert np.array_equal(picture, open_dataset("fashion_mnist_sample", "test").image(0))
-    interpreter = Interpreter(model_path=str(app_artifacts[name]), num_threads=1)
+    interpreter = Interpreter(model_path=str(artifacts[name]), num_threads=1)
     interpreter.allocate_tensors()
     entry = interpreter.get_input_details()[0]
     stored = PREPROCESSING(picture)
@@ -67,25 +87,27 @@ def test_the_self_tests_bytes_are_the_runtimes(app_artifacts, tmp_path, capfd, n
     interpreter.invoke()
     output = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
     assert bytes.fromhex(expected["input_hex"]) == stored.tobytes()
-    assert bytes.fromhex(expected["output_hex"]) == output.tobytes()
-    assert expected["sha256"] == hashlib.sha256(app_artifacts[name].read_bytes()).hexdigest()
-    assert expected["top"] == int(np.argmax(output))
+    assert {port: bytes.fromhex(text) for port, text in expected["output_hex"].items()} == {"logits": output.tobytes()}
+    assert expected["sha256"] == hashlib.sha256(artifacts[name].read_bytes()).hexdigest()
+    labels = open_dataset("fashion_mnist_sample", "test").classes
+    (lines,) = expected["answers"]
+    assert lines[:2] == [labels[number] for number in np.argsort(-output[0].astype(np.float64), kind="stable")[:2]]
 
 
-def test_a_picture_of_the_users_own_comes_into_the_self_test(app_artifacts, tmp_path, capfd):
+def test_a_picture_of_the_users_own_comes_into_the_self_test(artifacts, tmp_path, capfd):
     pixels = np.random.default_rng(0).integers(0, 256, (37, 53, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "mine.png")
     out = tmp_path / "app.apk"
-    assert tfeff(capfd, "demo", app_artifacts["int8"], "--out", out, "--image", tmp_path / "mine.png").code == 0
+    assert tfeff(capfd, "demo", artifacts["int8"], "--out", out, "--image", tmp_path / "mine.png").code == 0
     with zipfile.ZipFile(out) as apk:
         found = np.asarray(Image.open(BytesIO(apk.read("assets/models/int8.selftest.png"))))
     assert np.array_equal(found, pixels)
 
 
 @pytest.mark.skipif(shutil.which("apksigner") is None, reason="no apksigner (Debian package apksigner)")
-def test_androids_own_tools_accept_the_apk_and_notice_a_changed_byte(app_artifacts, tmp_path, capfd):
+def test_androids_own_tools_accept_the_apk_and_notice_a_changed_byte(artifacts, tmp_path, capfd):
     out = tmp_path / "app.apk"
-    assert tfeff(capfd, "demo", app_artifacts["int8"], "--out", out).code == 0
+    assert tfeff(capfd, "demo", artifacts["int8"], "--out", out).code == 0
     verify = ["apksigner", "verify", "-v", str(out)]
     ran = subprocess.run(verify, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -119,21 +141,21 @@ def test_openssl_finds_the_key_sound(app_artifacts, tmp_path, capfd):
     ("changes", "words"),
     [
         ({"output": {"shape": [1, 10], "dtype": "int8", "scale": 0.5, "zero_point": 0}}, ["output scale", "0.5"]),
-        ({"input": None}, ["says nothing of its input"]),
-        ({"labels": ["one", "two"]}, ["10 classes", "2 labels"]),
+        ({"input": None}, ["says nothing of its inputs"]),
+        ({"labels": ["one", "two"]}, ["2 labels", "gives 10 values"]),
         ({"preprocessing": None}, ["no preprocessing"]),
         ({"sha256": "0" * 64}, ["is not the file that"]),
     ],
     ids=["scale", "input", "labels", "preprocessing", "sha256"],
 )
-def test_a_record_that_does_not_fit_is_refused(app_artifacts, tmp_path, capfd, changes, words):
-    change_record(app_artifacts["int8"], **changes)
-    assert_refused(tfeff(capfd, "demo", app_artifacts["int8"], "--out", tmp_path / "app.apk"), *words)
+def test_a_record_that_does_not_fit_is_refused(artifacts, tmp_path, capfd, changes, words):
+    change_record(artifacts["int8"], **changes)
+    assert_refused(tfeff(capfd, "demo", artifacts["int8"], "--out", tmp_path / "app.apk"), *words)
     assert not list(tmp_path.glob("*app.apk*"))
 
 
-def test_what_cannot_be_done_is_refused_and_leaves_nothing(app_artifacts, tmp_path, capfd):
-    int8, out = app_artifacts["int8"], tmp_path / "app.apk"
+def test_what_cannot_be_done_is_refused_and_leaves_nothing(artifacts, tmp_path, capfd):
+    int8, out = artifacts["int8"], tmp_path / "app.apk"
     assert_refused(tfeff(capfd, "demo", tmp_path / "no.tflite", "--out", out), "no such file")
     assert_refused(tfeff(capfd, "demo", int8, "--out", tmp_path / "app.zip"), ".apk")
     assert_refused(tfeff(capfd, "demo", int8, "--out", tmp_path / "none/app.apk"), "no such folder")
@@ -151,12 +173,12 @@ def test_what_cannot_be_done_is_refused_and_leaves_nothing(app_artifacts, tmp_pa
     assert not list(tmp_path.glob("*app*"))
 
 
-def test_a_file_that_is_there_stays_without_force(app_artifacts, tmp_path, capfd):
+def test_a_file_that_is_there_stays_without_force(artifacts, tmp_path, capfd):
     out = tmp_path / "app.apk"
     out.write_bytes(b"mine")
-    assert_refused(tfeff(capfd, "demo", app_artifacts["int8"], "--out", out), "exists", "--force")
+    assert_refused(tfeff(capfd, "demo", artifacts["int8"], "--out", out), "exists", "--force")
     assert out.read_bytes() == b"mine"
-    assert tfeff(capfd, "demo", app_artifacts["int8"], "--out", out, "--force").code == 0
+    assert tfeff(capfd, "demo", artifacts["int8"], "--out", out, "--force").code == 0
     assert zipfile.is_zipfile(out)
 
 

@@ -37,9 +37,9 @@ def ask(port, address, **headers):
     return found
 
 
-@pytest.mark.parametrize(("ending", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
-def test_serves_until_it_is_told_to_stop(make_artifact, ending, code):
-    path = make_artifact()
+@pytest.mark.parametrize(("ending", "code", "schema"), [(signal.SIGINT, 0, 2), (signal.SIGTERM, 143, 1)])
+def test_serves_until_it_is_told_to_stop(make_artifact, ending, code, schema):
+    path = make_artifact(schema=schema)
     process, told = served(path)
     try:
         assert told["url"] == f"http://127.0.0.1:{told['port']}/"
@@ -71,7 +71,7 @@ def test_the_token_is_in_the_printed_address_only(make_artifact):
 def test_refusals(make_artifact, tmp_path, capfd):
     assert_refused(tfeff(capfd, "serve", tmp_path / "none.tflite"), "no such file")
     assert_refused(tfeff(capfd, "serve", make_artifact("door", doors="int8")), "int8", "--target web")
-    assert_refused(tfeff(capfd, "serve", make_artifact("newer", schema_version=2)), "schema version 2", "update tfeff")
+    assert_refused(tfeff(capfd, "serve", make_artifact("newer", schema_version=3)), "schema version 3", "update tfeff")
     assert_refused(tfeff(capfd, "serve", make_artifact("tampered", sha256="f" * 64)), "is not the file")
     path = make_artifact()
     assert_refused(tfeff(capfd, "serve", path, "--host", "198.51.100.7"), "cannot listen on 198.51.100.7")

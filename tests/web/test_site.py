@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
+from web_models import LABELS, PREPROCESSING
 
 from tfeff.artifact import check_tflite
 from tfeff.errors import TfeffError
@@ -26,16 +27,46 @@ def files_in(folder):
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_the_list_says_what_the_record_says(make_artifact):
-    path = make_artifact(accuracy={"samples": 7, "float_top1": 90.0, "quantized_top1": 89.0, "secret": 1})
+@pytest.mark.parametrize("schema", [1, 2])
+def test_the_list_says_what_the_record_says(make_artifact, schema):
+    path = make_artifact(schema=schema)
+    add_accuracy(path, schema)
     assets = site([path, path.with_suffix(".json")])  # the same artifact, twice
     (model,) = json.loads(assets["models.json"].plain)["models"]
     assert model["name"] == "small"
-    assert model["accuracy"]["float_top1"] == 90.0
+    (image,) = model["inputs"]
+    assert (image["name"], image["shape"]) == ("image", [1, *PREPROCESSING.shape])
+    assert image["preprocessing"] == PREPROCESSING.as_dict()
+    assert [(port["name"], port["shape"]) for port in model["outputs"]] == [("logits", [1, len(LABELS)])]
+    decode = {"kind": "classes", "scores": "logits"}
+    assert model["tasks"] == [
+        {"name": "classification", "outputs": ["logits"], "labels": list(LABELS), "decode": decode}
+    ]
+    (accuracy,) = model["accuracy"]
+    assert (accuracy["metric"], accuracy["unit"], accuracy["task"]) == ("top-1", "%", "classification")
+    assert (accuracy["float"], accuracy["quantized"], accuracy["samples"]) == (90.0, 89.0, 7)
+    assert "groups" not in accuracy  # tables stay in the record
     assert [file["precision"] for file in model["files"]] == ["float32", "int8"]
     for file, there in zip(model["files"], (path.with_name("small.twin.tflite"), path), strict=True):
         assert file["sha256"] == check_tflite(there)
         assert assets[file["url"]].plain == there.read_bytes()
+
+
+def add_accuracy(path, schema):
+    """In the words of its time."""
+    record = json.loads(path.with_suffix(".json").read_text())
+    shared = {
+        "samples": 7, "delta": -1.0, "ci95": [-2.0, 0.0], "dataset": "some", "quantized_sha256": record["sha256"],
+        "float_sha256": record["float_twin"]["sha256"],
+    }  # fmt: skip
+    if schema == 1:
+        record["accuracy"] = {"float_top1": 90.0, "quantized_top1": 89.0, **shared}
+    else:
+        record["accuracy"] = [{
+            "task": "classification", "outputs": ["logits"], "metric": "top-1", "unit": "%",
+            "higher_is_better": True, "float": 90.0, "quantized": 89.0, **shared,
+        }]  # fmt: skip
+    path.with_suffix(".json").write_text(json.dumps(record))
 
 
 def test_names_of_the_user_are_in_no_address(make_artifact):
@@ -52,7 +83,7 @@ def test_the_service_worker_changes_with_any_file(make_artifact):
     one = site([path])["sw.js"].data
     assert site([path])["sw.js"].data == one
     record = json.loads(path.with_suffix(".json").read_text())
-    record["labels"][0] = "another"
+    record["tasks"][0]["labels"][0] = "another"
     path.with_suffix(".json").write_text(json.dumps(record))
     assert site([path])["sw.js"].data != one
 
@@ -95,17 +126,40 @@ def test_samples_of_a_folder(make_artifact, tmp_path):
 
 
 def test_what_a_browser_cannot_run_is_refused(make_artifact, tmp_path):
-    message = error_of(make_artifact("door", doors="int8"))
-    assert "its input is int8" in message
-    assert "--target web" in message
+    for schema in (1, 2):
+        message = error_of(make_artifact(f"door{schema}", schema=schema, doors="int8"))
+        assert "its input image is int8" in message
+        assert "--target web" in message
     bare = make_artifact("bare")
     bare.with_suffix(".json").unlink()
     assert "no record" in error_of(bare)
-    assert "preprocessing null is not understood" in error_of(make_artifact("none", preprocessing=None))
+    assert "no preprocessing for image [1, 24, 20, 3]" in error_of(make_artifact("none", schema=1, preprocessing=None))
     other = {"name": "image", "shape": [1, 8, 8, 3], "dtype": "float32"}
-    assert "its preprocessing gives [24, 20, 3]" in error_of(make_artifact("other", input=other))
-    assert "not one image" in error_of(make_artifact("flat", input={**other, "shape": [1, 9]}))
+    assert "its preprocessing gives [24, 20, 3]" in error_of(make_artifact("other", schema=1, input=other))
+    flat = {"name": "spectrum", "shape": [1, 9], "dtype": "float32"}
+    message = error_of(make_artifact("flat", inputs=[flat]))
+    assert "no preprocessing for spectrum [1, 9]" in message
+    assert "the page runs models that take one image" in message
+    message = error_of(make_artifact("two", inputs=[{**other, "preprocessing": PREPROCESSING.as_dict()}, flat]))
+    assert "has 2 inputs (image, spectrum); the page runs models that take one image" in message
+    assert "names no inputs" in error_of(make_artifact("nothing", inputs=[]))
     assert "no artifact" in error_of()
+
+
+def test_tasks_are_checked_before_a_browser_sees_them(make_artifact):
+    task = {"name": "classification", "outputs": ["logits"]}
+    assert "2 labels, the output logits gives 5 values" in error_of(
+        make_artifact("few", tasks=[{**task, "labels": ["a", "b"]}])
+    )
+    assert "kind 'ranking'" in error_of(make_artifact("kind", tasks=[{**task, "decode": {"kind": "ranking"}}]))
+    assert "unknown task 'dreaming'" in error_of(make_artifact("dream", tasks=[{**task, "name": "dreaming"}]))
+
+
+def test_outputs_that_nobody_described_are_numbers(make_artifact):
+    heads = (("age", 1), ("features", 12))
+    (model,) = json.loads(site([make_artifact(heads=heads)])["models.json"].plain)["models"]
+    assert [(port["name"], port["shape"]) for port in model["outputs"]] == [("age", [1, 1]), ("features", [1, 12])]
+    assert [(task["name"], task["outputs"]) for task in model["tasks"]] == [("tensors", ["age", "features"])]
 
 
 def test_records_that_do_not_belong_are_refused(make_artifact):

@@ -1,10 +1,12 @@
 """`tfeff demo`: the Android app, or the web page, with your artifacts in it."""
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from tfeff.cli.output import output_options
+from tfeff.cli.output import Output, output_options
 from tfeff.errors import TfeffError
 
 
@@ -17,12 +19,21 @@ from tfeff.errors import TfeffError
 @click.option("--key", type=click.Path(path_type=Path), help="RSA key (PEM) that signs it; made where it is missing.")
 @click.option("--force", is_flag=True, help="Replace what is there.")
 @output_options
-def command(artifacts, destination, web, samples, image, key, force, out):
+def command(
+    artifacts: tuple[str, ...],
+    destination: Path | None,
+    web: str | None,
+    samples: str | None,
+    image: Path | None,
+    key: Path | None,
+    force: bool,
+    out: Output,
+) -> None:
     """Put ARTIFACTS into the Android demo app and sign it; no Android tool is needed.
 
-    The app shows the camera or a picked image, classes with scores, and the times of pre-processing, inference and
-    post-processing; it tests itself against bytes that this machine computes now. Android 7 or later; ARM, 64 and 32
-    bits, and x86-64.
+    The app shows the camera or a picked image, what the model says of it, and the times of pre-processing, inference
+    and post-processing; it tests itself against bytes that this machine computes now. The models take one image.
+    Android 7 or later; ARM, 64 and 32 bits, and x86-64.
 
     With --web, a page that runs ARTIFACTs in any browser, without a network once it was loaded (`tfeff serve` serves it
     from here).
@@ -38,20 +49,27 @@ def command(artifacts, destination, web, samples, image, key, force, out):
 
     with out.progress("building") as progress:
         demo = build_demo(artifacts, destination, image=image, key=key, force=force, progress=progress)
-    rows = [[name, sha256[:12], label] for name, sha256, label in demo.models]
-    columns = ["model", "sha256", "self-test's first class"]
+    rows = [[model.name, model.sha256[:12], model.answer] for model in demo.models]
+    columns = ["model", "sha256", "self-test's answer"]
     out.table(f"{demo.path}: {demo.size_bytes:,} bytes", columns, rows, ("sha256",))
     out.say(f"adb install --no-streaming -r {demo.path}")
     out.json(
         {
             "path": str(demo.path), "sha256": demo.sha256, "size_bytes": demo.size_bytes,
             "application": demo.application,
-            "models": [{"name": name, "sha256": sha256, "top": label} for name, sha256, label in demo.models],
+            "models": [asdict(model) for model in demo.models],
         }
     )  # fmt: skip
 
 
-def _page(artifacts, folder, samples, others, force, out):
+def _page(
+    artifacts: tuple[str, ...],
+    folder: str,
+    samples: str | None,
+    others: Mapping[str, object],
+    force: bool,
+    out: Output,
+) -> None:
     given = [name for name, value in others.items() if value is not None]
     if given:
         raise TfeffError(f"demo: {given[0]} beside --web", "make the app and the page one after the other")

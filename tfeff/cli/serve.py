@@ -2,7 +2,7 @@
 
 import click
 
-from tfeff.cli.output import output_options
+from tfeff.cli.output import Output, output_options
 
 
 @click.command("serve")
@@ -16,11 +16,20 @@ from tfeff.cli.output import output_options
 )
 @click.option("--key", metavar="FILE", help="The certificate's private key, PEM.")
 @output_options
-def command(files, host, port, samples, collect, certificate, key, out):
+def command(
+    files: tuple[str, ...],
+    host: str,
+    port: int,
+    samples: str | None,
+    collect: bool,
+    certificate: str | None,
+    key: str | None,
+    out: Output,
+) -> None:
     """Serve a page that runs ARTIFACTs in the browser, until Ctrl-C.
 
-    The artifacts need float32 input and output (`tfeff export NETWORK --int8 --target web`); each is shown beside its
-    float twin. Images stay in the browser.
+    The artifacts take one image, with float32 input and output (`tfeff export NETWORK --int8 --target web`); each is
+    shown beside its float twin. Images stay in the browser.
 
     With --collect, the address that is printed carries a token; a device that opens it can run the bench protocol and
     send its times, which go into the records.
@@ -30,7 +39,7 @@ def command(files, host, port, samples, collect, certificate, key, out):
     from tfeff.artifact import open_artifact
     from tfeff.errors import TfeffError
     from tfeff.web import PageServer, site
-    from tfeff.web.site import unique
+    from tfeff.web.models import unique
 
     if key and not certificate:
         raise TfeffError("serve: --key without --certificate", "give both")
@@ -59,7 +68,7 @@ def command(files, host, port, samples, collect, certificate, key, out):
         _until_interrupted()
 
 
-def _until_interrupted():
+def _until_interrupted() -> None:
     import sys
     import threading
 

@@ -36,7 +36,7 @@ def add_files(base: bytes, files: Mapping[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-def _padding(offset):
+def _padding(offset: int) -> bytes:
     """An extra field after which the data, which would begin at `offset` without it, is aligned."""
     head = 6  # id, length and the alignment itself
     rest = -(offset + head) % _ALIGNMENT

@@ -7,19 +7,29 @@ needs neither a JDK nor Android's tools nor the sources.
 import hashlib
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfeff.artifact import open_artifact, record_path
+from tfeff.artifact import Artifact, open_artifact
 from tfeff.demo.archive import add_files
 from tfeff.demo.key import default_key_path, open_key
-from tfeff.demo.self_test import make_self_test
+from tfeff.demo.self_test import SelfTest, make_self_test
 from tfeff.demo.signature import sign
 from tfeff.errors import TfeffError
+from tfeff.record import encode
 
 BASE = Path(__file__).with_name("base.apk")
 APPLICATION = "org.tfeff.demo"
+
+
+@dataclass(frozen=True)
+class DemoModel:
+    """An artifact in the app: its name there, its sha256, and what this machine says of the self-test's picture."""
+
+    name: str
+    sha256: str
+    answer: str
 
 
 @dataclass(frozen=True)
@@ -29,14 +39,14 @@ class Demo:
     Attributes:
         path, sha256, size_bytes: of the APK.
         application: its id on the phone.
-        models: (name, sha256, label that the PC found for the self-test's picture) of each.
+        models: what is in it.
     """
 
     path: Path
     sha256: str
     size_bytes: int
     application: str
-    models: list[tuple[str, str, str]]
+    models: tuple[DemoModel, ...]
 
 
 def build_demo(
@@ -68,22 +78,21 @@ def build_demo(
         raise TfeffError(f"{out}: exists", "choose another name, or --force")
     if not out.parent.is_dir():
         raise TfeffError(f"{out.parent}: no such folder", "make it first")
-    files, models = {}, {}
+    files: dict[str, bytes] = {}
+    paths: dict[str, Path] = {}
+    models: list[DemoModel] = []
     for number, path in enumerate(artifacts, 1):
         artifact = open_artifact(path)
         name = artifact.path.stem
-        _check_name(artifact.path, models)
+        _check_name(artifact.path, paths)
         test = make_self_test(artifact, image)
-        files[f"assets/models/{name}.tflite"] = artifact.path.read_bytes()
-        files[f"assets/models/{name}.json"] = record_path(artifact.path).read_bytes()
-        files[f"assets/models/{name}.selftest.json"] = test.expected
-        files[f"assets/models/{name}.selftest.png"] = test.picture
-        models[name] = (artifact.path, artifact.sha256, test.label)
+        files |= _files(artifact, test)
+        paths[name] = artifact.path
+        models.append(DemoModel(name, artifact.sha256, test.answer))
         progress(number, len(artifacts))
     data = sign(add_files(BASE.read_bytes(), files), open_key(key or default_key_path()))
     _write(out, data)
-    named = [(name, sha256, label) for name, (_, sha256, label) in models.items()]
-    return Demo(out, hashlib.sha256(data).hexdigest(), len(data), APPLICATION, named)
+    return Demo(out, hashlib.sha256(data).hexdigest(), len(data), APPLICATION, tuple(models))
 
 
 def write_app(path: Path, key: Path | None = None) -> None:
@@ -99,17 +108,29 @@ def write_app(path: Path, key: Path | None = None) -> None:
     _write(path, sign(BASE.read_bytes(), open_key(key or default_key_path())))
 
 
-def _check_name(path, models):
+def _files(artifact: Artifact, test: SelfTest) -> dict[str, bytes]:
+    """What lies in the APK for an artifact; its record in today's schema, whatever it was written in."""
+    data = artifact.path.read_bytes()
+    if artifact.record is None or hashlib.sha256(data).hexdigest() != artifact.sha256:
+        raise TfeffError(f"{artifact.path}: was replaced while it was read", "run the command again")
+    name = f"assets/models/{artifact.path.stem}"
+    return {
+        f"{name}.tflite": data, f"{name}.json": encode(artifact.record),
+        f"{name}.selftest.json": test.expected, f"{name}.selftest.png": test.picture,
+    }  # fmt: skip
+
+
+def _check_name(path: Path, others: Mapping[str, Path]) -> None:
     name = path.stem
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", name) or name.endswith(".selftest"):
         raise TfeffError(
             f"{path}: the app takes names of letters, digits, '_', '.', '+' and '-'", "export it under another name"
         )
-    if name in models:
-        raise TfeffError(f"{path} and {models[name][0]}: the app cannot hold two models of one name", "rename one")
+    if name in others:
+        raise TfeffError(f"{path} and {others[name]}: the app cannot hold two models of one name", "rename one")
 
 
-def _write(out, data):
+def _write(out: Path, data: bytes) -> None:
     part = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         part.write_bytes(data)

@@ -54,7 +54,7 @@ def read_integers(data: bytes) -> list[int]:
     return out
 
 
-def _take(data, tag):
+def _take(data: bytes, tag: int) -> tuple[bytes, bytes]:
     """Content of the first element, and what follows it."""
     if len(data) < 2 or data[0] != tag:
         raise ValueError(f"DER element {tag:#x} expected")

@@ -73,9 +73,9 @@ def open_key(path: Path) -> Key:
         raise TfeffError(f"{path}: the key cannot be read ({error.strerror})", "give another by --key") from None
     found = re.search(r"-----BEGIN RSA PRIVATE KEY-----\s(.+?)-----END RSA PRIVATE KEY-----", text, re.DOTALL)
     try:
-        _, modulus, public, private, *_ = der.read_integers(base64.b64decode(found[1])) if found else ()
+        _, modulus, public, private, *_ = der.read_integers(base64.b64decode(found[1] if found else ""))
     except ValueError:
-        modulus = public = 0
+        modulus = public = private = 0
     if public != _PUBLIC_EXPONENT or modulus.bit_length() < _BITS:
         raise TfeffError(
             f"{path}: not an RSA private key of {_BITS} bits or more in PEM (PKCS #1)",
@@ -84,7 +84,7 @@ def open_key(path: Path) -> Key:
     return Key(modulus, private)
 
 
-def _make(path):
+def _make(path: Path) -> Key:
     key, primes = _generate()
     first, second = primes
     private = key.private_exponent
@@ -105,7 +105,8 @@ def _make(path):
     return key
 
 
-def _generate():
+def _generate() -> tuple[Key, tuple[int, int]]:
+    """A key, and its two primes."""
     while True:
         first, second = _prime(_BITS // 2), _prime(_BITS // 2)
         order = (first - 1) * (second - 1)
@@ -113,7 +114,7 @@ def _generate():
             return Key(first * second, pow(_PUBLIC_EXPONENT, -1, order)), (first, second)
 
 
-def _prime(bits):
+def _prime(bits: int) -> int:
     small = [n for n in range(3, 2000, 2) if all(n % m for m in range(3, int(n**0.5) + 1, 2))]
     while True:
         candidate = secrets.randbits(bits) | 3 << (bits - 2) | 1  # two top bits: the product has all its bits
@@ -121,7 +122,7 @@ def _prime(bits):
             return candidate
 
 
-def _passes(candidate, rounds=40):
+def _passes(candidate: int, rounds: int = 40) -> bool:
     """Miller-Rabin with random bases; a composite number passes with a chance below 4^-40 (FIPS 186-5, B.3)."""
     odd, twos = candidate - 1, 0
     while odd % 2 == 0:

@@ -1,21 +1,27 @@
 """What the app's self-test compares with: a picture, and the bytes that this machine computed for it."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL
 from PIL import Image
 
 from tfeff.artifact import Artifact
-from tfeff.compare.runner import Runner, quantize, runtime_version
+from tfeff.compare.runner import FilePort, Runner, runtime_version
 from tfeff.data import Preprocessing, open_dataset
 from tfeff.data.images import read_image
+from tfeff.data.preprocessing import from_record
 from tfeff.errors import TfeffError
+from tfeff.record.schema import Port, Record, TaskSpec
+from tfeff.tasks import get_task
 
-APP_DTYPES = ("int8", "uint8", "float32")
+INPUT_DTYPES = ("int8", "uint8", "float32")
+OUTPUT_DTYPES = (*INPUT_DTYPES, "int32", "int64")
 # Between two families of kernels (XNNPACK, the built-in ones; x86, ARM) int8 outputs differ by up to 5 steps.
 MAX_STEPS = 5
 
@@ -26,13 +32,30 @@ class SelfTest:
 
     Attributes:
         picture: a PNG file.
-        expected: the JSON: sha256 of the model, `input_hex`, `output_hex`, `max_steps`, `runtime`.
-        label: the class that comes first.
+        expected: the JSON: sha256 of the model, `input_hex`, `output_hex` by output, `max_steps`, `runtime`, `answers`.
+        answer: what the file says of the picture, in words, of the first task.
     """
 
     picture: bytes
     expected: bytes
-    label: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A file that the app can run.
+
+    Attributes:
+        runner: the file.
+        outputs: its ports, by the names in its record.
+        preprocessing: of its image.
+        tasks: what the outputs mean.
+    """
+
+    runner: Runner
+    outputs: Mapping[str, FilePort]
+    preprocessing: Preprocessing
+    tasks: list[TaskSpec]
 
 
 def make_self_test(artifact: Artifact, image: Path | None) -> SelfTest:
@@ -41,79 +64,126 @@ def make_self_test(artifact: Artifact, image: Path | None) -> SelfTest:
     Raises:
         TfeffError: the app cannot run the file, or its record does not fit it; an image that cannot be read.
     """
-    runner, preprocessing = _open(artifact)
+    opened = _open(artifact)
     pixels = read_image(image) if image else _own_picture(artifact)
-    real = preprocessing(pixels)
-    stored = quantize(real, runner.input.scale, runner.input.zero_point, runner.input.dtype)
-    output = runner(real)
-    # `runner` gives real numbers; going back to the stored ones is exact
-    answer = quantize(output, runner.output.scale, runner.output.zero_point, runner.output.dtype)
-    best = int(np.argmax(output))
-    labels = artifact.record.get("labels") or []
+    real = opened.preprocessing(pixels)
+    found = opened.runner(real)
+    outputs = {name: found[port.name] for name, port in opened.outputs.items()}
+    answers = []
+    for spec in opened.tasks:
+        task = get_task(spec.name)
+        picture = task.draw(pixels, task.decode(outputs, spec), spec)
+        answers.append([text for text, _ in picture.lines])
     expected = {
         "sha256": artifact.sha256,
-        "input_hex": stored.tobytes().hex(),
-        "output_hex": answer.tobytes().hex(),
+        "input_hex": opened.runner.inputs[0].store(real).tobytes().hex(),
+        # `runner` gives real numbers; going back to the stored ones is exact
+        "output_hex": {name: port.store(outputs[name]).tobytes().hex() for name, port in opened.outputs.items()},
         "max_steps": MAX_STEPS,
         "runtime": f"ai-edge-litert {runtime_version()}",
-        "top": best,
+        "answers": answers,
         "tall_first": int(PIL.__version__.partition(".")[0]) >= 13,  # the order of the axes, see Resize.java
     }
     png = BytesIO()
     Image.fromarray(pixels).save(png, "PNG")
-    text = json.dumps(expected, indent=1) + "\n"
-    return SelfTest(png.getvalue(), text.encode(), labels[best] if labels else f"class {best}")
+    first = next((lines[0] for lines in answers if lines), "")
+    return SelfTest(png.getvalue(), (json.dumps(expected, indent=1) + "\n").encode(), first)
 
 
-def _open(artifact):
-    """The file opened, and its preprocessing; refuses what the app would refuse, in the same words where it can."""
+def _open(artifact: Artifact) -> _Opened:
+    """Refuses what the app would refuse, in the same words where it can."""
     path, record = artifact.path, artifact.record
     if record is None:
         raise TfeffError(
             f"{path}: has no record; the app reads size, preprocessing and labels from it", "make it by `tfeff export`"
         )
+    preprocessing = _preprocessing(path, record)
     runner = Runner(path)
-    if runner.outputs != 1:
-        raise TfeffError(f"{path}: has {runner.outputs} outputs, the app takes files with one", "export a classifier")
-    for side, door in (("input", runner.input), ("output", runner.output)):
-        said = record.get(side)
-        if not isinstance(said, dict) or "shape" not in said or "dtype" not in said:
-            raise TfeffError(f"{path}: its record says nothing of its {side}", "export it anew")
-        if door.dtype.name not in APP_DTYPES:
-            raise TfeffError(f"{path}: its {side} is {door.dtype}", f"the app takes {', '.join(APP_DTYPES)}")
-        found = {"shape": list(door.shape), "dtype": door.dtype.name}
-        if door.dtype != np.float32:
-            found |= {"scale": door.scale, "zero_point": door.zero_point}
-        for key, value in found.items():
-            claimed = said.get(key)
-            if key == "scale" and isinstance(claimed, float):
-                claimed, value = float(np.float32(claimed)), float(np.float32(value))
+    _matched(path, "input", record.inputs, runner.inputs, INPUT_DTYPES)
+    outputs = _matched(path, "output", record.outputs, runner.outputs, OUTPUT_DTYPES)
+    tasks = record.tasks or [TaskSpec(name="tensors", outputs=list(outputs))]
+    ports = {port.name: port for port in record.outputs}
+    for spec in tasks:
+        try:
+            get_task(spec.name).check(spec, [ports[name] for name in spec.outputs])
+        except TfeffError as error:
+            raise TfeffError(f"{path}: {error.what}", error.mend) from None
+    return _Opened(runner, outputs, preprocessing, tasks)
+
+
+def _preprocessing(path: Path, record: Record) -> Preprocessing:
+    """Of the one image that the model takes."""
+    takes = "the app runs models that take one image"
+    if not record.inputs:
+        raise TfeffError(f"{path}: its record says nothing of its inputs", "export it anew")
+    if len(record.inputs) > 1:
+        names = ", ".join(port.name for port in record.inputs)
+        raise TfeffError(
+            f"{path}: has {len(record.inputs)} inputs ({names}); {takes}", "`tfeff bench --on adb` times it"
+        )
+    (image,) = record.inputs
+    try:
+        preprocessing = from_record(image.preprocessing)
+    except TfeffError as error:
+        raise TfeffError(f"{path}: {error.what}", "export it anew, with its preprocessing") from None
+    if preprocessing is None:
+        raise TfeffError(
+            f"{path}: its record has no preprocessing for {image.name} {image.shape}; {takes}",
+            "export it with its preprocessing, or time it: `tfeff bench --on adb`",
+        )
+    if [1, *preprocessing.shape] != image.shape:
+        raise TfeffError(
+            f"{path}: takes images of {image.shape[1:]}, its preprocessing gives {list(preprocessing.shape)}",
+            "export it anew",
+        )
+    return preprocessing
+
+
+def _matched(
+    path: Path, side: str, said: list[Port], found: tuple[FilePort, ...], dtypes: tuple[str, ...]
+) -> dict[str, FilePort]:
+    """The file's ports by the record's names; of a file with one port its name does not matter, for old records gave
+    names of their own."""
+    if not said:
+        raise TfeffError(f"{path}: its record says nothing of its {side}s", "export it anew")
+    by_name = {port.name: port for port in found}
+    if len(said) == len(found) == 1:
+        by_name = {said[0].name: found[0]}
+    if by_name.keys() != {port.name for port in said}:
+        raise TfeffError(
+            f"{path}: {side}s: the record says {', '.join(port.name for port in said)}, the file has "
+            f"{', '.join(port.name for port in found)}",
+            "export it anew",
+        )
+    for port in said:
+        there = by_name[port.name]
+        if there.dtype.name not in dtypes:
+            raise TfeffError(f"{path}: its {side} {port.name} is {there.dtype}", f"the app takes {', '.join(dtypes)}")
+        for key, claimed, value in _pairs(port, there):
             if claimed != value:
                 raise TfeffError(
                     f"{path}: {side} {key}: the record says {claimed}, the file has {value}", "export it anew"
                 )
-    if not isinstance(record.get("preprocessing"), dict):
-        raise TfeffError(f"{path}: its record has no preprocessing", "export it from a preset, or with --preprocessing")
-    preprocessing = Preprocessing.from_dict(record["preprocessing"])
-    if preprocessing.shape != runner.shape:
-        raise TfeffError(
-            f"{path}: takes images of {runner.shape}, its preprocessing gives {preprocessing.shape}", "export it anew"
-        )
-    if int(np.prod(runner.output.shape)) != runner.classes:
-        raise TfeffError(
-            f"{path}: its output is {runner.output.shape}", "the app shows classifiers, one list of scores"
-        )
-    labels = record.get("labels")
-    if labels is not None and (not isinstance(labels, list) or len(labels) not in (0, runner.classes)):
-        count = len(labels) if isinstance(labels, list) else "no list of"
-        raise TfeffError(f"{path}: has {runner.classes} classes, its record {count} labels", "export it anew")
-    return runner, preprocessing
+    return {port.name: by_name[port.name] for port in said}
 
 
-def _own_picture(artifact):
+def _pairs(said: Port, found: FilePort) -> list[tuple[str, Any, Any]]:
+    """What the record says and the file has, by key; a scale as the file has it, in float32."""
+    pairs: list[tuple[str, Any, Any]] = [
+        ("shape", said.shape, list(found.shape)), ("dtype", said.dtype, found.dtype.name)
+    ]  # fmt: skip
+    if found.quantized:
+        pairs += [
+            ("scale", float(np.float32(said.scale)), float(np.float32(found.scale))),
+            ("zero_point", said.zero_point, found.zero_point),
+        ]
+    return pairs
+
+
+def _own_picture(artifact: Artifact) -> np.ndarray:
     """A Fashion-MNIST test image for a network trained on it; else a drawn picture of odd sides, 243 x 321."""
-    dataset = artifact.record.get("dataset")
-    if isinstance(dataset, str) and dataset.startswith("fashion_mnist"):
+    dataset = artifact.record.dataset if artifact.record is not None else None
+    if dataset is not None and dataset.startswith("fashion_mnist"):
         return open_dataset("fashion_mnist_sample", "test").image(0)
     y, x = np.mgrid[0:243, 0:321].astype(np.float64)
     disc = np.hypot(y - 110, x - 190) < 70

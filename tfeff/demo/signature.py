@@ -5,6 +5,7 @@ Source: https://source.android.com/docs/security/features/apksigning/v2 (layout,
 
 import hashlib
 import struct
+from collections.abc import Sequence
 
 from tfeff.demo.key import Key
 
@@ -27,7 +28,7 @@ def sign(apk: bytes, key: Key) -> bytes:
     return sections[0] + block + sections[1] + moved
 
 
-def _digest(sections):
+def _digest(sections: Sequence[bytes]) -> bytes:
     """Of the three sections in chunks of 1 MiB; the end record counts with the directory's offset before the block."""
     chunks = [
         hashlib.sha256(b"\xa5" + struct.pack("<I", len(chunk)) + chunk).digest()
@@ -37,7 +38,7 @@ def _digest(sections):
     return hashlib.sha256(b"\x5a" + struct.pack("<I", len(chunks)) + b"".join(chunks)).digest()
 
 
-def _signer(digest, key):
+def _signer(digest: bytes, key: Key) -> bytes:
     algorithm = struct.pack("<I", _RSA_PKCS1_SHA256)
     digests = _sized(_sized(algorithm + _sized(digest)))
     signed = digests + _sized(_sized(key.certificate())) + _sized(b"")  # no further attributes
@@ -45,12 +46,12 @@ def _signer(digest, key):
     return _sized(signed) + signatures + _sized(key.public_key())
 
 
-def _block(signer):
+def _block(signer: bytes) -> bytes:
     value = _sized(_sized(signer))
     pair = struct.pack("<QI", 4 + len(value), _SCHEME_V2) + value
     size = struct.pack("<Q", len(pair) + 8 + len(_MAGIC))
     return size + pair + size + _MAGIC
 
 
-def _sized(content):
+def _sized(content: bytes) -> bytes:
     return struct.pack("<I", len(content)) + content

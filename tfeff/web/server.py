@@ -9,6 +9,7 @@ import http.server
 import ipaddress
 import json
 import socket
+import socketserver
 import ssl
 import threading
 import time
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tfeff.errors import TfeffError
-from tfeff.web.site import Asset
+from tfeff.web.assets import Asset
 
 MAX_CONNECTIONS = 64
 IDLE_S = 30.0  # that a connection may stay silent
@@ -90,16 +91,14 @@ class PageServer:
     ):
         self.assets = dict(assets)
         self._posts = dict(posts or {})
-        server = type("Server", (_Server,), {"address_family": socket.AF_INET6 if ":" in host else socket.AF_INET})
         try:
-            self._server = server((host, port), _Handler)
+            self._server = (_Server6 if ":" in host else _Server)((host, port), self.assets, self._posts)
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
             raise TfeffError(
                 f"serve: cannot listen on {host}:{port} ({reason})", "choose another --port or --host"
             ) from None
-        self._server.assets, self._server.posts = self.assets, self._posts
-        self.host, self.port = host, self._server.server_address[1]
+        self.host, self.port = host, self._server.server_port
         if certificate:
             try:
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -121,10 +120,10 @@ class PageServer:
         self._server.server_close()
         self._thread.join(5)
 
-    def __enter__(self):
+    def __enter__(self) -> "PageServer":
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
@@ -135,15 +134,16 @@ class _Server(http.server.ThreadingHTTPServer):
     request_queue_size = 64
     context: ssl.SSLContext | None = None
 
-    def __init__(self, *arguments):
+    def __init__(self, address: tuple[str, int], assets: Mapping[str, Asset], posts: Mapping[str, Post]):
+        self.assets, self.posts = assets, posts
         self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
-        super().__init__(*arguments)
+        super().__init__(address, _Handler)
 
-    def server_bind(self):  # the base class asks the network for this machine's full name, which may take seconds
-        http.server.socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.server_address[:2]
+    def server_bind(self) -> None:  # HTTPServer's asks the network for this machine's full name: it may take seconds
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
-    def process_request(self, request, address):
+    def process_request(self, request: Any, address: Any) -> None:
         if not self._slots.acquire(blocking=False):  # a flood waits in no queue of ours
             self.shutdown_request(request)
             return
@@ -153,7 +153,7 @@ class _Server(http.server.ThreadingHTTPServer):
             self._slots.release()
             raise
 
-    def process_request_thread(self, request, address):
+    def process_request_thread(self, request: Any, address: Any) -> None:
         try:
             request.settimeout(IDLE_S)
             if self.context:
@@ -164,16 +164,21 @@ class _Server(http.server.ThreadingHTTPServer):
         finally:
             self._slots.release()
 
-    def handle_error(self, request, address):
+    def handle_error(self, request: Any, address: Any) -> None:
         """A browser that goes away in the middle is no error; what else goes wrong is answered in the handler."""
 
 
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
 class _Handler(http.server.BaseHTTPRequestHandler):
+    server: _Server
     server_version, sys_version = "tfeff", ""
     protocol_version = "HTTP/1.1"
     timeout = IDLE_S
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         if not self._host_is_ours():
             return
         address = self.path.partition("?")[0].lstrip("/") or "index.html"
@@ -196,7 +201,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
-    def do_POST(self):
+    def do_POST(self) -> None:
         self.close_connection = True  # whatever of the body is left unread goes with the connection
         if not self._host_is_ours():
             return
@@ -262,7 +267,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         for name, value in HEADERS.items():
             self.send_header(name, value)
 
-    def log_message(self, *arguments):
+    def log_message(self, *arguments: object) -> None:
         pass  # the command says what is worth saying
 
 
