@@ -1,7 +1,6 @@
 """A real Chromium for the tests of the page, driven by Playwright, and what every page of ours must keep to."""
 
 import io
-import json
 import os
 import shutil
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from PIL import Image
 
 from tfeff.artifact import verify_twin
 from tfeff.compare import Runner
-from tfeff.data.preprocessing import Preprocessing
+from tfeff.data.preprocessing import from_record
 
 FLAGS = (
     "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -56,7 +55,7 @@ def visit(chromium, url, *, ready=True, **context):
         opened.on("request", lambda request: page.asked.append(request.url))
         page.goto(url)
         if ready:
-            page.wait_for_selector("#scores[data-shown]", timeout=30_000)
+            page.wait_for_selector("#outputs[data-shown]", timeout=30_000)
         yield page
         assert page.faults == []
         root = url.partition("#")[0].partition("?")[0]
@@ -74,15 +73,26 @@ def png(image):
 
 
 def classify(page, data, name="image.png", kind="image/png"):
-    """Gives the page an image file as a user would; the outputs of each of its files, float32."""
-    shown = int(page.get_attribute("#scores", "data-shown") or 0)
+    """Gives the page an image file as a user would; `shown_outputs`."""
+    shown = int(page.get_attribute("#outputs", "data-shown") or 0)
     page.set_input_files("#file", {"name": name, "mimeType": kind, "buffer": data})
-    page.wait_for_selector(f'#scores[data-shown="{shown + 1}"]', timeout=30_000)
-    return [np.float32(output) for output in json.loads(page.get_attribute("#scores", "data-outputs"))]
+    page.wait_for_selector(f'#outputs[data-shown="{shown + 1}"]', timeout=30_000)
+    return shown_outputs(page)
+
+
+def shown_outputs(page):
+    """What the page shows now: for each of its files an array a port, of the port's shape without the batch."""
+    files = page.evaluate(
+        "document.getElementById('outputs').outputs.map((ports) => Object.entries(ports).map("
+        "([name, { shape, data }]) => [name, shape, Array.from(data, Number)]))"
+    )
+    return [{name: np.float32(values).reshape(shape) for name, shape, values in ports} for ports in files]
 
 
 def both_answers(page, artifact, images):
     """What the page and what Python make of the same images, for each of an artifact's files, the float twin first.
+
+    The artifact has one output.
 
     Args:
         images: uint8, (h, w, channels) each; the page gets them one by one as PNG files.
@@ -91,13 +101,14 @@ def both_answers(page, artifact, images):
         (file, outputs there, outputs here) of each file; outputs are float32, (images, classes).
     """
     there = [classify(page, png(image)) for image in images]
-    preprocessing = Preprocessing.from_dict(artifact.record["preprocessing"])
+    preprocessing = from_record(artifact.record.inputs[0].preprocessing)
     given = [preprocessing(image) for image in images]
+    name = artifact.record.outputs[0].name
     answers = []
     for number, file in enumerate([verify_twin(artifact), artifact.path]):
         runner = Runner(file)
-        here = np.stack([runner(image) for image in given])
-        answers.append((file, np.stack([outputs[number] for outputs in there]), here))
+        here = np.stack([runner(image)[name] for image in given])
+        answers.append((file, np.stack([outputs[number][name] for outputs in there]), here))
     return answers
 
 

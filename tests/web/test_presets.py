@@ -29,7 +29,7 @@ def test_the_page_classifies_as_python_does(chromium, alias, tmp_path):
         answers = both_answers(page, artifact, images)
     (_, float_there, float_here), (file, there, here) = answers
     assert file == artifact.path
-    assert there.shape == (IMAGES, len(artifact.record["labels"]))
+    assert there.shape == (IMAGES, len(artifact.record.tasks[0].labels))
     check_alike(float_there, float_here, quantized=False)
     check_alike(there, here, quantized=True)
     assert (there != float_there).any()  # int8 is inside: it is not the float twin again

@@ -1,5 +1,6 @@
 // `tfeff bench --on browser`: takes commands from the server that opened this page, and answers. Each handle is an engine.
 
+import { encode } from './base64.js';
 import { Engine } from './client.js';
 
 const token = location.hash.slice(1);
@@ -7,12 +8,6 @@ const engines = new Map();
 
 const arrays = { float32: Float32Array, int32: Int32Array, uint8: Uint8Array };
 const decode = ({ dtype, base64 }) => new arrays[dtype](Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)).buffer);
-const encode = (array) => {
-  const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
-  let text = '';
-  for (let at = 0; at < bytes.length; at += 8192) text += String.fromCharCode(...bytes.subarray(at, at + 8192));
-  return btoa(text);
-};
 
 const commands = {
   async hello() {

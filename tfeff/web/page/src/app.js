@@ -1,4 +1,4 @@
-// The page: an image in, the same network in float and int8 side by side out.
+// The page: an image in, what the same network says in float and int8 side by side out.
 
 import { Camera } from './camera.js';
 import { collect } from './collect.js';
@@ -6,7 +6,7 @@ import { decode } from './image.js';
 import { Network } from './network.js';
 import { keepForOffline } from './offline.js';
 import { normalize, pixels } from './preprocess.js';
-import { showFiles, showImage, showScores, showTimes } from './show.js';
+import { showFiles, showImage, showOutputs, showTimes } from './show.js';
 
 const $ = (id) => document.getElementById(id);
 const token = new URLSearchParams(location.hash.slice(1)).get('collect');
@@ -43,24 +43,26 @@ async function load() {
   }
   complain('');
   showTimes($('times'), network);
-  if (image) await classify(image);
+  if (image) await look(image);
   else $('answer').textContent = 'Ready: choose an image.';
 }
 
-async function classify(given) {
+/** Runs the network on an image and shows what it says. */
+async function look(given) {
   image = given;
   if (!network) return; // `load` comes back to it
   const mine = ++turn;
   const { model } = network;
-  const seen = pixels(given, model.preprocessing, list.tall_first);
+  const { preprocessing } = model.inputs[0];
+  const seen = pixels(given, preprocessing, list.tall_first);
   showImage($('given'), given, 3);
-  showImage($('seen'), seen, seen.channels, model.preprocessing.colour === 'bgr');
+  showImage($('seen'), seen, seen.channels, preprocessing.colour === 'bgr');
   $('seen-size').textContent = `As the network gets it: ${seen.width} by ${seen.height}`;
   try {
-    const outputs = await network.infer(normalize(seen, model.preprocessing));
+    const outputs = await network.infer(normalize(seen, preprocessing));
     if (mine !== turn) return;
     complain('');
-    showScores({ table: $('scores'), answer: $('answer'), difference: $('difference') }, model, outputs);
+    showOutputs({ place: $('outputs'), answer: $('answer'), difference: $('difference') }, model, outputs);
     showTimes($('times'), network);
   } catch (error) {
     if (mine === turn) complain(`${model.name}: ${error.message}`);
@@ -71,7 +73,7 @@ async function take(blob, name) {
   press(null);
   camera.stop();
   try {
-    await classify(await decode(blob));
+    await look(await decode(blob));
   } catch (error) {
     complain(`${name}: ${error.message}`);
   }
@@ -87,7 +89,7 @@ async function takeSample(sample, button) {
   press(button);
 }
 
-const camera = new Camera($('video'), $('camera'), classify, complain);
+const camera = new Camera($('video'), $('camera'), look, complain);
 
 function connect() {
   $('file').addEventListener('change', () => {

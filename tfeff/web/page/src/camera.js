@@ -1,11 +1,11 @@
 import { grab } from './image.js';
 
-/** Classifies what the camera shows, one frame after the other, until it is stopped. */
+/** Hands on what the camera shows, one frame after the other, until it is stopped. */
 export class Camera {
   #stream = null;
 
-  constructor(video, button, classify, complain) {
-    Object.assign(this, { video, button, classify, complain });
+  constructor(video, button, look, complain) {
+    Object.assign(this, { video, button, look, complain });
     button.addEventListener('click', () => (this.#stream ? this.stop() : this.start()));
   }
 
@@ -19,7 +19,7 @@ export class Camera {
       await this.video.play();
       while (this.#stream === stream) {
         const { videoWidth, videoHeight } = this.video;
-        if (videoWidth) await this.classify(grab(this.video, videoWidth, videoHeight));
+        if (videoWidth) await this.look(grab(this.video, videoWidth, videoHeight));
         await new Promise((resolve) => { setTimeout(resolve, 30); });
       }
     } catch (error) {

@@ -1,11 +1,12 @@
 // `tfeff serve --collect`: this device's times, by the bench protocol, to the server that the page came from.
 
+import { encode } from './base64.js';
 import { Engine } from './client.js';
+import { byPort } from './network.js';
 import { protocol } from './protocol.js';
 import { quantile } from './statistics.js';
 
 const floats = (buffer) => new Float32Array(buffer);
-const encode = (array) => btoa(String.fromCharCode(...new Uint8Array(array.buffer, array.byteOffset, array.byteLength)));
 
 export async function collect({ base, list, model, token, accelerator, threads, tell }) {
   const files = [];
@@ -20,8 +21,9 @@ export async function collect({ base, list, model, token, accelerator, threads, 
     used = engine.loaded.accelerator;
     const found = [];
     for (let at = 0; at < probe.length; at += size) {
-      const { outputs: [output] } = await engine.call('infer', { values: [probe.slice(at, at + size)] });
-      found.push(...output);
+      const { outputs: arrays } = await engine.call('infer', { values: [probe.slice(at, at + size)] });
+      const ports = byPort(model, engine.loaded.outputs, arrays);
+      for (const { name } of model.outputs) for (const value of ports[name].data) found.push(value);
     }
     outputs.push(new Float32Array(found));
     engine.close();

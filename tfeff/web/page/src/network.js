@@ -12,6 +12,17 @@ async function take(file) {
   return response.arrayBuffer();
 }
 
+/** The outputs of a file by the names of the record, which the file's signature has too; one alone needs no name. */
+export function byPort({ outputs }, details, arrays) {
+  const found = details.map(({ name }) => name);
+  if (found.length !== outputs.length) throw new Error(`has ${found.length} outputs, the record says ${outputs.length}`);
+  return Object.fromEntries(outputs.map(({ name, shape }) => {
+    const at = outputs.length > 1 ? found.indexOf(name) : 0;
+    if (at < 0) throw new Error(`has the outputs ${found.join(', ')}, the record says ${name}`);
+    return [name, { shape: shape.slice(1), data: arrays[at] }];
+  }));
+}
+
 export class Network {
   /** Fetches and starts the files of a model of models.json. */
   static async open(base, litert, model, options) {
@@ -33,13 +44,13 @@ export class Network {
     return network;
   }
 
-  /** What each file gives for one input, a Float32Array each. */
+  /** What each file gives for one input, { port: { shape, data } } each. */
   async infer(values) {
     const outputs = [];
     this.last = values;
     for (const [i, engine] of this.engines.entries()) {
-      const { outputs: [output], ms } = await engine.call('infer', { values: [values] });
-      outputs.push(output);
+      const { outputs: arrays, ms } = await engine.call('infer', { values: [values] });
+      outputs.push(byPort(this.model, engine.loaded.outputs, arrays));
       this.#keep(i, [ms]);
     }
     return outputs;

@@ -1,8 +1,8 @@
 // What the page shows. Every name is set as text, never as HTML.
 
-import { largest, softmax } from './statistics.js';
+import { taskOf } from './tasks/index.js';
+import { short } from './tasks/numbers.js';
 
-const TOP = 5;
 const WORDS = { float32: 'float' };
 const word = (file) => WORDS[file.precision] ?? file.precision;
 
@@ -34,6 +34,11 @@ function rowOf(first, cells) {
 const ms = (value) => value.toPrecision(value < 1000 ? 3 : 4);
 const bytes = (count) => `${count.toLocaleString('en')} bytes`;
 
+/** A difference in the metric's unit. */
+function change({ delta, unit }) {
+  return `${signed(delta, unit === '%' ? 2 : undefined)}${unit === '%' ? ' points' : unit && ` ${unit}`}`;
+}
+
 export function showFiles(place, model) {
   place.replaceChildren();
   for (const file of model.files) {
@@ -41,11 +46,11 @@ export function showFiles(place, model) {
     told.append(element('code', file.sha256));
     place.append(element('dt', file.name), told);
   }
-  const { accuracy } = model;
-  if (accuracy && Number.isFinite(accuracy.float_top1) && Number.isFinite(accuracy.quantized_top1)) {
-    const points = accuracy.quantized_top1 - accuracy.float_top1;
-    const told = `top-1 ${accuracy.float_top1.toFixed(2)} % in float, ${accuracy.quantized_top1.toFixed(2)} % quantized `
-      + `(${signed(points, 2)} points) on ${Number(accuracy.samples).toLocaleString('en')} images`;
+  for (const accuracy of model.accuracy) {
+    const { metric, unit, float, quantized, samples } = accuracy;
+    const figure = (value) => `${unit === '%' ? value.toFixed(2) : short(value)}${unit && ` ${unit}`}`;
+    const told = `${metric} ${figure(float)} in float, ${figure(quantized)} quantized (${change(accuracy)}) on `
+      + `${samples.toLocaleString('en')} samples`;
     place.append(element('dt', 'As the record says'), element('dd', told));
   }
 }
@@ -60,35 +65,72 @@ export function showImage(canvas, { data, width, height }, channels, swapped = f
   canvas.getContext('2d').putImageData(shown, 0, 0);
 }
 
-export function showScores({ table, answer, difference }, model, outputs) {
-  const label = (i) => model.labels?.[i] ?? `class ${i}`;
-  const scores = outputs.map((output) => (model.logits ? softmax(output) : Array.from(output)));
-  const text = (value) => (model.logits ? `${(100 * value).toFixed(1)} %` : value.toPrecision(4));
-  const both = outputs.length > 1;
-  head(table, ['class', ...model.files.map(word), ...(both ? [model.logits ? 'difference, points' : 'difference'] : [])]);
-  const tops = scores.map((one) => largest(one, TOP));
-  const rows = [...new Set(tops.flat())].sort((a, b) => scores[0][b] - scores[0][a] || a - b);
-  table.tBodies[0].replaceChildren(...rows.map((i) => {
-    const cells = scores.map((one) => {
-      const cell = element('td', text(one[i]), 'bar');
-      if (model.logits) cell.style.setProperty('--share', `${100 * one[i]}%`);
+/**
+ * What each file says of an image, task by task.
+ * @param outputs of each file, { port: { shape, data } }
+ */
+export function showOutputs({ place, answer, difference }, model, outputs) {
+  const told = [];
+  const tables = model.tasks.map((spec) => {
+    const task = taskOf(spec.name);
+    const predictions = outputs.map((one) => task.decode(one, spec));
+    told.push(answered(model, predictions.map((one) => task.answer(one, spec))));
+    return tableOf(model, task.table(predictions, spec), model.tasks.length > 1 ? spec.outputs.join(', ') : '');
+  });
+  place.replaceChildren(...tables);
+  answer.textContent = told.filter(Boolean).join('; ') || 'What the outputs hold:';
+  if (outputs.length > 1) {
+    difference.textContent = `Largest difference of an output: ${largestGap(...outputs).toPrecision(3)}`;
+  }
+  // For scripts that drive the page: how often it showed something, and the outputs as they came out of the files.
+  place.dataset.shown = String(Number(place.dataset.shown ?? 0) + 1);
+  place.outputs = outputs;
+}
+
+/** What the files answer, in a line. */
+function answered(model, answers) {
+  const [first] = answers;
+  if (first === null) return '';
+  if (answers.every((one) => one === first)) return `${first}${answers.length > 1 ? ', says either file' : ''}`;
+  return answers.map((one, i) => `${word(model.files[i])} says ${one}`).join(', ');
+}
+
+function tableOf(model, { caption, head: first, percent, rows }, outputs) {
+  const table = element('table');
+  const both = model.files.length > 1;
+  const difference = percent ? 'difference, points' : 'difference';
+  table.append(element('caption', outputs ? `${outputs}: ${caption}` : caption, ...(outputs ? [] : ['unseen'])));
+  table.createTHead();
+  head(table, [first, ...model.files.map(word), ...(both ? [difference] : [])]);
+  for (const { name, values } of rows) {
+    if (values === null || !table.tBodies.length) table.createTBody();
+    const body = table.tBodies[table.tBodies.length - 1];
+    if (values === null) {
+      body.append(rowOf(name, []));
+      [body.lastChild.firstChild.colSpan, body.lastChild.firstChild.scope] = [model.files.length + 1 + both, 'rowgroup'];
+      continue;
+    }
+    const cells = values.map((value) => {
+      const cell = element('td', percent ? `${(100 * value).toFixed(1)} %` : short(value));
+      if (percent) {
+        cell.classList.add('bar');
+        cell.style.setProperty('--share', `${100 * value}%`);
+      }
       return cell;
     });
-    if (both) cells.push(element('td', signed((model.logits ? 100 : 1) * (scores[1][i] - scores[0][i]), model.logits ? 1 : 4)));
-    return rowOf(label(i), cells);
-  }));
-  const firsts = tops.map((top) => top[0]);
-  const same = firsts.every((first) => first === firsts[0]);
-  answer.textContent = same
-    ? `${label(firsts[0])}${both ? ', says either file' : ''}`
-    : firsts.map((first, i) => `${word(model.files[i])} says ${label(first)}`).join(', ');
-  // For scripts that drive the page: how often it showed something, and the outputs as they came out of the files.
-  table.dataset.shown = String(Number(table.dataset.shown ?? 0) + 1);
-  table.dataset.outputs = JSON.stringify(outputs.map((output) => Array.from(output)));
-  if (both) {
-    const largestGap = Math.max(...outputs[0].map((value, i) => Math.abs(value - outputs[1][i])));
-    difference.textContent = `Largest difference of an output: ${largestGap.toPrecision(3)}`;
+    const gap = values[1] - values[0];
+    if (both) cells.push(element('td', percent ? signed(100 * gap, 1) : signed(gap)));
+    body.append(rowOf(name, cells));
   }
+  return table;
+}
+
+function largestGap(one, other) {
+  let most = 0;
+  for (const [port, { data }] of Object.entries(one)) {
+    for (let i = 0; i < data.length; i++) most = Math.max(most, Math.abs(Number(data[i]) - Number(other[port].data[i])));
+  }
+  return most;
 }
 
 export function showTimes(table, network) {
@@ -100,4 +142,8 @@ export function showTimes(table, network) {
   }));
 }
 
-const signed = (value, digits) => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(digits)}`;
+/** With its sign; of four digits where it is not said how many stand behind the point. */
+function signed(value, digits) {
+  const size = Math.abs(value);
+  return `${value < 0 ? '−' : '+'}${digits === undefined ? short(size) : size.toFixed(digits)}`;
+}

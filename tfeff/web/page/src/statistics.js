@@ -8,10 +8,10 @@ export function quantile(values, share) {
 
 export const median = (values) => quantile(values, 0.5);
 
-/** Numbers whose exponentials add up to 1: a classifier's logits as shares. */
+/** Numbers of an array as shares of 1, by their exponentials. */
 export function softmax(logits) {
-  const top = Math.max(...logits);
-  const raised = Array.from(logits, (value) => Math.exp(value - top));
+  const top = logits.reduce((a, b) => Math.max(a, b));
+  const raised = logits.map((value) => Math.exp(value - top));
   const sum = raised.reduce((a, b) => a + b, 0);
   return raised.map((value) => value / sum);
 }

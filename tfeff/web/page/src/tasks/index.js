@@ -1,0 +1,19 @@
+// Tasks: what a model's outputs mean, as tfeff/tasks says it. A task is one file here, named in the list below.
+//
+// A task is an object of
+//   name                        as in the record's `tasks`
+//   decode(outputs, spec)       from { port: { shape, data } } (without the batch) to a prediction
+//   lines(prediction, spec)     what it says, the best first: [[text, score in 0..1 or null], ...]; Python's `draw`
+//   answer(prediction, spec)    the same in a few words; null where only the table tells
+//   table(predictions, spec)    the predictions of one or two files side by side:
+//                               { caption, head, percent, rows: [{ name, values: [a number a file] }] }; values are
+//                               null in a row that begins a group
+
+import { classification } from './classification.js';
+import { regression } from './regression.js';
+import { tensors } from './tensors.js';
+
+const tasks = [classification, regression, tensors];
+
+/** The task of a name; one that this page does not know shows its outputs as numbers. */
+export const taskOf = (name) => tasks.find((task) => task.name === name) ?? tensors;
