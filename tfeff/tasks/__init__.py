@@ -3,16 +3,18 @@
 No other room asks which task it has: it takes one by name and calls it.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
 from tfeff.errors import TfeffError
-from tfeff.tasks.base import GroupValue, Metric, Picture, Task
+from tfeff.record.schema import TaskSpec
+from tfeff.tasks.base import GroupValue, Head, Metric, Picture, Task
 
 _NO_TASKS = ("__init__", "base", "criteria", "statistics")
 
-__all__ = ["GroupValue", "Metric", "Picture", "Task", "get_task", "list_tasks"]
+__all__ = ["GroupValue", "Head", "Metric", "Picture", "Task", "get_task", "list_tasks", "recognise"]
 
 
 @cache
@@ -30,3 +32,15 @@ def get_task(name: str) -> Task:
     if name not in list_tasks():
         raise TfeffError(f"unknown task {name!r}", f"choose one of {', '.join(list_tasks())}")
     return import_module(f"tfeff.tasks.{name}").TASK
+
+
+def recognise(heads: Sequence[Head]) -> list[TaskSpec]:
+    """What the outputs of a model mean, as far as they say themselves; those that do not are compared as tensors."""
+    specs, unknown = [], []
+    for head in heads:
+        found = next((spec for name in list_tasks() if (spec := get_task(name).recognise(head)) is not None), None)
+        if found is None:
+            unknown.append(head)
+        else:
+            specs.append(found)
+    return [*specs, *([get_task("tensors").describe(None, unknown)] if unknown else [])]

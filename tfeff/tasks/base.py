@@ -7,11 +7,38 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from tfeff.errors import TfeffError
 from tfeff.record.schema import Port, TaskSpec
 from tfeff.tasks.criteria import Criterion, OutputError
 
 Outputs = Mapping[str, np.ndarray]  # port -> float32 or integers, one sample, without its batch
 Prediction = TypeVar("Prediction")
+
+
+@dataclass(frozen=True)
+class Head:
+    """What is known of an output of a model that nobody described.
+
+    Attributes:
+        output: name of the port.
+        shape: of one sample.
+        dtype: numpy's name of it.
+        activation: of the last layer, by Keras' name (`softmax`, `linear`, ...); None when it cannot be seen.
+        loss: that the model was compiled with, by the name of Keras' function (`huber`, ...); None when unknown.
+        labels: of the dataset at hand, (n, ...), where they can only be of this output; None without.
+    """
+
+    output: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    activation: str | None = None
+    loss: str | None = None
+    labels: np.ndarray | None = None
+
+    @property
+    def values(self) -> int | None:
+        """How many real numbers the output is a list of; None where it is no such list."""
+        return self.shape[0] if len(self.shape) == 1 and np.issubdtype(np.dtype(self.dtype), np.floating) else None
 
 
 @dataclass(frozen=True)
@@ -88,6 +115,20 @@ class Task(ABC):
     name: str
     annotation: str
     output_names: tuple[str, ...] = ()
+
+    def recognise(self, head: Head) -> TaskSpec | None:
+        """What the output means, where its head says that it is of this task; None where it does not."""
+        return None
+
+    def describe(self, kind: str | None, heads: Sequence[Head]) -> TaskSpec:
+        """What the user means by `--task NAME[:KIND]`.
+
+        Raises:
+            TfeffError: the task has no such kind.
+        """
+        if kind is not None:
+            raise TfeffError(f"--task {self.name}:{kind}: {self.name} has no kinds", f"--task {self.name}")
+        return TaskSpec(name=self.name, outputs=[head.output for head in heads])
 
     @abstractmethod
     def check(self, spec: TaskSpec, outputs: Sequence[Port]) -> None:

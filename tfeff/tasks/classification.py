@@ -13,12 +13,15 @@ import numpy as np
 
 from tfeff.errors import TfeffError
 from tfeff.record.schema import Port, TaskSpec
-from tfeff.tasks.base import GroupValue, Metric, Outputs, Picture, Task
+from tfeff.tasks.base import GroupValue, Head, Metric, Outputs, Picture, Task
 from tfeff.tasks.criteria import Divergence
 
 CLASSES, BINARY, MULTI_LABEL = "classes", "binary", "multi-label"
 KINDS = (CLASSES, BINARY, MULTI_LABEL)
 SCORES = ("logits", "probabilities")
+# Losses that say what an output is, by Keras' names.
+_OF_CLASSES = ("categorical_crossentropy", "sparse_categorical_crossentropy", "categorical_focal_crossentropy")
+_OF_EACH = ("binary_crossentropy", "binary_focal_crossentropy")
 _DRAWN = 5
 
 
@@ -120,6 +123,22 @@ class Classification(Task):
     annotation = "a class number, or of multi-label a 0 or 1 a label"
     output_names = ("logits",)
 
+    def recognise(self, head: Head) -> TaskSpec | None:
+        """By its activation; of a linear one by the loss, or by labels that are numbers of classes."""
+        kind = None if head.values is None else _kind_of(head, head.values)
+        return None if kind is None else _spec(kind, head)
+
+    def describe(self, kind: str | None, heads: Sequence[Head]) -> TaskSpec:
+        if kind is not None and kind not in KINDS:
+            raise TfeffError(f"--task classification:{kind}: there is no such kind", f"choose {', '.join(KINDS)}")
+        if len(heads) != 1:
+            names = ", ".join(head.output for head in heads)
+            raise TfeffError(
+                f"--task classification: reads one output, the model has {names}",
+                f"--task {heads[0].output}=classification",
+            )
+        return _spec(kind or (BINARY if heads[0].values == 1 else CLASSES), heads[0])
+
     def check(self, spec: TaskSpec, outputs: Sequence[Port]) -> None:
         kind, scores = spec.decode.get("kind", CLASSES), spec.decode.get("scores", "logits")
         if kind not in KINDS or scores not in SCORES:
@@ -220,6 +239,32 @@ class Classification(Task):
         names = spec.labels or [f"class {number}" for number in range(len(scores))]
         order = np.argsort(-scores, kind="stable")[:_DRAWN]
         return Picture(tuple((names[number], float(scores[number])) for number in order))
+
+
+def _spec(kind: str, head: Head) -> TaskSpec:
+    scores = "probabilities" if head.activation in ("softmax", "sigmoid") else "logits"
+    return TaskSpec(name="classification", outputs=[head.output], decode={"kind": kind, "scores": scores})
+
+
+def _kind_of(head: Head, count: int) -> str | None:
+    """What a list of `count` values is; None where it need be no classification."""
+    each = BINARY if count == 1 else MULTI_LABEL
+    if head.activation == "softmax" and count > 1:
+        return CLASSES
+    if head.activation == "sigmoid":
+        return each if head.loss in (None, *_OF_EACH) else None
+    if head.activation not in (None, "linear"):
+        return None
+    if head.loss is not None:
+        return each if head.loss in _OF_EACH else CLASSES if head.loss in _OF_CLASSES and count > 1 else None
+    labels = head.labels
+    if labels is None or labels.dtype.kind not in "iu":
+        return None
+    if labels.ndim == 1:
+        return CLASSES if count > 1 else BINARY if np.isin(labels, (0, 1)).all() else None
+    if labels.shape[1:] != (count,) or not np.isin(labels, (0, 1)).all():
+        return None
+    return CLASSES if count > 1 and (labels.sum(axis=1) == 1).all() else each
 
 
 def _softmax(values):

@@ -7,7 +7,11 @@ import numpy as np
 
 from tfeff.errors import TfeffError
 from tfeff.record.schema import Port, TaskSpec
-from tfeff.tasks.base import GroupValue, Metric, Outputs, Picture, Task
+from tfeff.tasks.base import GroupValue, Head, Metric, Outputs, Picture, Task
+
+# By Keras' names.
+_LOSSES = ("mean_squared_error", "mean_absolute_error", "huber", "log_cosh", "mean_absolute_percentage_error",
+           "mean_squared_logarithmic_error")  # fmt: skip
 
 
 class MeanAbsoluteError(Metric[np.ndarray]):
@@ -58,6 +62,15 @@ class MeanAbsoluteError(Metric[np.ndarray]):
 class Regression(Task):
     name = "regression"
     annotation = "one number a value of the output"
+
+    def recognise(self, head: Head) -> TaskSpec | None:
+        """By the loss; without one, by labels of a linear output that are as many numbers as it has."""
+        if head.values is None or head.activation == "softmax":
+            return None
+        fits = head.labels is not None and head.labels.reshape(len(head.labels), -1).shape[1] == head.values
+        if head.loss in _LOSSES or (head.loss is None and head.activation in (None, "linear") and fits):
+            return TaskSpec(name=self.name, outputs=[head.output])
+        return None
 
     def check(self, spec: TaskSpec, outputs: Sequence[Port]) -> None:
         if len(outputs) != 1:
