@@ -3,8 +3,9 @@
 import click
 
 from tfeff.cli.info_cost import analyse_cost, check_cost_options, cost_as_dict, cost_notes, cost_options, print_cost
+from tfeff.cli.model import parse_size, source_options
 from tfeff.cli.output import output_options
-from tfeff.cli.subject import describe_network, described_model, parse_size, source_options
+from tfeff.cli.described import describe_network, described_model
 
 
 @click.command("info")
@@ -20,13 +21,13 @@ def command(network, out, cost, by, latency_ms, record, **source):
     fragmentation, element-wise share, computational intensity and block balance.
     """
     latencies = check_cost_options(cost, by, latency_ms, record)
-    subject = (network, parse_size(source["input_size"]), source["classes"], source["imports"])
+    meant = (network, parse_size(source["input_size"]), source["classes"], source["imports"])
     if not cost:
-        facts = describe_network(*subject)
+        facts = describe_network(*meant)
         _print(out, facts)
         out.json({"schema_version": 1, **facts})
         return
-    facts, model, architecture = described_model(*subject)
+    facts, model, architecture = described_model(*meant)
     analysis, efficiency = analyse_cost(model, network, architecture, latencies)
     facts["counted"] = analysis.counts.as_dict()
     _print(out, facts)
@@ -40,8 +41,8 @@ def _print(out, facts):
     counted, published = facts["counted"], facts["published"]
     rows = [
         ("paper", facts["paper"]),
-        ("input", "x".join(map(str, facts["input_shape"]))),
-        ("classes", str(facts["classes"])),
+        ("input", _shapes(facts["inputs"])),
+        ("classes", str(facts["classes"])) if facts["classes"] else ("output", _shapes(facts["outputs"])),
         ("parameters", f"{counted['parameters']:,} trainable, {counted['values']:,} stored"),
         ("MAdds", f"{counted['madds']:,}"),
         ("size", f"{4 * counted['values'] / 1e6:.2f} MB float32, about {counted['values'] / 1e6:.2f} MB int8"),
@@ -63,3 +64,7 @@ def _print(out, facts):
     if facts["training"]:
         out.say(f"trained on {facts['dataset']}: float top-1 {facts['training']['float_top1']:.2f} % "
                 f"on {facts['training']['samples']:,} images")  # fmt: skip
+
+
+def _shapes(shapes):
+    return ", ".join("x".join(map(str, shape)) for shape in shapes)

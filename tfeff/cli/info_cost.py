@@ -52,40 +52,21 @@ def _recorded(path):
     record = artifact.record
     if record is None:
         raise TfeffError(f"{path}: has no record beside it", "give an artifact of `tfeff export`")
-    entries = record.get("latency")
-    if entries == [] or entries is None:
+    if not record.latency:
         raise TfeffError(f"{path}: its record has no latency", f"`tfeff bench {artifact.path}` measures it")
-    try:
-        network, macs = str(record["network"]), record["macs"]
-        if macs is not None and type(macs) is not int:
-            raise ValueError(f"macs is {macs!r}")
-        found = [
-            {
-                "source": str(path),
-                **{key: str(entry[key]) for key in ("device", "runtime", "version")},
-                "threads": int(entry["threads"]),
-                "latency_ms": _positive(entry["median_ms"]),
-                "network": network,
-                "macs": macs,
-            }
-            for entry in entries
-            if entry["sha256"] == artifact.sha256
-        ]
-    except (TypeError, KeyError, ValueError) as error:
-        raise TfeffError(
-            f"{path}: its record is damaged ({type(error).__name__}: {error})", "export and bench the network anew"
-        ) from None
-    if not found:
-        raise TfeffError(
-            f"{path}: no latency in its record was measured on this file", f"`tfeff bench {artifact.path}`"
-        )
-    return found
-
-
-def _positive(value):
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise ValueError(f"median_ms is {value!r}")
-    return float(value)
+    return [
+        {
+            "source": str(path),
+            "device": entry.device,
+            "runtime": entry.runtime or "runtime not known",
+            "version": entry.version or "",
+            "threads": entry.threads or 1,
+            "latency_ms": entry.median_ms,
+            "network": record.network,
+            "macs": record.macs,
+        }
+        for entry in record.latency
+    ]
 
 
 def analyse_cost(model, name, architecture, latencies):

@@ -1,0 +1,178 @@
+"""A user's own file: a `.keras` model or a SavedModel, with all of its inputs and outputs."""
+
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from tfeff.errors import TfeffError
+from tfeff.tasks import Head
+
+SIGNATURE = "serving_default"
+
+
+@dataclass(frozen=True)
+class OpenInput:
+    """An input whose shape may be open.
+
+    Attributes:
+        name: the user's own, such that a signature can have it.
+        shape: of one sample; None where it is open.
+        dtype: numpy's name.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A file that was loaded.
+
+    Attributes:
+        callable: a Keras model; or of a SavedModel a function of its inputs, which gives its outputs by name.
+        inputs: in the order in which `callable` takes them.
+        heads: of its outputs, in the order in which `callable` gives them.
+        fake_quant: the fake-quant graph that the file holds; `callable` is then the float network inside.
+    """
+
+    callable: Any
+    inputs: tuple[OpenInput, ...]
+    heads: tuple[Head, ...]
+    fake_quant: Any = None
+
+
+def is_user_file(name: str) -> bool:
+    """Whether a name is that of a `.keras` file or a SavedModel folder."""
+    return name.endswith(".keras") or (Path(name).is_dir() and (Path(name) / "saved_model.pb").is_file())
+
+
+def load(path: Path, imports: Sequence[str] = ()) -> Loaded:
+    """Loads a file of the user's.
+
+    Args:
+        path: of a `.keras` file or a SavedModel folder.
+        imports: modules that register custom layers.
+
+    Raises:
+        TfeffError: no such file, unreadable, or without a graph.
+    """
+    return _load_keras(path, imports) if path.suffix == ".keras" else _load_saved_model(path)
+
+
+def _load_keras(path: Path, imports: Sequence[str]) -> Loaded:
+    import keras
+
+    from tfeff.export.heads import heads_of
+    from tfeff.export.quantize.simulation import float_model, is_fake_quant
+    from tfeff.export.rewrites.graph import as_functional
+
+    graph = read_keras(path, imports)
+    model = float_model(graph) if is_fake_quant(graph) else graph
+    taken = port_names(model.inputs, model.input, [tensor.name for tensor in model.inputs])
+    given = port_names(model.outputs, model.output, as_functional(model).output_names)
+    inputs = [OpenInput(name, tuple(tensor.shape[1:]), str(tensor.dtype))
+              for name, tensor in zip(taken, model.inputs, strict=True)]  # fmt: skip
+    heads = heads_of(model, given, path)
+    if not all(isinstance(each, keras.KerasTensor | list) for each in (model.input, model.output)):
+        model = keras.Model(model.inputs, model.outputs, name=model.name)  # as it is called: by position
+    return Loaded(model, tuple(inputs), tuple(heads), graph if is_fake_quant(graph) else None)
+
+
+def read_keras(path: Path, imports: Sequence[str] = ()) -> Any:
+    """The functional model in a `.keras` file."""
+    if not path.is_file():
+        raise TfeffError(f"{path}: no such file", "check the path")
+    import keras
+
+    from tfeff import layers  # noqa: F401  registers our layers
+    from tfeff.export.quantize import fake_quant  # noqa: F401  registers those of a fake-quant network
+
+    sys.path.insert(0, "")
+    for module in imports:
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise TfeffError(
+                f"--import {module}: {error}", "give a module that can be imported from this folder"
+            ) from None
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except Exception as error:  # Keras has no type of its own for unreadable files
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise TfeffError(
+            f"{path}: cannot be loaded ({reason})",
+            "save it with model.save('x.keras'); --import MODULE registers custom layers",
+        ) from None
+    if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
+        raise TfeffError(
+            f"{path}: has no graph of layers", "build the model functionally: keras.Model(inputs, outputs)"
+        )
+    return model
+
+
+def port_names(tensors: Sequence[Any], structure: Any, own: Sequence[str]) -> list[str]:
+    """Names of a functional model's inputs or outputs: the keys where it takes or gives a dict, else its own.
+
+    Args:
+        tensors: `model.inputs` or `model.outputs`.
+        structure: `model.input` or `model.output`: the same as the model's author nested them.
+        own: Keras' names, one a tensor.
+    """
+    keys = sorted(structure) if isinstance(structure, Mapping) else []
+    flat = len(keys) == len(tensors) and all(structure[key] is one for key, one in zip(keys, tensors, strict=True))
+    return unique(keys if flat else own)
+
+
+def unique(names: Iterable[str]) -> list[str]:
+    """Names that a signature can have: letters, digits and `_`, each once."""
+    found: list[str] = []
+    for name in names:
+        plain = re.sub(r"\W", "_", name, flags=re.ASCII) or "_"
+        plain = f"_{plain}" if plain[0].isdigit() else plain
+        fresh, number = plain, 1
+        while fresh in found:
+            number += 1
+            fresh = f"{plain}_{number}"
+        found.append(fresh)
+    return found
+
+
+def _load_saved_model(path: Path) -> Loaded:
+    import tensorflow as tf
+
+    try:
+        loaded = tf.saved_model.load(str(path))
+        signature = loaded.signatures[SIGNATURE]
+    except (OSError, KeyError, ValueError) as error:
+        raise TfeffError(f"{path}: cannot be loaded ({str(error).splitlines()[0][:200]})", "export it anew") from None
+    (_, taken), given = signature.structured_input_signature, signature.structured_outputs
+    for name, spec in {**taken, **given}.items():
+        if spec.shape.rank in (None, 0):
+            raise TfeffError(f"{path}: {name} has no fixed rank with a batch", "export it with a fixed shape")
+    inputs = [OpenInput(name, tuple(spec.shape[1:]), spec.dtype.name)
+              for name, spec in zip(unique(taken), taken.values(), strict=True)]  # fmt: skip
+    outputs = unique(given)
+    call = _calling(signature, taken, dict(zip(outputs, given, strict=True)))
+    call.keep_alive = loaded  # type: ignore[attr-defined]  # the signature holds its variables by weak references only
+    heads = [Head(name, tuple(spec.shape[1:]), spec.dtype.name)
+             for name, spec in zip(outputs, given.values(), strict=True)]  # fmt: skip
+    return Loaded(call, tuple(inputs), tuple(heads))
+
+
+def _calling(signature: Any, taken: Mapping[str, Any], outputs: Mapping[str, str]) -> Any:
+    """A signature as a function of its inputs in order, that gives its outputs by our names."""
+    import tensorflow as tf
+
+    def call(batch, training=False):
+        values = list(batch) if isinstance(batch, list | tuple) else [batch]
+        given = {name: tf.cast(value, spec.dtype)
+                 for (name, spec), value in zip(taken.items(), values, strict=True)}  # fmt: skip
+        made = signature(**given)
+        return {ours: made[theirs] for ours, theirs in outputs.items()}
+
+    return call

@@ -1,0 +1,175 @@
+"""A user's file as a model: shapes and preprocessing of its inputs, and what its outputs mean."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from tfeff.cli.model import Source, plain_preprocessing
+from tfeff.data import InputPort, open_dataset
+from tfeff.errors import TfeffError
+from tfeff.export import Model
+from tfeff.export.loading import Loaded, OpenInput, load
+from tfeff.export.steps import some_inputs
+from tfeff.record.schema import TaskSpec
+from tfeff.tasks import Head, get_task, list_tasks, recognise
+
+_INTEGERS = ("int8", "uint8", "int16", "int32", "int64", "bool")
+
+
+def build_user_model(source: Source) -> Model:
+    """The model in a `.keras` file or a SavedModel folder.
+
+    Raises:
+        TfeffError: a file that cannot be used, or options that do not fit it.
+    """
+    path = Path(source.name)
+    loaded = load(path, source.imports)
+    ports, notes = _ports(path, loaded.inputs, source)
+    loaded = replace(loaded, heads=_seen(loaded, ports))
+    tasks, told = _tasks(loaded.heads, source)
+    outputs = [head.output for head in loaded.heads]
+    ports, outputs, tasks = _renamed(ports, outputs, tasks)
+    if loaded.fake_quant is not None:
+        notes.append(f"{path.name} is a fake-quant network: the float twin is the float network inside it")
+    return Model(
+        loaded.callable, file_stem(path), path.name, tuple(ports), tuple(outputs), tuple(tasks),
+        fake_quant=loaded.fake_quant, notes=(*notes, *told),
+    )  # fmt: skip
+
+
+def file_stem(path: Path) -> str:
+    """What artifacts of a user's file are called."""
+    return path.stem if path.suffix == ".keras" else path.resolve().name
+
+
+def _ports(path: Path, inputs: Sequence[OpenInput], source: Source) -> tuple[list[InputPort], list[str]]:
+    """The inputs with fixed shapes, images with their preprocessing; and notes for the record."""
+    names = [each.name for each in inputs]
+    if unknown := [name for name in source.input_shapes or {} if name not in names]:
+        raise TfeffError(f"--input-shape {unknown[0]}: {path} has no such input", f"its inputs are {', '.join(names)}")
+    if (source.mean is None) != (source.std is None):
+        raise TfeffError(
+            f"{path}: {'--std' if source.mean else '--mean'} without the other",
+            "give --mean and --std in pixel values (0 and 1 for a network that takes 0..255, 127.5 twice for -1..1)",
+        )
+    ports = [InputPort(each.name, _shape(path, each, source), _dtype(path, each)) for each in inputs]
+    images = [port for port in ports if _may_be_image(port)]
+    if source.mean is None:
+        if source.colour is not None:
+            raise TfeffError(f"--colour {source.colour}: is of images", "give --mean and --std too")
+        look = ", ".join(port.name for port in images)
+        note = f"takes {look} as arrays: how images become it was not said (--mean, --std)"
+        return ports, [note] if images else []
+    if not images:
+        raise TfeffError(
+            f"--mean: no input of {path} is an image, (h, w, 1) or (h, w, 3) in floating point",
+            "leave --mean and --std out, and give arrays",
+        )
+    return [
+        replace(port, preprocessing=plain_preprocessing(port.shape, source)) if port in images else port
+        for port in ports
+    ], []
+
+
+def _may_be_image(port: InputPort) -> bool:
+    return len(port.shape) == 3 and port.shape[2] in (1, 3) and port.dtype == "float32"
+
+
+def _dtype(path: Path, given: OpenInput) -> str:
+    if given.dtype in _INTEGERS:
+        return given.dtype
+    if given.dtype in ("float32", "float16", "bfloat16", "float64"):
+        return "float32"
+    raise TfeffError(
+        f"{path}: its input {given.name} is of {given.dtype}", "give a model that takes numbers; text is no tensor"
+    )
+
+
+def _shape(path: Path, given: OpenInput, source: Source) -> tuple[int, ...]:
+    """The shape of one sample, fixed by the model, --input-shape or --input-size."""
+    told = (source.input_shapes or {}).get(given.name)
+    word = "--input-shape"
+    if told is None and source.input_size and len(given.shape) == 3:
+        told, word = (*source.input_size, given.shape[2] or 0), "--input-size"
+    if told is not None and (
+        len(told) != len(given.shape)
+        or any(have not in (None, want) for have, want in zip(given.shape, told, strict=True))
+    ):
+        shape = ", ".join("?" if size is None else str(size) for size in (1, *given.shape))
+        raise TfeffError(f"{path}: {given.name} takes ({shape}), {word} says {told}", "leave it out, or give this")
+    fixed = told if told is not None else given.shape
+    if not all(fixed):
+        sizes = ",".join("N" if not size else str(size) for size in (1, *fixed))
+        image = "--input-size, or " if len(fixed) == 3 else ""
+        raise TfeffError(
+            f"{path}: the shape of its input {given.name} is open", f"give {image}--input-shape {given.name}={sizes}"
+        )
+    return tuple(int(size) for size in fixed if size is not None)
+
+
+def _seen(loaded: Loaded, ports: Sequence[InputPort]) -> tuple[Head, ...]:
+    """The heads with their shapes and, where the last layer cannot be seen, what its values look like."""
+    heads = loaded.heads
+    if all(head.activation is not None and None not in head.shape for head in heads):
+        return heads
+    noise = some_inputs(ports, 1)
+    model = Model(loaded.callable, "", "", tuple(ports), tuple(head.output for head in heads), ())
+    outputs = model.run(noise)
+    return tuple(
+        replace(head, shape=outputs[head.output].shape[1:], activation=head.activation or _look(outputs[head.output]))
+        for head in heads
+    )
+
+
+def _look(values: np.ndarray) -> str | None:
+    """`softmax` of one sample's values that are a distribution; else None."""
+    flat = values.reshape(-1)
+    distribution = flat.size > 1 and np.issubdtype(values.dtype, np.floating) and (flat >= 0).all()
+    return "softmax" if distribution and abs(float(flat.sum()) - 1) < 1e-3 else None
+
+
+def _tasks(heads: Sequence[Head], source: Source) -> tuple[list[TaskSpec], list[str]]:
+    """What the outputs mean: as the user says, else as they tell themselves; and notes for the record."""
+    said, left = _said(heads, source)
+    if len(heads) == 1 and left and source.dataset is not None:
+        # The labels can only be of this output.
+        labels = open_dataset(source.dataset, "test", labelled=False).labels
+        left = [replace(head, labels=labels) for head in left]
+    found = recognise(left)
+    unknown = [name for spec in found if get_task(spec.name).metric(spec) is None for name in spec.outputs]
+    notes = [f"what {', '.join(unknown)} means is not known (--task says it): compared as numbers"] if unknown else []
+    return [*said, *found], notes
+
+
+def _said(heads: Sequence[Head], source: Source) -> tuple[list[TaskSpec], list[Head]]:
+    """The tasks of `--task`, and the heads of which it says nothing."""
+    by_name, specs, left = {head.output: head for head in heads}, [], list(heads)
+    for word in source.tasks:
+        output, _, rest = word.rpartition("=")
+        name, _, kind = rest.partition(":")
+        if name not in list_tasks():
+            raise TfeffError(f"--task {word}: there is no task {name!r}", f"choose one of {', '.join(list_tasks())}")
+        if output and output not in by_name:
+            raise TfeffError(
+                f"--task {word}: {source.name} has no output {output!r}", f"its outputs are {', '.join(by_name)}"
+            )
+        meant = [by_name[output]] if output else list(heads)
+        if any(head not in left for head in meant):
+            raise TfeffError(f"--task {word}: says twice what {meant[0].output} means", "give each output one task")
+        specs.append(get_task(name).describe(kind or None, meant))
+        left = [head for head in left if head not in meant]
+    return specs, left
+
+
+def _renamed(ports, outputs, tasks):
+    """Our names where they say what is meant: `image` of the only image, the task's own of the only output."""
+    images = [port for port in ports if port.preprocessing is not None]
+    if len(images) == 1 and all(port.name != "image" for port in ports):
+        ports = [replace(port, name="image") if port in images else port for port in ports]
+    own = get_task(tasks[0].name).output_names
+    if len(outputs) == len(tasks) == len(own) == 1:
+        outputs = list(own)
+        tasks[0].outputs = list(own)
+    return ports, outputs, tasks
