@@ -70,7 +70,7 @@ def _labels(artifact):
 
 
 def _preprocessing(artifact, mean, std):
-    from tfeff.cli.subject import parse_values
+    from tfeff.cli.model import parse_values
     from tfeff.compare import Runner
     from tfeff.data import Preprocessing
 

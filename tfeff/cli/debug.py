@@ -32,7 +32,7 @@ def command(
     The file is simulated in float with every value put on its tensor's grid, and one layer at a time is left off it.
     Works on any quantized .tflite; preprocessing, images and float twin are read from the record where there is one.
     """
-    from tfeff.cli.subject import parse_values
+    from tfeff.cli.model import parse_values
     from tfeff.debug import debug
     from tfeff.debug.picture import check_suffix, draw_picture
     from tfeff.debug.record import record_debug

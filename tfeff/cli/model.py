@@ -140,6 +140,11 @@ def is_user_file(name: str) -> bool:
     return name.endswith(".keras") or (Path(name).is_dir() and (Path(name) / "saved_model.pb").is_file())
 
 
+def file_stem(path: Path) -> str:
+    """What artifacts of a user's file are called."""
+    return path.stem if path.suffix == ".keras" else path.resolve().name
+
+
 def is_preset(name: str) -> bool:
     """Whether NETWORK is a bundled preset, its alias, or the path of a preset's JSON file."""
     from tfeff import presets

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfeff.cli.model import Source, plain_preprocessing
+from tfeff.cli.model import Source, file_stem, plain_preprocessing
 from tfeff.data import InputPort, open_dataset
 from tfeff.errors import TfeffError
 from tfeff.export import Model
@@ -37,11 +37,6 @@ def build_user_model(source: Source) -> Model:
         loaded.callable, file_stem(path), path.name, tuple(ports), tuple(outputs), tuple(tasks),
         fake_quant=loaded.fake_quant, notes=(*notes, *told),
     )  # fmt: skip
-
-
-def file_stem(path: Path) -> str:
-    """What artifacts of a user's file are called."""
-    return path.stem if path.suffix == ".keras" else path.resolve().name
 
 
 def _ports(path: Path, inputs: Sequence[OpenInput], source: Source) -> tuple[list[InputPort], list[str]]:

@@ -1,0 +1,214 @@
+"""The table at the end of an export."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tfeff.record.schema import Accuracy, Quantization, Record
+
+if TYPE_CHECKING:
+    from tfeff.cli.output import Output
+    from tfeff.export import Export
+
+Rows = Iterator[tuple[str, str]]
+_COLUMNS = ["device", "runtime", "float twin, ms", "of the float time", "XNNPACK"]
+_NAMED = 5  # layers
+
+
+def show(export: "Export", out: "Output") -> None:
+    """Prints what came of an export."""
+    record = export.record
+    rows = [
+        *_file_rows(export),
+        *_rewrite_rows(record),
+        *_check_rows(record),
+        *_calibration_rows(record),
+        *_training_rows(record.quantization),
+        *_simulation_rows(record.quantization),
+        *_accuracy_rows(record),
+        *_port_rows(record),
+    ]
+    out.facts(f"{record.name} -> {export.path.name}", rows)
+    if export.latency:
+        columns = [*_COLUMNS[:3], f"{record.precision}, ms", *_COLUMNS[3:]]
+        out.table("latency, median and 95 % interval", columns, _latency_rows(export))
+    for note in (*record.notes, *_timing_notes(export)):
+        out.say(f"note: {note}")
+    if any(entry.dataset == "fashion_mnist_sample" for entry in record.accuracy):
+        out.say("compared on the bundled sample: the full set was not found (docs/data.md says how to get it)")
+
+
+def _file_rows(export: "Export") -> Rows:
+    record = export.record
+    ops, twin = record.ops, record.float_twin
+    dtypes = [" and ".join(dict.fromkeys(port.dtype for port in ports)) for ports in (record.inputs, record.outputs)]
+    doors = f"input and output {dtypes[0]}" if dtypes[0] == dtypes[1] else f"input {dtypes[0]}, output {dtypes[1]}"
+    yield "file", f"{export.path}  sha256 {record.sha256[:12]}"
+    yield "precision", f"{record.precision} for {record.target}, {doors}"
+    yield "size", f"{record.size_bytes:,} bytes; float twin {twin.size_bytes:,}"
+    yield "operations", f"{ops.total}, {ops.int8} int8, {len(ops.float_)} float"
+    yield "float file", f"equals Keras within {twin.relative_error:.1e} of the largest output"
+
+
+def _rewrite_rows(record: Record) -> Rows:
+    for rewrite in record.rewrites:
+        form = f": {rewrite.form}" if rewrite.form else ""
+        yield (
+            "rewrite",
+            f"{rewrite.name}{form}, {rewrite.places} places, largest difference {rewrite.max_abs_error:.1e}",
+        )
+
+
+def _check_rows(record: Record) -> Rows:
+    """What the target makes of the file, and what its compiler estimated."""
+    check, compiled = record.check, record.compiled
+    yield record.target, f"takes {check.mapped} of {check.total} operations, {check.basis}"
+    for row in check.operations:
+        if row.status != "mapped":
+            yield "", f"{row.count} {row.op} {row.status}: {row.reason}"
+    if compiled is not None:
+        yield "compiled", f"{compiled.file}  sha256 {compiled.sha256[:12]}"
+        figures = compiled.estimates or {}
+        if figures.get("cycles"):
+            yield (
+                "  estimate",
+                f"{figures['cycles']:,} cycles, {figures['inference_ms']:.3f} ms, "
+                f"{figures['sram_bytes'] / 1024:,.0f} KiB of SRAM on {compiled.accelerator}, by {compiled.compiler}'s "
+                "model",
+            )
+
+
+def _calibration_rows(record: Record) -> Rows:
+    from tfeff.calibration import text_of
+
+    used = record.calibration
+    if used is not None:
+        kind = "images" if record.images else "samples"
+        yield "calibration", f"{used.used} {kind} of {used.source}, ranges by {used.method}"
+        yield from (("", text_of(each)) for each in used.findings)
+
+
+def _training_rows(quantization: Quantization | None) -> Rows:
+    """What `tfeff qat` did."""
+    training = quantization.training if quantization is not None else None
+    if training is None:
+        return
+    yield "trained", f"{training['steps']} steps of {training['batch_size']} by {training['engine']}"
+    if training["engine"] == "tfeff":
+        first, best = training["history"][0], training["history"][training["best_epoch"]]
+        yield (
+            "",
+            f"epoch {best['epoch']} of {training['epochs']} kept, loss on samples held out "
+            f"{first['held_out_loss']:.5f} before, {best['held_out_loss']:.5f} then",
+        )
+
+
+def _simulation_rows(quantization: Quantization | None) -> Rows:
+    """How the int8 file agrees with what was simulated."""
+    proof = quantization.simulation if quantization is not None else None
+    if quantization is None or proof is None:
+        return
+    agree = proof.units - len(proof.beyond)
+    text = f"{agree} of {proof.units} units of the file equal it within 1 step of int8"
+    if moved := len(proof.rescaled) + len(proof.missing):
+        text += f"; {moved} scales are not as planned"
+    yield "simulation", text
+    kept = quantization.kept_float
+    if kept is not None and kept.layers:
+        more = f" and {len(kept.layers) - _NAMED} more" if len(kept.layers) > _NAMED else ""
+        names = ", ".join(kept.layers[:_NAMED]) + more
+        yield "kept in float", f"{len(kept.layers)} layers for --max-drop: {names}"
+        for entry in kept.all_int8 or []:
+            yield "", f"all in int8 the difference is {_signed(entry)}"
+        for each in kept.latency:
+            low, high = each.ci95
+            yield "", f"takes {each.ratio:.2f} [{low:.2f}, {high:.2f}] of the time of all in int8 on {each.device}"
+
+
+def _accuracy_rows(record: Record) -> Rows:
+    if not record.accuracy:
+        why = "random weights" if record.weights == "random" else "no --dataset with labels was given"
+        yield "accuracy", f"not compared: {why}"
+    for entry in record.accuracy:
+        kind = "images" if record.images else "samples"
+        of = f" of {', '.join(entry.outputs)}" if len(record.tasks) > 1 else ""
+        low, high = (_number(value, entry.unit, "+") for value in entry.ci95)
+        yield "accuracy", f"on {entry.samples:,} {kind} of {entry.dataset}"
+        yield f"  float {entry.metric}{of}", _figure(entry.float_value, entry.unit)
+        yield f"  quantized {entry.metric}{of}", _figure(entry.quantized, entry.unit)
+        test = f", {(entry.test or 'test').partition(',')[0]} p {entry.p:.2g}" if entry.p is not None else ""
+        yield "  difference", f"{_signed(entry)}, 95 % [{low}, {high}]{test}"
+        if "flips" in entry.details:
+            yield "  flipped", f"{entry.details['flips']:.2f} % of the predictions"
+
+
+def _port_rows(record: Record) -> Rows:
+    """How each output of the file agrees with the float file's."""
+    for port in record.ports:
+        if port.equal_share is not None:
+            text = f"{100 * port.equal_share:.2f} % of the values equal"
+        elif port.sqnr_db is None:
+            text = "equal"
+        else:
+            text = f"SQNR {port.sqnr_db:.1f} dB, largest error {port.max_abs_error:.2g}"
+        yield f"output {port.name}", f"{text}, on {port.samples:,} of {port.source}"
+
+
+def _signed(entry: Accuracy) -> str:
+    from tfeff.export.gates import in_unit
+
+    return in_unit(entry.delta, entry.unit, "+")
+
+
+def _number(value: float, unit: str, sign: str = "") -> str:
+    return f"{value:{sign}.2f}" if unit == "%" else f"{value:{sign}.4g}"
+
+
+def _figure(value: float, unit: str) -> str:
+    return f"{_number(value, unit)} {unit}".rstrip()
+
+
+def _latency_rows(export: "Export") -> list[list[str]]:
+    rows = []
+    for twin, own in _pairs(export):
+        ratios = [ratio for ratio in export.latency["ratios"] if ratio["device"] == own["device"]]
+        words = [f"{r['ratio']:.2f} [{r['ci95'][0]:.2f}, {r['ci95'][1]:.2f}], {r['verdict']}" for r in ratios]
+        rows.append(
+            [
+                own["device"],
+                f"{own['runtime']} {own['version']}, {own['threads']} thread{'s' * (own['threads'] > 1)}",
+                _time(twin),
+                _time(own),
+                words[0] if words else "",  # none with a void one
+                own["kernels"]["xnnpack"],
+            ]
+        )
+    return rows
+
+
+def _time(result: dict[str, Any]) -> str:
+    if "void" in result:
+        return "void: WRONG answer"
+    return f"{result['median_ms']:.3f} [{result['ci95_ms'][0]:.3f}, {result['ci95_ms'][1]:.3f}]"
+
+
+def _pairs(export: "Export") -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """(float twin, file) on each device; in `results` they stand in that order."""
+    results: Sequence[dict[str, Any]] = export.latency["results"]
+    return zip(results[::2], results[1::2], strict=True)
+
+
+def _timing_notes(export: "Export") -> list[str]:
+    """What a reader of the times must know; not for the record, for it may name places on this machine."""
+    if export.latency is None:
+        return []
+    notes = list(export.latency["warnings"])
+    if export.record.precision == "float32":
+        return notes
+    runtimes = {result["device"]: result["runtime"] for result in export.latency["results"]}
+    for ratio in export.latency["ratios"]:
+        if ratio["verdict"] == "slower":
+            note = f"{ratio['device']}: quantizing made it slower in {runtimes[ratio['device']]} on this machine"
+            if runtimes[ratio["device"]] != "ai-edge-litert" and export.record.target == "litert":
+                note += "; --target tflite-runtime makes a file for that runtime"
+            notes.append(note)
+    return notes
