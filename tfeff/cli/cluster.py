@@ -2,7 +2,7 @@
 
 import click
 
-from tfeff.cli.compression import compression_options, run
+from tfeff.cli.compression import Kind, compression_options, run
 from tfeff.errors import TfeffError
 
 
@@ -21,9 +21,9 @@ def command(network, clusters, destination, out, **options):
         if clusters < 2:
             raise TfeffError(f"--clusters {clusters}: at least 2 are needed", "16 is usual")
 
-    def compress(subject, images, labels, **training):
+    def compress(model, images, labels, **training):
         from tfeff.compress.tfmot import cluster
 
-        return cluster(subject, images, labels, clusters=clusters, **training)
+        return cluster(model, images, labels, clusters=clusters, **training)
 
-    run("clustering", "clustered", network, destination, out, options, compress, check)
+    run(Kind("clustering", "clustered", check, compress), network, destination, out, options)

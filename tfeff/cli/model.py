@@ -1,4 +1,4 @@
-"""From the NETWORK argument to a model: a name, a preset, or the user's own file. Shared by the commands that take one."""
+"""From the NETWORK argument to a model: a name, a preset, or the user's own file."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace

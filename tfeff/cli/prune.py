@@ -2,7 +2,7 @@
 
 import click
 
-from tfeff.cli.compression import compression_options, run
+from tfeff.cli.compression import Kind, compression_options, run
 from tfeff.errors import TfeffError
 
 
@@ -21,9 +21,9 @@ def command(network, sparsity, destination, out, **options):
         if not 0 < sparsity < 1:
             raise TfeffError(f"--sparsity {sparsity:g}: must be above 0 and below 1", "0.5 makes half of them 0")
 
-    def compress(subject, images, labels, **training):
+    def compress(model, images, labels, **training):
         from tfeff.compress.tfmot import prune
 
-        return prune(subject, images, labels, sparsity=sparsity, **training)
+        return prune(model, images, labels, sparsity=sparsity, **training)
 
-    run("pruning", "pruned", network, destination, out, options, compress, check)
+    run(Kind("pruning", "pruned", check, compress), network, destination, out, options)

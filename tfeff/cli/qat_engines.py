@@ -1,12 +1,16 @@
 """What `tfeff qat` does once the network is loaded, by either engine; both end in an artifact."""
 
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
+from tfeff.data import Dataset
 from tfeff.errors import TfeffError
+from tfeff.export import Export, Model, Progress, QuantizedFile, Request, Trained, TrainedGraph, export_model
+from tfeff.export.placing import scratch
+from tfeff.export.targets import get_target
 
 
 @dataclass(frozen=True)
@@ -24,88 +28,110 @@ class Files:
     resume: Path | None = None
 
 
-def by_tfeff(subject, dataset, request, files: Files, options, *, train_ranges, report, command, progress):
+@dataclass(frozen=True)
+class Run:
+    """What is trained, and on what.
+
+    Attributes:
+        model: what is exported.
+        dataset: training samples.
+        request: how it is exported; int8.
+        files: where things go and come from.
+        train_ranges: whether ranges are trained; None: unless they come from `minmax`.
+        command: the command line, for the record.
+        progress: called with (step, done, total).
+    """
+
+    model: Model
+    dataset: Dataset
+    request: Request
+    files: Files
+    train_ranges: bool | None
+    command: str
+    progress: Progress
+
+    def export(self, trained: Trained, notes: tuple[str, ...] = ()) -> Export:
+        """Exports what training brought; `notes` are for the record."""
+        request = replace(self.request, method=None, ranges=(), samples=None)  # it has its ranges
+        model = replace(self.model, notes=(*self.model.notes, *notes))
+        return export_model(
+            model, self.files.artifact, request, trained=trained, command=self.command, progress=self.progress
+        )
+
+
+def by_tfeff(run: Run, options: Mapping[str, Any], report: Callable[[dict[str, Any]], None]) -> Export:
     """Trains the fake-quant graph and exports it.
 
     Args:
         options: of `tfeff.training.qat.Recipe`.
-        report, progress: as of `train_quantized` and `export_model`.
+        report: as of `train_quantized`.
     """
     import tensorflow as tf
 
-    from tfeff.export import export_model
-    from tfeff.export.placing import scratch
-    from tfeff.training.qat import Recipe, train_quantized
+    from tfeff.training.qat import Recipe, Teacher, train_quantized
 
+    if not run.model.is_keras:
+        raise TfeffError(f"{run.model.network}: only a Keras model can be trained", "give a .keras file")
     tf.config.experimental.enable_op_determinism()  # the same command gives the same weights
     recipe = Recipe(**options)
-    with scratch(files.artifact) as folder:
-        if files.resume is not None:
-            graph, calibration = _resumed(subject, request, files.resume), None
+    with scratch(run.files.artifact) as folder:
+        if run.files.resume is not None:
+            graph, calibration = _resumed(run), None
         else:
-            graph, calibration = _begun(subject, request, folder, train_ranges, progress)
+            graph, calibration = _begun(run, folder)
 
     def keep(graph):
-        if files.save is not None:
-            _save(graph, files.save)
+        if run.files.save is not None:
+            _save(graph, run.files.save)
 
     keep(graph)
+    teacher = Teacher(run.model.callable, run.model.inputs, run.model.outputs, run.model.tasks)
     training = train_quantized(
-        graph, subject.model, dataset, subject.preprocessing, recipe, report=report, keep=keep,
-        progress=lambda done, total: progress("training", done, total),
+        graph, teacher, run.dataset, recipe, report=report, keep=keep,
+        progress=lambda done, total: run.progress("training", done, total),
     )  # fmt: skip
-    training = {
-        "engine": "tfeff",
-        **training,
-        "resumed": files.resume and files.resume.name,
-        "calibration": calibration,
-    }
+    resumed = run.files.resume and run.files.resume.name
+    notes = ()
     if training["best_epoch"] == 0:
-        note = "training never made it better on held-out images: this is the network as it was quantized before"
-        subject = replace(subject, notes=(*subject.notes, note))
-    request = replace(request, method=None, ranges=(), samples=None)  # the graph has its ranges
-    return export_model(
-        subject, files.artifact, request, trained=graph, training=training, command=command, progress=progress
-    )
+        notes = ("training never made it better on held-out samples: this is the network as it was quantized before",)
+    told = {"engine": "tfeff", **training, "resumed": resumed}
+    return run.export(TrainedGraph(graph, training=told, calibration=calibration), notes)
 
 
-def _begun(subject, request, folder, train_ranges, progress):
-    """The fake-quant graph with ranges, and the record's `calibration` entry."""
+def _begun(run, folder):
+    """The fake-quant graph with ranges, and the record's `calibration`."""
     from tfeff.export.quantize.aware import aware_graph
     from tfeff.export.quantize.measuring import gate_audit, train_ranges_by
 
+    request = run.request
     graph, measured = aware_graph(
-        subject, request.calibration, folder, target=request.target, method=request.method, rules=request.ranges,
-        samples=request.samples, per_tensor=request.per_tensor, seed=request.seed, progress=progress,
-        train_ranges=train_ranges_by(request.method, train_ranges),
+        run.model, request.calibration, folder, target=request.target, method=request.method, rules=request.ranges,
+        samples=request.samples, per_tensor=request.per_tensor, seed=request.seed, progress=run.progress,
+        train_ranges=train_ranges_by(request.method, run.train_ranges),
     )  # fmt: skip
     gate_audit(measured.calibration, request.allow_audit)
-    return graph, measured.calibration.as_dict()
+    return graph, measured.calibration.record()
 
 
-def _resumed(subject, request, path):
-    """The saved graph, checked to be of this network and target."""
-    import keras
-
+def _resumed(run):
+    """The saved graph, checked to be of this model and target."""
     from tfeff.export import steps
+    from tfeff.export.loading import read_keras
     from tfeff.export.quantize.graph import fake_quant_graph
     from tfeff.export.quantize.simulation import is_fake_quant, points
     from tfeff.export.targets import get_target
 
-    try:
-        graph = keras.saving.load_model(path, compile=False)
-    except Exception as error:  # Keras has no type of its own for unreadable files
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise TfeffError(f"{path}: cannot be loaded ({reason})", "give the file that --save wrote") from None
+    path, model = run.files.resume, run.model
+    graph = read_keras(path)
     if not is_fake_quant(graph):
         raise TfeffError(f"{path}: is no fake-quant network", "give the file that --save wrote")
-    noise = steps.some_inputs(subject.preprocessing.shape)
-    model, _, _ = steps.rewrite(subject, get_target(request.target).rewrites, noise)
-    fresh = fake_quant_graph(model)
+    noise = steps.some_inputs(model.inputs)
+    rewritten = steps.rewrite(model, get_target(run.request.target).rewrites, noise)
+    fresh = fake_quant_graph(rewritten.callable, [port.name for port in model.inputs])
     same = [*points(graph)] == [*points(fresh)]
     if not same or [v.shape for v in graph.weights] != [v.shape for v in fresh.weights]:
         raise TfeffError(
-            f"{path}: is not the fake-quant network of {subject.network} for {request.target}",
+            f"{path}: is not the fake-quant network of {model.network} for {run.request.target}",
             "give the network and the --target that it was made of",
         )
     return graph
@@ -123,33 +149,24 @@ def _save(graph, path):
         temporary.unlink(missing_ok=True)
 
 
-def by_tfmot(subject, dataset, request, files: Files, options, *, train_ranges, command, progress):
+def by_tfmot(run: Run, options: Mapping[str, Any]) -> Export:
     """Lets tfmot train, and makes an artifact of the file that it leaves."""
-    from tfeff.compress.tfmot import tfmot_qat
-    from tfeff.export import export_model
-    from tfeff.export.placing import scratch
-    from tfeff.export.targets import get_target
+    from tfeff.compress.tfmot import check_model, read_samples, tfmot_qat
 
-    target, epochs = get_target(request.target), options["epochs"]
+    request, dataset, epochs = run.request, run.dataset, options["epochs"]
+    check_model(run.model)
+    target = get_target(request.target)
     told = {key: options[key] for key in ("batch_size", "learning_rate", "seed") if key in options}
     told |= {"steps": options["steps"] * epochs} if "steps" in options else {"epochs": epochs}
-    with scratch(files.artifact) as folder:
-        images = _preprocessed(dataset, subject.preprocessing, folder / "training.npy", progress)
+    with scratch(run.files.artifact) as folder:
+        images, labels = read_samples(
+            dataset, run.model.inputs, folder / "training.npy",
+            progress=lambda done, total: run.progress("reading", done, total),
+        )  # fmt: skip
         made = tfmot_qat(
-            subject, images, dataset.labels, folder=folder, target=target.name, io=request.io or target.io or "int8",
-            progress=progress, **told,
+            run.model, images, labels, folder=folder, target=target.name, io=request.io or target.io or "int8",
+            progress=run.progress, **told,
         )  # fmt: skip
         training = {"engine": "tfmot", "dataset": dataset.name, "images": len(dataset), "epochs": epochs, **told,
                     **made.as_dict()}  # fmt: skip
-        return export_model(
-            subject, files.artifact, request, trained=made.path, training=training, command=command, progress=progress
-        )
-
-
-def _preprocessed(dataset, preprocessing, path, progress):
-    """The training images as inputs, in a file: float32 (n, h, w, c)."""
-    inputs = np.lib.format.open_memmap(path, "w+", np.float32, (len(dataset), *preprocessing.shape))
-    for number in range(len(dataset)):
-        inputs[number] = preprocessing(dataset.image(number))
-        progress("reading", number + 1, len(dataset))
-    return inputs
+        return run.export(QuantizedFile(made.path, training))

@@ -3,12 +3,13 @@
 from importlib import import_module
 
 _PUBLIC = {
-    "Batches": ("loop", "Batches"),
+    "Batches": ("batches", "Batches"),
     "Recipe": ("loop", "Recipe"),
-    "hold_out": ("loop", "hold_out"),
+    "hold_out": ("batches", "hold_out"),
     "top1": ("loop", "top1"),
     "train": ("loop", "train"),
     "QatRecipe": ("qat", "Recipe"),
+    "Teacher": ("qat", "Teacher"),
     "train_quantized": ("qat", "train_quantized"),
 }
 __all__ = [*_PUBLIC]

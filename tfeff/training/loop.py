@@ -5,20 +5,19 @@ import json
 import math
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from tfeff.data import Dataset, Preprocessing, Subset, open_dataset
+from tfeff.data import Preprocessing, image_port, open_dataset
 from tfeff.errors import TfeffError
 from tfeff.networks import create
 from tfeff.presets import Preset
+from tfeff.training.batches import Batches, hold_out
 from tfeff.weights import load_weights, save_weights
 
-_PRELOAD_BYTES = 2**30  # more than that is read from its files batch by batch
 _SMALL_IMAGE = 64  # pixels; below, a network takes its stride-1 stem
 
 
@@ -104,6 +103,7 @@ def train(
 
     keras.utils.set_random_seed(recipe.seed)
     preprocessing = Preprocessing(size=tuple(recipe.input_size))
+    ports = (image_port(preprocessing),)
     arguments = {"input_shape": preprocessing.shape, "classes": len(whole.classes)}
     if max(recipe.input_size) <= _SMALL_IMAGE:
         arguments["small_image"] = True
@@ -112,8 +112,8 @@ def train(
     _compile(model, recipe, steps)
     state.restore(model)
     move = recipe.move if recipe.augment else None
-    batches = Batches(fit, preprocessing, recipe.batch_size, move=move, seed=recipe.seed)
-    validation = Batches(held_out, preprocessing, 256)
+    batches = Batches(fit, ports, recipe.batch_size, move=move, seed=recipe.seed)
+    validation = Batches(held_out, ports, 256)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -144,7 +144,7 @@ def train(
         report(row)
 
     load_weights(model, weights)
-    test_top1 = top1(model, Batches(test, preprocessing, 256))
+    test_top1 = top1(model, Batches(test, ports, 256))
     report({"test_top1": test_top1})
     training = {
         "command": command,
@@ -159,82 +159,13 @@ def train(
     return out / f"{name}.json"
 
 
-def top1(model, batches: "Batches") -> float:
+def top1(model, batches: Batches) -> float:
     """Percent of the images whose largest logit is the label's."""
     hits = 0
     for number in range(len(batches)):
         images, labels = batches[number]
         hits += int((np.asarray(model.predict_on_batch(images)).argmax(-1) == labels).sum())
     return 100 * hits / batches.count
-
-
-class Batches(keras.utils.PyDataset):
-    """Preprocessed, shuffled and augmented batches: float32 (n, h, w, c), int64 (n,).
-
-    Order and noise come from the seed, the epoch and the batch's number; without a seed the order is the dataset's.
-
-    Args:
-        move: images are mirrored and moved by up to this share of their size; None leaves them as they are.
-    """
-
-    def __init__(self, dataset: Dataset, preprocessing: Preprocessing, batch_size: int, *, move=None, seed=None):
-        super().__init__()
-        self.dataset, self.preprocessing, self.batch_size = dataset, preprocessing, batch_size
-        self.move, self.seed, self.count = move, seed, len(dataset)
-        fits = self.count * int(np.prod(preprocessing.shape)) <= _PRELOAD_BYTES
-        self._pixels = self._read_all(range(self.count)) if fits else None
-        self.start_epoch(0)
-
-    def start_epoch(self, epoch: int):
-        """Draws the order of the images for that epoch."""
-        self._epoch = epoch
-        self._order = np.arange(self.count)
-        if self.seed is not None:
-            np.random.default_rng([self.seed, epoch]).shuffle(self._order)
-
-    def __len__(self):
-        return -(-self.count // self.batch_size)
-
-    def __getitem__(self, batch):
-        numbers = self._order[batch * self.batch_size : (batch + 1) * self.batch_size]
-        pixels = self._read_all(numbers) if self._pixels is None else self._pixels[numbers]
-        images = self.preprocessing.normalize(pixels)  # (n, h, w, c)
-        if self.move is not None:
-            images = _augment(images, self.move, np.random.default_rng([self.seed, self._epoch, batch]))
-        return images, self.dataset.labels[numbers]
-
-    def _read_all(self, numbers):
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            return np.stack(list(pool.map(self._read, numbers)))
-
-    def _read(self, number):
-        return self.preprocessing.pixels(self.dataset.image(int(number)))
-
-
-def _augment(images, move, rng):
-    n, height, width, _ = images.shape
-    images = np.where(rng.random((n, 1, 1, 1)) < 0.5, images[:, :, ::-1], images)
-    reach_y, reach_x = int(height * move), int(width * move)
-    # Padded with the darkest value of each image: the background of Fashion-MNIST, and no new value elsewhere.
-    padded = np.empty((n, height + 2 * reach_y, width + 2 * reach_x, images.shape[3]), images.dtype)
-    padded[:] = images.min((1, 2, 3), keepdims=True)
-    padded[:, reach_y : reach_y + height, reach_x : reach_x + width] = images
-    rows = rng.integers(0, 2 * reach_y + 1, n)[:, None] + np.arange(height)
-    columns = rng.integers(0, 2 * reach_x + 1, n)[:, None] + np.arange(width)
-    return padded[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
-
-
-def hold_out(dataset: Dataset, share: float, seed: int) -> tuple[Subset, Subset]:
-    """(images to train with, images held out), a seeded choice.
-
-    Raises:
-        TfeffError: no image would be left to train with.
-    """
-    order = np.random.default_rng([seed, 1]).permutation(len(dataset))
-    count = max(1, round(share * len(dataset)))
-    if count >= len(dataset):
-        raise TfeffError(f"{dataset.name}: {len(dataset)} training images are too few", "add images")
-    return Subset(dataset, np.sort(order[count:])), Subset(dataset, np.sort(order[:count]))
 
 
 def _short_name(dataset):

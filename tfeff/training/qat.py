@@ -1,18 +1,20 @@
 """Quantization-aware training of a fake-quant graph, taught by its float twin. One function; the recipe is its
-arguments."""
+arguments. What an output is taught by, its task says (`training.classification`, ...)."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
-from tfeff.data import Dataset, Preprocessing
+from tfeff.data import Dataset, InputPort
 from tfeff.errors import TfeffError
-from tfeff.training.loop import Batches, hold_out
+from tfeff.record.schema import Port, TaskSpec
+from tfeff.tasks import Metric, get_task
+from tfeff.training.batches import Batches, hold_out
 
 _EVALUATION_BATCH = 256
 
@@ -24,12 +26,12 @@ class Recipe:
     Attributes:
         epochs, batch_size: counts.
         learning_rate: Adam's at the start; then a cosine down to 0.
-        steps: at most so many an epoch; None goes through all images.
-        temperature: at which the outputs of the float twin are learned; see `_Distillation`.
-        label_weight: of cross-entropy with the labels, beside a weight of 1 for the float twin's outputs.
-        augment: mirror at random, and move at random.
+        steps: at most so many an epoch; None goes through all samples.
+        temperature: at which scores of classes of the float twin are learned; see `classification.Distillation`.
+        label_weight: of the labels, beside a weight of 1 for the float twin's outputs.
+        augment: mirror images at random, and move them at random.
         move: the largest move, as a share of the size.
-        validation: share of the training images held out to choose the best epoch; the test images choose nothing.
+        validation: share of the training samples held out to choose the best epoch; the test samples choose nothing.
         seed: of order and augmentation.
     """
 
@@ -58,27 +60,48 @@ class Recipe:
             raise TfeffError(f"training: validation must be a share between 0 and 1, not {self.validation}")
 
 
+@dataclass(frozen=True)
+class Teacher:
+    """A float twin, and what its ports are.
+
+    Attributes:
+        model: the Keras model; it stays as it is.
+        inputs, outputs: its ports, in its order.
+        tasks: what the outputs mean.
+    """
+
+    model: Any
+    inputs: tuple[InputPort, ...]
+    outputs: tuple[str, ...]
+    tasks: tuple[TaskSpec, ...]
+
+    def __call__(self, given: Any) -> list[np.ndarray]:
+        """Its outputs for a batch, (n, ...) each."""
+        made = keras.tree.flatten(self.model.predict_on_batch(given))
+        return [np.asarray(values) for values in made]
+
+
 def train_quantized(
-    graph,
-    twin,
+    graph: Any,
+    teacher: Teacher,
     dataset: Dataset,
-    preprocessing: Preprocessing,
     recipe: Recipe,
     *,
-    report: Callable[[dict], None] = lambda row: None,
+    report: Callable[[dict[str, Any]], None] = lambda row: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     keep: Callable[[Any], None] = lambda graph: None,
 ) -> dict[str, Any]:
     """Trains a fake-quant graph towards the outputs of its float twin, and leaves the best epoch's weights in it.
 
-    What is best is told by the loss on training images that were held out. Where no epoch is better than what the graph
-    was at the start, it is left as it was.
+    What is best is told by the loss on training samples that were held out. Where no epoch is better than what the
+    graph was at the start, it is left as it was.
 
     Args:
         graph: a fake-quant graph with ranges; its frozen ranges stay.
-        twin: the float network, (n, h, w, c) -> (n, classes); it stays as it is.
-        dataset: labelled training images, their classes in the order of the network's outputs.
-        report: called at the start (epoch 0) and after every epoch with {epoch, loss, held_out_loss, held_out_top1}.
+        teacher: the float network.
+        dataset: training samples, labelled where the recipe has a label weight.
+        report: called at the start (epoch 0) and after every epoch with {epoch, loss, held_out_loss, held_out}, the
+            last by metric.
         progress: called after every step with (steps done, steps in all).
         keep: called with the graph whenever an epoch is the best so far.
 
@@ -86,43 +109,24 @@ def train_quantized(
         The record's `quantization.training` entry.
 
     Raises:
-        TfeffError: classes that are not the network's, too few images, or a loss that is no number any more.
+        TfeffError: labels that are not the network's, too few samples, or a loss that is no number any more.
     """
-    classes = graph.output_shape[-1]
-    if len(dataset.classes) != classes:
-        raise TfeffError(
-            f"{dataset.name}: {len(dataset.classes)} classes, the network has {classes}",
-            "give the images of the classes that it was trained on",
-        )
     fit, held_out = hold_out(dataset, recipe.validation, recipe.seed)
+    lesson = _Lesson(teacher, dataset, recipe)
     move = recipe.move if recipe.augment else None
-    batches = _Taught(Batches(fit, preprocessing, recipe.batch_size, move=move, seed=recipe.seed), twin, recipe.steps)
-    judge = _Judge(Batches(held_out, preprocessing, _EVALUATION_BATCH), twin, recipe)
+    batches = _Taught(
+        Batches(fit, teacher.inputs, recipe.batch_size, move=move, seed=recipe.seed), lesson, recipe.steps
+    )
+    judge = _Judge(Batches(held_out, teacher.inputs, _EVALUATION_BATCH), lesson)
     steps = len(batches)
     schedule = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps * recipe.epochs)
-    graph.compile(
-        keras.optimizers.Adam(schedule),
-        loss=_Distillation(recipe.temperature, recipe.label_weight),
-        jit_compile=False,
-    )
+    graph.compile(keras.optimizers.Adam(schedule), loss=lesson.losses(judge.scales), jit_compile=False)
 
     row = {"epoch": 0, "loss": None, **judge(graph)}
     history, best, weights = [row], row, graph.get_weights()
     report(row)
     for epoch in range(recipe.epochs):
-        batches.start_epoch(epoch)
-        told = keras.callbacks.LambdaCallback(
-            on_train_batch_end=lambda batch, logs, epoch=epoch: progress(
-                epoch * steps + batch + 1, recipe.epochs * steps
-            )
-        )
-        ran = graph.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[told])
-        loss = float(ran.history["loss"][0])
-        if not math.isfinite(loss):
-            raise TfeffError(
-                f"training: the loss of epoch {epoch + 1} is {loss}",
-                f"choose a learning rate below {recipe.learning_rate:g}",
-            )
+        loss = _fit(graph, batches, epoch, recipe, progress)
         row = {"epoch": epoch + 1, "loss": loss, **judge(graph)}
         history.append(row)
         if row["held_out_loss"] < best["held_out_loss"]:
@@ -139,17 +143,93 @@ def train_quantized(
         "trained_ranges": sum(variable.path.endswith(("/low", "/high")) for variable in graph.trainable_variables) // 2,
         "trained_parameters": int(sum(np.prod(variable.shape) for variable in graph.trainable_variables)),
         "best_epoch": best["epoch"],
-        "held_out_float_top1": judge.twin_top1,
+        "held_out_float": judge.of_teacher,
         "history": history,
     }
 
 
-class _Taught(keras.utils.PyDataset):
-    """Batches whose targets are what the float twin makes of the images, and the label: (n, classes + 1)."""
+def _fit(graph, batches, epoch, recipe, progress):
+    """One epoch; its loss."""
+    steps = len(batches)
+    batches.start_epoch(epoch)
+    told = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: progress(epoch * steps + batch + 1, recipe.epochs * steps)
+    )
+    ran = graph.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[told])
+    loss = float(ran.history["loss"][0])
+    if not math.isfinite(loss):
+        raise TfeffError(
+            f"training: the loss of epoch {epoch + 1} is {loss}",
+            f"choose a learning rate below {recipe.learning_rate:g}",
+        )
+    return loss
 
-    def __init__(self, batches, twin, steps):
+
+class _Lesson:
+    """What is taught: the twin's outputs, and the labels of the tasks."""
+
+    def __init__(self, teacher: Teacher, dataset: Dataset, recipe: Recipe):
+        self.teacher, self.recipe = teacher, recipe
+        ports = {
+            name: Port(name=name, shape=[1, *tensor.shape[1:]], dtype=str(tensor.dtype))
+            for name, tensor in zip(teacher.outputs, teacher.model.outputs, strict=True)
+        }
+        self._tasks = {name: spec for spec in teacher.tasks for name in spec.outputs}
+        self._floats = [np.issubdtype(np.dtype(ports[name].dtype), np.floating) for name in teacher.outputs]
+        if not any(self._floats):
+            raise TfeffError(
+                f"training: {', '.join(ports)} are integers, which have no gradient", "train its float part"
+            )
+        self._ports, self._labelled = ports, dataset.labels is not None
+        self._check_labels(dataset)
+
+    def _check_labels(self, dataset):
+        if self.recipe.label_weight and not self._labelled:
+            raise TfeffError(
+                f"--label-weight: {dataset.name} has no labels", "leave it out, or give a labelled dataset"
+            )
+        self.annotations(dataset)
+
+    def annotations(self, dataset: Dataset) -> dict[int, Sequence[Any]]:
+        """By number of the task, what a labelled dataset says of each sample."""
+        found = {}
+        for number, spec in enumerate(self.teacher.tasks if self._labelled else ()):
+            task = get_task(spec.name)
+            if task.metric(spec) is not None:
+                found[number] = task.annotations(dataset, spec, [self._ports[name] for name in spec.outputs])
+        return found
+
+    def losses(self, scales: Mapping[str, float]) -> Any:
+        """One an output; None of one that has no gradient."""
+        made = []
+        for name, trainable in zip(self.teacher.outputs, self._floats, strict=True):
+            spec = self._tasks.get(name) or TaskSpec(name="tensors", outputs=[name])
+            module = import_module(f"tfeff.training.{spec.name}")
+            loss = module.taught_loss(spec, scales[name], self.recipe.temperature, self.recipe.label_weight)
+            made.append(loss if trainable else None)
+        return made[0] if len(made) == 1 else made
+
+    def targets(self, given: Any, annotations: Mapping[int, Sequence[Any]], numbers: np.ndarray) -> list[np.ndarray]:
+        """An array (n, values + labels) an output: what the twin gives, then the labels if there are any."""
+        columns = {
+            name: np.stack([np.asarray(annotations[number][n], np.float32).reshape(-1) for n in numbers])
+            for number in annotations
+            for name in self.teacher.tasks[number].outputs
+        }
+        made = []
+        for name, values in zip(self.teacher.outputs, self.teacher(given), strict=True):
+            flat = np.asarray(values, np.float32).reshape(len(values), -1)
+            made.append(np.concatenate([flat, columns[name]], axis=1) if name in columns else flat)
+        return made
+
+
+class _Taught(keras.utils.PyDataset):
+    """Batches with the lesson's targets."""
+
+    def __init__(self, batches: Batches, lesson: _Lesson, steps: int | None):
         super().__init__()
-        self._batches, self._twin = batches, twin
+        self._batches, self._lesson = batches, lesson
+        self._annotations = lesson.annotations(batches.dataset)
         self._steps = min(steps or len(batches), len(batches))
 
     def start_epoch(self, epoch):
@@ -159,60 +239,62 @@ class _Taught(keras.utils.PyDataset):
         return self._steps
 
     def __getitem__(self, number):
-        images, labels = self._batches[number]
-        return images, _targets(self._twin, images, labels)
-
-
-def _targets(twin, images, labels):
-    logits = np.asarray(twin.predict_on_batch(images), np.float32)
-    return np.concatenate([logits, labels[:, None].astype(np.float32)], axis=1)
-
-
-@keras.saving.register_keras_serializable(package="tfeff")
-class _Distillation(keras.losses.Loss):
-    """How far outputs are from the float twin's: T^2 times the Kullback-Leibler divergence of the softmax of both over
-    T (Hinton et al., arXiv 1503.02531), and cross-entropy with the labels.
-
-    Targets (n, classes + 1), logits (n, classes) -> (n,).
-    """
-
-    def __init__(self, temperature=1.0, label_weight=0.0, name="distillation", **kwargs):
-        super().__init__(name=name, **kwargs)
-        self.temperature, self.label_weight = temperature, label_weight
-
-    def call(self, targets, logits):
-        taught, labels = targets[:, :-1], ops.cast(targets[:, -1], "int32")
-        log_p = ops.log_softmax(taught / self.temperature)
-        log_q = ops.log_softmax(logits / self.temperature)
-        loss = self.temperature**2 * ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
-        if self.label_weight:
-            own = ops.one_hot(labels, logits.shape[-1])
-            loss = loss - self.label_weight * ops.sum(own * ops.log_softmax(logits), axis=-1)
-        return loss
-
-    def get_config(self):
-        return {**super().get_config(), "temperature": self.temperature, "label_weight": self.label_weight}
+        given, _ = self._batches[number]
+        targets = self._lesson.targets(given, self._annotations, self._batches.numbers(number))
+        return given, targets[0] if len(targets) == 1 else targets
 
 
 class _Judge:
-    """What a graph is worth on images that were held out: its loss, and percent top-1; `twin_top1` is the twin's."""
+    """What a graph is worth on samples that were held out: its loss, and the metrics of its tasks.
 
-    def __init__(self, batches, twin, recipe):
-        self._batches, self._twin = batches, twin
-        self._loss = _Distillation(recipe.temperature, recipe.label_weight, reduction=None)
-        self._targets = {}  # the twin does not change
-        self.twin_top1 = None
+    Attributes:
+        scales: by output, the mean square of what the twin gives.
+        of_teacher: the twin's metrics.
+    """
 
-    def __call__(self, graph):
-        losses, hits, twin_hits = [], 0, 0
+    def __init__(self, batches: Batches, lesson: _Lesson):
+        self._batches, self._lesson = batches, lesson
+        self._annotations = lesson.annotations(batches.dataset)
+        outputs = lesson.teacher.outputs
+        self._targets, given = [], []
+        for number in range(len(batches)):  # the twin does not change
+            inputs, _ = batches[number]
+            self._targets.append(lesson.targets(inputs, self._annotations, batches.numbers(number)))
+            given.append(lesson.teacher(inputs))
+        every = [np.concatenate(each) for each in zip(*given, strict=True)]
+        self.scales = {name: max(float(np.mean(np.square(values, dtype=np.float64))), 1e-12)
+                       for name, values in zip(outputs, every, strict=True)}  # fmt: skip
+        self.of_teacher = self._metrics(every)
+        losses = lesson.losses(self.scales)
+        self._losses = losses if isinstance(losses, list) else [losses]
+        for loss in self._losses:
+            if loss is not None:
+                loss.reduction = None
+
+    def __call__(self, graph: Any) -> dict[str, Any]:
+        losses, made = [], []
         for number in range(len(self._batches)):
-            images, labels = self._batches[number]
-            if number not in self._targets:
-                self._targets[number] = _targets(self._twin, images, labels)
-            logits = np.asarray(graph.predict_on_batch(images))
-            losses.append(np.asarray(self._loss(self._targets[number], logits)))
-            hits += int((logits.argmax(-1) == labels).sum())
-            twin_hits += int((self._targets[number][:, :-1].argmax(-1) == labels).sum())
-        self.twin_top1 = 100 * twin_hits / self._batches.count
-        loss = float(np.concatenate(losses).mean())
-        return {"held_out_loss": loss, "held_out_top1": 100 * hits / self._batches.count}
+            inputs, _ = self._batches[number]
+            outputs = [np.asarray(values) for values in keras.tree.flatten(graph.predict_on_batch(inputs))]
+            made.append(outputs)
+            losses.append(sum(np.asarray(loss(targets, values)) for loss, targets, values
+                              in zip(self._losses, self._targets[number], outputs, strict=True)
+                              if loss is not None))  # fmt: skip
+        every = [np.concatenate(each) for each in zip(*made, strict=True)]
+        return {"held_out_loss": float(np.concatenate(losses).mean()), "held_out": self._metrics(every)}
+
+    def _metrics(self, outputs: Sequence[np.ndarray]) -> dict[str, float]:
+        """By metric and, where a model has several tasks, its outputs."""
+        named, found = dict(zip(self._lesson.teacher.outputs, outputs, strict=True)), {}
+        for number, annotations in self._annotations.items():
+            spec = self._lesson.teacher.tasks[number]
+            task = get_task(spec.name)
+            metric: Metric[Any] | None = task.metric(spec)
+            if metric is None:
+                continue
+            for sample, annotation in enumerate(annotations):
+                one = {name: named[name][sample] for name in spec.outputs}
+                metric.add(task.decode(one, spec), annotation)
+            many = len(self._lesson.teacher.tasks) > 1
+            found[f"{metric.name} of {', '.join(spec.outputs)}" if many else metric.name] = metric.value()
+        return found

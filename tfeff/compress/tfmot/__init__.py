@@ -10,13 +10,14 @@ from tfeff.compress.tfmot.exporting import CompressedExport, export_compressed
 from tfeff.compress.tfmot.process import check_installed
 from tfeff.compress.tfmot.prune import prune
 from tfeff.compress.tfmot.qat import TfmotQat, refusals, tfmot_qat
-from tfeff.compress.tfmot.samples import read_samples
+from tfeff.compress.tfmot.samples import check_model, read_samples
 
 __all__ = [
     "Compressed",
     "CompressedExport",
     "TfmotQat",
     "check_installed",
+    "check_model",
     "cluster",
     "export_compressed",
     "prune",

@@ -7,11 +7,11 @@ import numpy as np
 from tfeff.compress.tfmot.compress import Compressed, compress
 from tfeff.compress.tfmot.process import Progress
 from tfeff.errors import TfeffError
-from tfeff.export.subject import Subject
+from tfeff.export.model import Model
 
 
 def cluster(
-    subject: Subject,
+    model: Model,
     train_images: np.ndarray,
     train_labels: np.ndarray,
     *,
@@ -32,7 +32,7 @@ def cluster(
     each output channel has at most that many values.
 
     Args:
-        subject: the network; is not changed.
+        model: the network; is not changed.
         train_images: float32 (n, h, w, c), preprocessed.
         train_labels: integers (n,), from 0.
         clusters: values of a kernel, at least 2.
@@ -51,7 +51,7 @@ def cluster(
         raise TfeffError(f"--clusters {clusters}: at least 2 are needed", "16 make 4 bits of each weight")
     return compress(
         "cluster",
-        subject,
+        model,
         train_images,
         train_labels,
         choose=lambda kernel: kernel.size > clusters,

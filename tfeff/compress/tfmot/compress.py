@@ -9,10 +9,10 @@ import numpy as np
 
 from tfeff.compress.tfmot import bridge, process
 from tfeff.compress.tfmot.plan import Plan
-from tfeff.compress.tfmot.samples import check_samples, steps_of, tfmot_versions
+from tfeff.compress.tfmot.samples import check_model, check_samples, steps_of, tfmot_versions
 from tfeff.errors import TfeffError
 from tfeff.export import steps
-from tfeff.export.subject import Subject
+from tfeff.export.model import Model
 
 # Kinds whose kernels are worth it: tfmot leaves depthwise kernels alone, which are few weights and lose much.
 _KINDS = ("conv2d", "conv2d_transpose", "dense")
@@ -26,14 +26,14 @@ class Compressed:
     """A network with compressed weights.
 
     Attributes:
-        subject: the network, a copy with other weights.
+        model: the network, a copy with other weights.
         layers: name of every compressed layer -> its kernel, as the network holds it: float32, filters last.
         losses: mean loss of each tenth of the training.
         bridge_error: largest difference of the network in tf_keras to that in Keras 3, over the largest output.
         settings: how it was made, for the record.
     """
 
-    subject: Subject
+    model: Model
     layers: dict[str, np.ndarray]
     losses: list[float]
     bridge_error: float
@@ -42,7 +42,7 @@ class Compressed:
 
 def compress(
     task: str,
-    subject: Subject,
+    model: Model,
     images: np.ndarray,
     labels: np.ndarray,
     *,
@@ -68,23 +68,22 @@ def compress(
     count = steps_of(len(images), epochs, steps_, batch_size, learning_rate)
     if count < _FEWEST_STEPS:
         raise TfeffError(f"{task}: {count} steps of training are too few", "give more --epochs, or smaller batches")
-    check_samples(images, labels, subject)
-    if not subject.is_keras:
-        raise TfeffError(f"{subject.network}: tfmot takes Keras networks only", "give a .keras file")
-    own = _layers_of(subject)
+    check_model(model)
+    check_samples(images, labels, model)
+    own = _layers_of(model)
     if unknown := [name for name in skip if name not in own]:
-        raise TfeffError(f"--skip {unknown[0]}: {subject.network} has no such layer", f"it has {', '.join(own)}"[:500])
+        raise TfeffError(f"--skip {unknown[0]}: {model.network} has no such layer", f"it has {', '.join(own)}"[:500])
     progress("rewriting", 0, 0)
     proof = np.asarray(images[: steps.PROOF_SAMPLES], np.float32)
-    model, _, why = steps.rewrite(subject, _REWRITES, proof)
-    if why:
-        raise TfeffError(f"{subject.network} cannot be rewritten for tfmot: {why}")
-    plan = bridge.plan_of(model)
+    rewritten = steps.rewrite(model, _REWRITES, {model.inputs[0].name: proof})
+    if rewritten.refused:
+        raise TfeffError(f"{model.network} cannot be rewritten for tfmot: {rewritten.refused}")
+    plan = bridge.plan_of(rewritten.callable)
     chosen = [node["name"] for at, node in enumerate(plan.nodes) if node["name"] not in skip and
               node["kind"] in _KINDS and node["trainable"] and choose(plan.weights[f"{at}/0"])]  # fmt: skip
     if not chosen:
-        raise TfeffError(f"{task}: {subject.network} has no layer whose weights could be compressed")
-    _check_return(plan, own, subject)
+        raise TfeffError(f"{task}: {model.network} has no layer whose weights could be compressed")
+    _check_return(plan, own, model)
     training = {"batch_size": batch_size, "learning_rate": learning_rate, "seed": seed, "steps": count}
     result = Path(folder).resolve() / "compressed.npz"
     request = {
@@ -95,10 +94,10 @@ def compress(
         **settings,
         **training,
     }
-    answer = process.run(process.Task(task, plan, model, proof, request), Path(folder), progress)
+    answer = process.run(process.Task(task, plan, rewritten.callable, proof, request), Path(folder), progress)
     with np.load(result) as archive:
         weights = {key: archive[key] for key in archive.files}
-    compressed = _with_weights(subject, plan, weights)
+    compressed = _with_weights(model, plan, weights)
     kernels = {node["name"]: weights[f"{at}/0"] for at, node in enumerate(plan.nodes) if node["name"] in chosen}
     return Compressed(
         compressed,
@@ -109,7 +108,7 @@ def compress(
     )
 
 
-def _layers_of(subject):
+def _layers_of(model):
     """The layers of a network by name, those of models within it too.
 
     Raises:
@@ -121,8 +120,8 @@ def _layers_of(subject):
     found: dict[str, Any] = {}
     twice = []
 
-    def collect(model):
-        for operation in model.operations:
+    def collect(network):
+        for operation in network.operations:
             if (inner := as_functional(operation)) is not None:
                 collect(inner)
             elif getattr(operation, "weights", None):
@@ -130,37 +129,37 @@ def _layers_of(subject):
                     twice.append(operation.name)
                 found[operation.name] = operation
 
-    functional = as_functional(subject.model)
+    functional = as_functional(model.callable)
     if functional is None:
-        raise TfeffError(f"{subject.network}: has no graph to rebuild", "build it functionally")
+        raise TfeffError(f"{model.network}: has no graph to rebuild", "build it functionally")
     collect(functional)
     if twice:
         raise TfeffError(
-            f"{subject.network}: layers that are called twice, or share a name: {', '.join(twice)}",
+            f"{model.network}: layers that are called twice, or share a name: {', '.join(twice)}",
             "give each layer a name of its own, and call it once",
         )
     return found
 
 
-def _check_return(plan: Plan, own, subject):
+def _check_return(plan: Plan, own, model):
     """That everything which trains has a layer to go back to."""
     lost = [node["name"] for node in plan.nodes if node["weights"] and node["trainable"] and node["name"] not in own]
     if lost:
         raise TfeffError(
-            f"{subject.network}: what is trained of {', '.join(lost)} could not be put back",
+            f"{model.network}: what is trained of {', '.join(lost)} could not be put back",
             "build a separable convolution as the two that it is",
         )
 
 
-def _with_weights(subject, plan, weights):
+def _with_weights(model, plan, weights):
     """A copy of the network with the weights of the plan's nodes in the layers of the same names."""
     import keras
 
     from tfeff.export.rewrites.graph import as_functional
 
-    model = keras.models.clone_model(as_functional(subject.model))
-    model.set_weights(as_functional(subject.model).get_weights())
-    copy = replace(subject, model=model)
+    own_model = keras.models.clone_model(as_functional(model.callable))
+    own_model.set_weights(as_functional(model.callable).get_weights())
+    copy = replace(model, callable=own_model)
     own = _layers_of(copy)
     for at, node in enumerate(plan.nodes):
         if node["weights"] and node["name"] in own:

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from tfeff.artifact import open_artifact, update_record
+from tfeff.artifact import open_artifact, read_record, record_path, update_record
 from tfeff.compress.tfmot.compress import Compressed
 from tfeff.compress.tfmot.kernels import packed_bytes, read_kernels
 from tfeff.compress.tfmot.process import Progress
-from tfeff.export.pipeline import Export, Request, export_model
+from tfeff.export import Export, Model, Request, export_model
 from tfeff.export.placing import scratch
-from tfeff.export.subject import Subject
+from tfeff.record import Record
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class CompressedExport:
 
 def export_compressed(
     key: str,
-    before: Subject,
+    before: Model,
     compressed: Compressed,
     path: Path,
     request: Request,
@@ -59,17 +59,16 @@ def export_compressed(
         own = replace(request, devices=(), tune=None, max_drop=None, max_latency_ms=None, force=True)
         record_before = export_model(before, plain, own, progress=progress).record
         packed_before, size_before = packed_bytes(plain), plain.stat().st_size
-    export = export_model(compressed.subject, path, request, command=command, progress=progress)
+    export = export_model(compressed.model, path, request, command=command, progress=progress)
     entry, failed = describe(key, compressed, path)
     entry |= {
         "size_bytes": {"before": size_before, "after": path.stat().st_size},
         "deflated_bytes": {"before": packed_before, "after": packed_bytes(path)},
-        "top1": {"before": _top1(record_before), "after": _top1(export.record)},
+        "accuracy": {"before": _figures(record_before), "after": _figures(export.record)},
+        "failed": list(failed),
     }
-    entry["failed"] = list(failed)
-    update_record(open_artifact(path), lambda record: record.update({key: entry}))
-    export.record[key] = entry
-    return CompressedExport(export, entry, failed)
+    update_record(open_artifact(path), lambda record: setattr(record, key, entry))
+    return CompressedExport(replace(export, record=read_record(record_path(path))), entry, failed)
 
 
 def describe(key: str, compressed: Compressed, path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -123,6 +122,12 @@ def _total(key, rows):
     return {"layers": len(rows), "weights": weights, "most_values_of_a_channel": most}
 
 
-def _top1(record):
-    accuracy = record["accuracy"]
-    return accuracy and {"float": accuracy["float_top1"], "int8": accuracy["quantized_top1"]}
+def _figures(record: Record) -> dict[str, Any] | None:
+    """The metric of both files; None where they were not compared."""
+    if not record.accuracy:
+        return None
+    (entry,) = record.accuracy
+    return {
+        "metric": entry.metric, "unit": entry.unit, "higher_is_better": entry.higher_is_better,
+        "float": entry.float_value, "int8": entry.quantized,
+    }  # fmt: skip

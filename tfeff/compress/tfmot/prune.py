@@ -7,11 +7,11 @@ import numpy as np
 from tfeff.compress.tfmot.compress import Compressed, compress
 from tfeff.compress.tfmot.process import Progress
 from tfeff.errors import TfeffError
-from tfeff.export.subject import Subject
+from tfeff.export.model import Model
 
 
 def prune(
-    subject: Subject,
+    model: Model,
     train_images: np.ndarray,
     train_labels: np.ndarray,
     *,
@@ -32,7 +32,7 @@ def prune(
     batch normalization are fine-tuned, not pruned.
 
     Args:
-        subject: the network; is not changed.
+        model: the network; is not changed.
         train_images: float32 (n, h, w, c), preprocessed.
         train_labels: integers (n,), from 0.
         sparsity: the share of zeros in each kernel, above 0 and below 1.
@@ -51,7 +51,7 @@ def prune(
         raise TfeffError(f"--sparsity {sparsity}: must be above 0 and below 1", "0.5 makes half of the weights 0")
     return compress(
         "prune",
-        subject,
+        model,
         train_images,
         train_labels,
         choose=lambda kernel: True,

@@ -5,14 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import to_builtins
 
 from tfeff.compress.tfmot import bridge, process
 from tfeff.compress.tfmot.placement import place
 from tfeff.compress.tfmot.plan import Plan, Refusal, draw
-from tfeff.compress.tfmot.samples import check_samples, steps_of, tfmot_versions
+from tfeff.compress.tfmot.samples import check_model, check_samples, steps_of, tfmot_versions
 from tfeff.errors import GateFailed, TfeffError
 from tfeff.export import quantize, steps
-from tfeff.export.subject import Subject
+from tfeff.export.model import Model
+from tfeff.export.recording import rewrites_part
 from tfeff.export.targets import get_target
 from tfeff.tflite.graph import describe_operations, read_graph
 
@@ -25,7 +27,7 @@ class TfmotQat:
     """What came of `tfmot_qat`.
 
     Attributes:
-        path: the int8 `.tflite`: signature `serving_default`, input `image`, output `logits`.
+        path: the int8 `.tflite`: signature `serving_default`, with the model's names.
         steps: of training that were done.
         losses: mean loss of each tenth of them.
         bridge_error: largest difference of the network in tf_keras to that in Keras 3, over the largest output.
@@ -49,20 +51,20 @@ class TfmotQat:
         return {**asdict(self), "path": self.path.name}
 
 
-def refusals(subject: Subject, images: np.ndarray, target: str = "litert") -> list[Refusal]:
+def refusals(model: Model, images: np.ndarray, target: str = "litert") -> list[Refusal]:
     """What `tfmot_qat` would refuse of a network, layer by layer; nothing is trained.
 
     Args:
-        subject: a Keras network.
+        model: a Keras network.
         images: float32 (n, h, w, c), preprocessed, on which the rewrites are proven.
         target: whose rewrites it gets first.
     """
-    model, _ = _rewritten(subject, target, images[: steps.PROOF_SAMPLES])
-    return _refused(draw(model))
+    rewritten = _rewritten(model, target, images[: steps.PROOF_SAMPLES])
+    return _refused(draw(rewritten.callable))
 
 
 def tfmot_qat(
-    subject: Subject,
+    model: Model,
     train_images: np.ndarray,
     train_labels: np.ndarray,
     *,
@@ -86,7 +88,7 @@ def tfmot_qat(
     Everything of tf_keras happens in a process of its own.
 
     Args:
-        subject: the network; is not changed.
+        model: the network; is not changed.
         train_images: float32 (n, h, w, c), preprocessed; a memory map of an `.npy` is not loaded whole.
         train_labels: integers (n,), from 0.
         folder: where the file goes, `<name>.tfmot.tflite`, and what is only needed meanwhile.
@@ -106,13 +108,13 @@ def tfmot_qat(
             or quantized by tfmot (all are named, with the reason), or a loss that is no number.
         GateFailed: operations were left in float; the file is removed.
     """
-    task = prepare(subject, train_images, train_labels, folder=folder, epochs=epochs, steps=steps, target=target, io=io,
+    task = prepare(model, train_images, train_labels, folder=folder, epochs=epochs, steps=steps, target=target, io=io,
                    batch_size=batch_size, learning_rate=learning_rate, seed=seed, progress=progress)  # fmt: skip
     return finish(task, process.run(task, Path(folder), progress))
 
 
 def prepare(
-    subject,
+    model,
     train_images,
     train_labels,
     *,
@@ -130,18 +132,20 @@ def prepare(
     process.check_installed()
     quantize.check_io(quantize.PRECISIONS["int8"], io)
     count = steps_of(len(train_images), epochs, steps, batch_size, learning_rate)
-    check_samples(train_images, train_labels, subject)
+    check_model(model)
+    check_samples(train_images, train_labels, model)
     proof = np.asarray(train_images[:_PROOF], np.float32)
     progress("rewriting", 0, 0)
-    model, applied = _rewritten(subject, target, proof)
-    plan = draw(model)
+    rewritten = _rewritten(model, target, proof)
+    plan = draw(rewritten.callable)
     if refused := _refused(plan):
         raise TfeffError(
-            f"tfmot cannot train {subject.network} for {target}: {bridge.listed(refused)}",
+            f"tfmot cannot train {model.network} for {target}: {bridge.listed(refused)}",
             "train it with --engine tfeff, or replace these layers",
         )
-    path = Path(folder) / f"{subject.name}.tfmot.tflite"
-    ends = [subject.preprocessing.normalize(np.full(subject.preprocessing.shape, v, np.uint8)) for v in (0, 255)]
+    path = Path(folder) / f"{model.name}.tfmot.tflite"
+    preprocessing = model.inputs[0].preprocessing
+    ends = [preprocessing.normalize(np.full(preprocessing.shape, v, np.uint8)) for v in (0, 255)]
     request = {
         "train_images": train_images,
         "train_labels": np.asarray(train_labels, np.int64),
@@ -152,9 +156,11 @@ def prepare(
         "io": io,
         "input_range": [float(ends[0].min()), float(ends[1].max())],
         "path": path.resolve(),
-        "rewrites": applied,
+        "rewrites": to_builtins(rewrites_part(rewritten, get_target(target))),
+        "input": model.inputs[0].name,
+        "output": model.outputs[0],
     }
-    return process.Task("qat", plan, model, proof, request)
+    return process.Task("qat", plan, rewritten.callable, proof, request)
 
 
 def finish(task: process.Task, answer: dict[str, Any]) -> TfmotQat:
@@ -189,15 +195,14 @@ def finish(task: process.Task, answer: dict[str, Any]) -> TfmotQat:
 _PROOF = steps.PROOF_SAMPLES
 
 
-def _rewritten(subject, target, images):
-    """The network as it is rebuilt, and the record's `rewrites` entry."""
-    if not subject.is_keras:
-        raise TfeffError(f"{subject.network}: tfmot takes Keras networks only", "give a .keras file")
-    of = get_target(target)
-    model, applied, why = steps.rewrite(subject, (*of.rewrites, FOLD), images)
-    if why:
-        raise TfeffError(f"{subject.network} cannot be rewritten for tfmot: {why}")
-    return model, steps.rewrites_as_dicts(applied, of)
+def _rewritten(model, target, images) -> steps.Rewritten:
+    """The network as it is rebuilt."""
+    check_model(model)
+    proof = {model.inputs[0].name: images}
+    rewritten = steps.rewrite(model, (*get_target(target).rewrites, FOLD), proof)
+    if rewritten.refused:
+        raise TfeffError(f"{model.network} cannot be rewritten for tfmot: {rewritten.refused}")
+    return rewritten
 
 
 def _refused(plan: Plan) -> list[Refusal]:

@@ -17,6 +17,7 @@ from tfeff.compress.tfmot import tf_keras_layers as own
 from tfeff.compress.tfmot import training_child
 from tfeff.compress.tfmot.placement import Placed, place
 from tfeff.compress.tfmot.write_child import write_int8
+from tfeff.data import InputPort
 from tfeff.errors import TfeffError
 
 quantizers = tfmot.quantization.keras.quantizers
@@ -163,7 +164,8 @@ def qat(model, request, tell) -> dict:
             each["min_var"].assign(low)
             each["max_var"].assign(high)
     tell("converting", 0, 0)
-    write_int8(quantized, plan["shape"], Path(request["path"]), request["io"])
+    port = InputPort(request["input"], tuple(plan["shape"]))
+    write_int8(quantized, port, request["output"], Path(request["path"]), request["io"])
     return {"losses": losses}
 
 

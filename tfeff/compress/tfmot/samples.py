@@ -1,23 +1,38 @@
 """What tfmot is trained on, checked before a process is started for it."""
 
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
+from tfeff.data import Dataset, InputPort, feed
 from tfeff.errors import TfeffError
+from tfeff.export.model import Model
 
 
-def check_samples(images: np.ndarray, labels: np.ndarray, subject) -> None:
+def check_model(model: Model) -> None:
+    """Raises TfeffError for a model that tfmot cannot train here: anything but one image in, scores of classes out."""
+    if not model.is_keras:
+        raise TfeffError(f"{model.network}: tfmot takes Keras networks only", "give a .keras file")
+    kinds = [spec.decode.get("kind") for spec in model.tasks]
+    if model.image is None or len(model.inputs) != 1 or len(model.outputs) != 1 or kinds != ["classes"]:
+        raise TfeffError(
+            f"{model.network}: tfmot takes networks of one image and one output, the scores of classes",
+            "`tfeff qat --engine tfeff` trains any",
+        )
+
+
+def check_samples(images: np.ndarray, labels: np.ndarray, model: Model) -> None:
     """Raises TfeffError unless images (n, h, w, c) and labels (n,) fit each other and the network."""
-    shape, classes = subject.preprocessing.shape, subject.model.output_shape[-1]
+    shape, classes = model.inputs[0].shape, model.callable.output_shape[-1]
     if len(images) == 0 or tuple(images.shape[1:]) != tuple(shape):
-        raise TfeffError(f"training images: {images.shape}, {subject.network} takes (n, {', '.join(map(str, shape))})")
+        raise TfeffError(f"training images: {images.shape}, {model.network} takes (n, {', '.join(map(str, shape))})")
     labels = np.asarray(labels)
     if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
         raise TfeffError(f"training labels: {labels.dtype} {labels.shape}, one whole number for each image is needed")
     if labels.min() < 0 or labels.max() >= classes:
-        raise TfeffError(f"training labels: {labels.min()} to {labels.max()}, {subject.network} has {classes} classes")
+        raise TfeffError(f"training labels: {labels.min()} to {labels.max()}, {model.network} has {classes} classes")
 
 
 def steps_of(images: int, epochs: int | None, steps: int | None, batch_size: int, learning_rate: float) -> int:
@@ -37,11 +52,20 @@ def tfmot_versions() -> dict[str, str]:
     return {name: version(name) for name in ("tensorflow-model-optimization", "tf-keras")}
 
 
-def read_samples(dataset, preprocessing, path: Path, *, limit: int | None = None, seed: int = 0, progress=None):
+def read_samples(
+    dataset: Dataset,
+    inputs: Sequence[InputPort],
+    path: Path,
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Preprocesses a labelled dataset into a file, so that no process has to hold it.
 
     Args:
-        dataset: `tfeff.data.Dataset` with labels.
+        dataset: images with labels.
+        inputs: of the model, which is one image.
         path: the `.npy` to write.
         limit: how many images at most, drawn at random.
         seed: of the draw.
@@ -59,10 +83,11 @@ def read_samples(dataset, preprocessing, path: Path, *, limit: int | None = None
     if limit is not None and limit < len(numbers):
         numbers = np.sort(np.random.default_rng(seed).permutation(numbers)[:limit])
     try:
-        images = np.lib.format.open_memmap(path, "w+", np.float32, (len(numbers), *preprocessing.shape))
-        for done, number in enumerate(numbers):
-            images[done] = preprocessing(dataset.image(int(number)))
-            if progress is not None and done % 256 == 0:
+        images = np.lib.format.open_memmap(path, "w+", np.float32, (len(numbers), *inputs[0].shape))
+        for done, number in enumerate(map(int, numbers)):
+            where = f"dataset {dataset.name}, {dataset.names[number]}"
+            (images[done],) = feed(dataset.sample(number), inputs, where).values()
+            if done % 256 == 0:
                 progress(done, len(numbers))
         images.flush()
     except OSError as error:

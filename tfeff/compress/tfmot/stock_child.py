@@ -8,6 +8,7 @@ import tf_keras
 
 from tfeff.compress.tfmot import tf_keras_layers as own
 from tfeff.compress.tfmot.write_child import write_int8
+from tfeff.data import InputPort
 
 
 def stock(model, request, tell) -> dict:
@@ -22,7 +23,8 @@ def stock(model, request, tell) -> dict:
         with tfmot.quantization.keras.quantize_scope(layers):
             quantized = tfmot.quantization.keras.quantize_model(model)
         tell("converting", 0, 0)
-        write_int8(quantized, request["plan"]["shape"], Path(request["path"]), "int8")
+        port = InputPort("image", tuple(request["plan"]["shape"]))
+        write_int8(quantized, port, "logits", Path(request["path"]), "int8")
     except Exception as error:  # tfmot and the converter raise whatever they like
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return {"refused": " ".join(lines)[:300] or type(error).__name__}
