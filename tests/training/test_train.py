@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tfeff import TfeffError, load_preset
-from tfeff.data import Preprocessing, open_dataset
+from tfeff.data import Preprocessing, image_port, open_dataset
 from tfeff.training import Batches, Recipe, train
 
 NETWORK = "vargnet_v1_025_g8"
@@ -387,7 +387,7 @@ def test_bad_recipes(wrong, told):
 
 
 def batches(dataset, **options):
-    return Batches(open_dataset(dataset, "train"), Preprocessing(size=(16, 16)), 32, **options)
+    return Batches(open_dataset(dataset, "train"), [image_port(Preprocessing(size=(16, 16)))], 32, **options)
 
 
 def test_batches_hold_every_image_once_with_its_label(dataset):
@@ -397,7 +397,7 @@ def test_batches_hold_every_image_once_with_its_label(dataset):
     pairs = [pair for number in range(7) for pair in zip(*sequence[number], strict=True)]
     assert pairs[0][0].shape == (16, 16, 3)
     seen = sorted((image.tobytes(), int(label)) for image, label in pairs)
-    expected = [(sequence.preprocessing(whole.image(n)).tobytes(), int(whole.labels[n])) for n in range(200)]
+    expected = [(sequence.inputs[0].preprocessing(whole.image(n)).tobytes(), int(whole.labels[n])) for n in range(200)]
     assert seen == sorted(expected)
 
 
@@ -419,16 +419,16 @@ def test_batches_without_a_seed_keep_the_order(dataset):
 
 def test_large_sets_are_read_batch_by_batch(dataset, monkeypatch):
     in_memory = batches(dataset, move=0.125, seed=0)
-    monkeypatch.setattr("tfeff.training.loop._PRELOAD_BYTES", 0)
+    monkeypatch.setattr("tfeff.training.batches._PRELOAD", 0)
     streamed = batches(dataset, move=0.125, seed=0)
-    assert streamed._pixels is None
+    assert streamed._stored is None
     for a, b in zip(in_memory[2], streamed[2], strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize(("move", "reach_y", "reach_x"), [(0.125, 2, 3), (0.0625, 1, 1), (0, 0, 0)])
 def test_augmentation_mirrors_and_moves_and_invents_nothing(move, reach_y, reach_x):
-    from tfeff.training.loop import _augment
+    from tfeff.training.batches import _augment
 
     image = np.arange(1, 16 * 24 + 1, dtype=np.float32).reshape(1, 16, 24, 1)
     images = np.repeat(image, 200, axis=0)

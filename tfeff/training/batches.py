@@ -19,7 +19,7 @@ class Batches(keras.utils.PyDataset):
     Order and noise come from the seed, the epoch and the batch's number; without a seed the order is the dataset's.
 
     Args:
-        inputs: of the model; a batch is a list of arrays where it has several.
+        inputs: of the model; a batch is a tuple of arrays where it has several.
         move: images are mirrored and moved by up to this share of their size; None leaves them as they are. All images
             of a sample of one size move alike.
     """
@@ -54,7 +54,7 @@ class Batches(keras.utils.PyDataset):
         numbers = self.numbers(batch)
         values = self._given(batch)
         labels = None if self.dataset.labels is None else self.dataset.labels[numbers]
-        return values[0] if len(values) == 1 else values, labels
+        return values[0] if len(values) == 1 else tuple(values), labels
 
     def _given(self, batch):
         """One array an input."""

@@ -241,7 +241,7 @@ class _Taught(keras.utils.PyDataset):
     def __getitem__(self, number):
         given, _ = self._batches[number]
         targets = self._lesson.targets(given, self._annotations, self._batches.numbers(number))
-        return given, targets[0] if len(targets) == 1 else targets
+        return given, targets[0] if len(targets) == 1 else tuple(targets)
 
 
 class _Judge:
