@@ -5,7 +5,7 @@ import hashlib
 import json
 import struct
 
-from tfeff.report import read_subjects
+from tfeff.report import read_reported
 
 # An empty model: the root table, whose vtable has no field.
 _EMPTY = struct.pack("<I4sHHII", 20, b"TFL3", 4, 4, 0, 0) + struct.pack("<i", 20 - 8)
@@ -21,12 +21,13 @@ def record(name="net.int8", *, data=QUANTIZED, top1=(91.0, 90.5), samples=1000, 
     own, twin = sha256(data), sha256(FLOAT)
     before, after = top1
     half = samples // 2
-    by_class = [
-        {"label": labels[0], "float_top1": before, "quantized_top1": 2 * after - before, "samples": half},
-        {"label": labels[1], "float_top1": before, "quantized_top1": before, "samples": half},
-    ]
+    groups = [
+        {"label": labels[0], "float": before, "quantized": 2 * after - before, "delta": 2 * (after - before),
+         "samples": half},
+        {"label": labels[1], "float": before, "quantized": before, "delta": 0.0, "samples": half},
+    ]  # fmt: skip
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "network": "net_100",
         "preset": "net_100.shoes",
         "target": "litert",
@@ -37,10 +38,19 @@ def record(name="net.int8", *, data=QUANTIZED, top1=(91.0, 90.5), samples=1000, 
             "file": f"{name}.twin.tflite", "sha256": twin, "size_bytes": len(FLOAT), "rewrites": [],
             "max_abs_error": 1e-6, "relative_error": 2e-7,
         },
-        "input": {"name": "image", "shape": [1, 32, 32, 3], "dtype": "int8", "scale": 0.0078125, "zero_point": 0},
-        "output": {"name": "logits", "shape": [1, 2], "dtype": "int8", "scale": 0.05, "zero_point": 3},
-        "preprocessing": {"colour": "rgb", "mean": [128.0], "std": [128.0]},
-        "labels": list(labels),
+        "inputs": [
+            {"name": "image", "shape": [1, 32, 32, 3], "dtype": "int8", "scale": 0.0078125, "zero_point": 0,
+             "preprocessing": {
+                 "resize": {"mode": "exact", "height": 32, "width": 32, "filter": "bilinear"},
+                 "crop": {"mode": "center", "height": 32, "width": 32},
+                 "colour": "rgb", "mean": [128.0] * 3, "std": [128.0] * 3,
+             }},
+        ],
+        "outputs": [{"name": "logits", "shape": [1, 2], "dtype": "int8", "scale": 0.05, "zero_point": 3}],
+        "tasks": [
+            {"name": "classification", "outputs": ["logits"], "labels": list(labels),
+             "decode": {"kind": "classes", "scores": "logits"}},
+        ],
         "precision": "int8",
         "weights": "trained",
         "dataset": "shoes",
@@ -61,12 +71,19 @@ def record(name="net.int8", *, data=QUANTIZED, top1=(91.0, 90.5), samples=1000, 
         "quantization": {
             "quantizer": "graph", "per_tensor": False, "simulation": {"images": 16, "units": 12, "max_lsb": 1},
         },
-        "accuracy": {
-            "dataset": "shoes", "samples": samples, "float_top1": before, "quantized_top1": after,
-            "delta": after - before, "ci95": [after - before - 0.4, after - before + 0.4], "mcnemar_p": 0.2,
-            "flips": 1.5, "output_snr_db": 25.5, "worst_classes": [by_class[0]], "by_class": by_class,
-            "quantized_sha256": own, "float_sha256": twin, "runtime": "litert", "version": "2.3.0",
-        },
+        "accuracy": [
+            {
+                "task": "classification", "outputs": ["logits"], "metric": "top-1", "unit": "%",
+                "higher_is_better": True, "dataset": "shoes", "samples": samples, "float": before, "quantized": after,
+                "delta": after - before, "ci95": [after - before - 0.4, after - before + 0.4], "p": 0.2,
+                "test": "McNemar, exact", "worst": [groups[0]], "groups": groups, "details": {"flips": 1.5},
+                "quantized_sha256": own, "float_sha256": twin, "runtime": "litert", "version": "2.3.0",
+            },
+        ],
+        "ports": [
+            {"name": "logits", "reference": "float file", "samples": samples, "source": "shoes", "sqnr_db": 25.5,
+             "max_abs_error": 0.125, "cosine": 0.9991},
+        ],
         "latency": [
             {
                 "device": "local", "cpu": "Some CPU", "runtime": "ai-edge-litert", "version": "2.3.0", "threads": 1,
@@ -79,7 +96,7 @@ def record(name="net.int8", *, data=QUANTIZED, top1=(91.0, 90.5), samples=1000, 
         "debug": {
             "sha256": own, "float_sha256": twin, "reference": "float file", "images": "shoes", "samples": 32,
             "output_sqnr_db": 24.0, "notes": [], "runtime": "litert", "version": "2.3.0",
-            "simulation": {"agrees": True, "top1_agreement": 1.0},
+            "simulation": {"agrees": True},
             "layers": [layer(n) for n in range(8)],
         },
         "check": {
@@ -95,6 +112,72 @@ def record(name="net.int8", *, data=QUANTIZED, top1=(91.0, 90.5), samples=1000, 
         "command": "tfeff export net_100.shoes --int8",
         "versions": {"tfeff": "0.1.0", "python": "3.11.7"},
     }  # fmt: skip
+
+
+def old_record(name="net.int8", **options):
+    """The same record as tfeff wrote it before schema 2."""
+    made = record(name, **options)
+    (image,), (logits,), (task,), (accuracy,), (port,) = (
+        made.pop(key) for key in ("inputs", "outputs", "tasks", "accuracy", "ports")
+    )
+    rows = [
+        {
+            "label": row["label"],
+            "float_top1": row["float"],
+            "quantized_top1": row["quantized"],
+            "samples": row["samples"],
+        }
+        for row in accuracy["groups"]
+    ]
+    kept = ("dataset", "samples", "delta", "ci95", "quantized_sha256", "float_sha256", "runtime", "version")
+    return made | {
+        "schema_version": 1, "preprocessing": image.pop("preprocessing"), "input": image, "output": logits,
+        "labels": task["labels"],
+        "accuracy": {
+            **{key: accuracy[key] for key in kept}, "float_top1": accuracy["float"],
+            "quantized_top1": accuracy["quantized"], "mcnemar_p": accuracy["p"], "flips": 1.5,
+            "output_snr_db": port["sqnr_db"], "worst_classes": rows[:1], "by_class": rows,
+        },
+    }  # fmt: skip
+
+
+def several(name="several.int8", *, mae=(0.5, 0.625), latency=0.25):
+    """A record of two inputs and two outputs: one a classification of several labels, one three numbers."""
+    made = record(name, latency=latency)
+    labels, depth = made["accuracy"][0], dict(made["accuracy"][0])
+    labels |= {"outputs": ["labels"], "metric": "mean F1", "p": 0.03, "test": "bootstrap"}
+    before, after = mae
+    row = {"float": before, "quantized": after, "delta": after - before, "samples": depth["samples"]}
+    depth |= {
+        "task": "regression", "outputs": ["depth"], "metric": "MAE", "unit": "m", "higher_is_better": False,
+        "float": before, "quantized": after, "delta": after - before,
+        "ci95": [after - before - 0.1, after - before + 0.1],
+        "test": "sign flips", "details": {"r2": {"float": 0.9, "quantized": 0.875}},
+        "groups": [row | {"label": "x"}, row | {"label": "y", "quantized": before, "delta": 0.0}], "worst": [],
+    }  # fmt: skip
+    ports = [made["ports"][0] | {"name": name} for name in ("labels", "depth")]
+    ports.append({"name": "rank", "reference": "float file", "samples": 1000, "source": "shoes", "equal_share": 0.75})
+    return made | {
+        "inputs": [*made["inputs"], {"name": "words", "shape": [1, 16], "dtype": "int32"}],
+        "outputs": [
+            {"name": "labels", "shape": [1, 2], "dtype": "int8", "scale": 0.00390625, "zero_point": -128},
+            {"name": "depth", "shape": [1, 2], "dtype": "int8", "scale": 0.5, "zero_point": 0},
+            {"name": "rank", "shape": [1], "dtype": "int32"},
+        ],
+        "tasks": [
+            {"name": "classification", "outputs": ["labels"], "labels": ["shoe", "bag"],
+             "decode": {"kind": "multi-label", "scores": "probabilities"}},
+            {"name": "regression", "outputs": ["depth"], "labels": ["x", "y"]},
+            {"name": "tensors", "outputs": ["rank"]},
+        ],
+        "accuracy": [labels, depth], "ports": ports,
+    }  # fmt: skip
+
+
+def nameless(name="plain.int8"):
+    """A record of a model that nobody described: its outputs are compared as numbers."""
+    made = record(name)
+    return made | {"tasks": [{"name": "tensors", "outputs": ["logits"]}], "accuracy": []}
 
 
 def layer(position, name=None, error_share=None, clipped=None, local=None):
@@ -131,7 +214,14 @@ def poisoned(text):
     for key in ("network", "preset", "target", "precision", "dataset", "command"):
         made[key] = text
     made["notes"], made["versions"] = [text], {text: text}
-    made["accuracy"]["dataset"] = made["calibration"]["source"] = made["calibration"]["method"] = text
+    made["accuracy"][0] |= {"dataset": text, "metric": text, "unit": text, "test": text, "details": {"flips": text}}
+    made["accuracy"][0] |= {"task": text, "outputs": [text]}
+    made["tasks"][0] |= {"name": text, "outputs": [text], "decode": {"kind": text}}
+    made["inputs"][0]["name"] = made["outputs"][0]["name"] = text
+    made["ports"][0] |= {"name": text, "reference": text, "source": text}
+    made["calibration"] |= {"source": text, "method": text, "criterion": text}
+    made["calibration"]["tried"] = [{"method": text, "loss": 0.5}]
+    made["debug"] |= {"output": text, "ports": made["ports"] * 2}
     made["calibration"]["findings"][0] |= {"text": text, "severity": text}
     made["latency"][0] |= {"device": text, "cpu": text, "runtime": text}
     made["latency"][0]["kernels"] = {
@@ -162,4 +252,4 @@ def in_json(tmp_path, made):
     """The record as a file has it, without the artifact: its name may be none that a disk takes."""
     path = tmp_path / "hostile.json"
     path.write_text(json.dumps(made), encoding="utf-8")
-    return read_subjects([path])
+    return read_reported([path])

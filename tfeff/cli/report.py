@@ -25,23 +25,23 @@ def command(records, destination, form, verify, title, force, out):
     The page is one file without scripts and asks nothing of the network. What was not measured is said, with the
     command that measures it. The records alone suffice; --verify wants the files beside them as well.
     """
-    from tfeff.report import read_subjects, report
+    from tfeff.report import read_reported, report
 
     form = _format(form, destination, out)
     _check_destination(destination, records, force)
-    subjects = read_subjects(records, verify=verify)
-    text = report(subjects, form, title=title)
+    items = read_reported(records, verify=verify)
+    text = report(items, form, title=title)
     if destination is None:
         sys.stdout.write(text)
         return
     data = text.encode("utf-8", "replace")
     _write(destination, data)
-    _show(out, subjects, destination, data, verify)
+    _show(out, items, destination, data, verify)
     out.json({
         "file": str(destination),
         "format": form,
         "size_bytes": len(data),
-        "artifacts": [{"name": s.name, "sha256": s.sha256, "verified": list(s.verified)} for s in subjects],
+        "artifacts": [{"name": s.name, "sha256": s.sha256, "verified": list(s.verified)} for s in items],
     })  # fmt: skip
 
 
@@ -86,15 +86,13 @@ def _write(path, data):
             temporary.unlink(missing_ok=True)
 
 
-def _show(out, subjects, destination, data, verify):
+def _show(out, items, destination, data, verify):
     from tfeff.report.build import missing
 
     rows = []
-    for number, subject in enumerate(subjects, 1):
-        gaps = missing(subject)
-        rows.append(
-            [str(number), subject.name, subject.sha256[:12], ", ".join(gap["what"] for gap in gaps) or "nothing"]
-        )
+    for number, item in enumerate(items, 1):
+        gaps = missing(item)
+        rows.append([str(number), item.name, item.sha256[:12], ", ".join(gap["what"] for gap in gaps) or "nothing"])
     out.table("", ["no.", "artifact", "sha256", "not measured"], rows, words=("artifact", "sha256", "not measured"))
     checked = "files hashed again" if verify else "files not hashed again (--verify)"
     out.say(f"{destination}: {len(data):,} bytes, {checked}")

@@ -10,7 +10,6 @@ from tfeff.record.base import Interval
 from tfeff.record.schema import Accuracy, Latency, Record
 
 _SUM_TOLERANCE = 1e-6  # of differences and percentages that were rounded to decimal fractions
-_SHARES = ("top-1", "accuracy")  # metrics that are a share of the samples, and their groups a partition of these
 
 
 class Contradiction(ValueError):
@@ -81,7 +80,7 @@ def _check_accuracy(where: str, accuracy: Accuracy) -> None:
         for value in (part.float_value, part.quantized):
             if accuracy.unit == "%" and not 0 <= value <= 100:
                 raise Contradiction(f"{name}: has {value:g} %")
-    if accuracy.metric in _SHARES and accuracy.groups:
+    if accuracy.is_share and accuracy.groups:
         _check_sum(where, accuracy)
 
 

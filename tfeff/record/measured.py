@@ -52,6 +52,16 @@ class Accuracy(Part, kw_only=True):
     runtime: str | None = None
     version: str | None = None
 
+    @property
+    def drop(self) -> float:
+        """By how much the quantized file is worse, in the metric's unit; below 0 where it is better."""
+        return -self.delta if self.higher_is_better else self.delta
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it is a share of the samples, and its groups part these."""
+        return self.metric in ("top-1", "accuracy")
+
 
 class PortAgreement(Part, kw_only=True):
     """An output port of the file against a reference on the same inputs.

@@ -2,62 +2,60 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from tfeff.errors import TfeffError
+from tfeff.record import to_dict
+from tfeff.report.accuracy_sections import group_word
 from tfeff.report.artifact_sections import artifact_section
 from tfeff.report.comparison import comparisons
 from tfeff.report.html import page
 from tfeff.report.markdown import markdown
 from tfeff.report.overview import files, overview
-from tfeff.report.subject import Subject
+from tfeff.report.reported import Reported
 from tfeff.report.text import plural, short
 
 FORMATS = ("html", "md", "json")
 MAX_BYTES = 3_000_000  # of a page
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _OPEN = 3  # artifacts that are not folded
-_GAPS = (
-    ("accuracy", "accuracy", ("compare",)),
-    ("latency", "latency", ("bench", "--on", "local")),
-    ("debug", "layers", ("debug", "--record")),
-)
 
 
-def report(subjects: Sequence[Subject], form: str = "html", *, title: str | None = None) -> str:
+def report(items: Sequence[Reported], form: str = "html", *, title: str | None = None) -> str:
     """The report of some artifacts.
 
     Args:
-        subjects: of `read_subjects`; at least one.
+        items: of `read_reported`; at least one.
         form: one of `FORMATS`.
         title: None makes one of the artifacts' names.
 
     Raises:
         TfeffError: a page of more than 3 MB.
     """
-    title = short(title) if title else _title(subjects)
+    title = short(title) if title else _title(items)
     if form == "json":
-        return json.dumps(as_dict(subjects, title), indent=1, allow_nan=False) + "\n"
+        return json.dumps(as_dict(items, title), indent=1, allow_nan=False) + "\n"
     if form == "md":
-        return markdown(title, _lead(subjects), _sections(subjects, folded=False), _foot())
-    folded = len(subjects) > _OPEN
+        return markdown(title, _lead(items), _sections(items, folded=False), _foot())
+    folded = len(items) > _OPEN
     for hints in (True, False):
-        text = page(title, _lead(subjects), _sections(subjects, folded=folded, hints=hints), _foot())
+        text = page(title, _lead(items), _sections(items, folded=folded, hints=hints), _foot())
         if len(text.encode("utf-8", "replace")) <= MAX_BYTES:
             return text
     raise TfeffError(
-        f"report: the page of {plural(len(subjects), 'record')} would have more than {MAX_BYTES:,} bytes",
+        f"report: the page of {plural(len(items), 'record')} would have more than {MAX_BYTES:,} bytes",
         "give fewer records a page, or --format json",
     )
 
 
-def as_dict(subjects: Sequence[Subject], title: str) -> dict[str, Any]:
+def as_dict(items: Sequence[Reported], title: str) -> dict[str, Any]:
     """What the page is drawn from, for programs.
 
     Returns:
         `schema_version`, `title`; `artifacts`: `number`, `name`, `sha256`, `verified` (files hashed again), `missing`
         (what was not measured, with the `command` that measures it), `record`; `comparisons`: `cost` ("size_bytes" or
-        "latency_ms"), `dataset`, `samples`, `device`, `points` (see `comparison.Point`).
+        "latency_ms"), what `comparison.Measure` has, `device`, `points` (see `comparison.Point`).
     """
     return {
         "schema_version": SCHEMA_VERSION,
@@ -65,44 +63,48 @@ def as_dict(subjects: Sequence[Subject], title: str) -> dict[str, Any]:
         "artifacts": [
             {
                 "number": number,
-                "name": subject.name,
-                "sha256": subject.sha256,
-                "verified": list(subject.verified),
-                "missing": missing(subject),
-                "record": subject.record,
+                "name": item.name,
+                "sha256": item.sha256,
+                "verified": list(item.verified),
+                "missing": missing(item),
+                "record": to_dict(item.record),
             }
-            for number, subject in enumerate(subjects, 1)
+            for number, item in enumerate(items, 1)
         ],
         "comparisons": [
-            {**one.__dict__, "points": [point.__dict__ for point in one.points]} for one in comparisons(subjects)
+            {"cost": one.cost, **asdict(one.measure), "device": one.device, "points": list(map(asdict, one.points))}
+            for one in comparisons(items)
         ],
     }
 
 
-def missing(subject: Subject) -> list[dict[str, str]]:
+def missing(item: Reported) -> list[dict[str, str]]:
     """What was not measured on an artifact, with the command that measures it."""
-    gaps = [
-        {"what": what, "command": subject.command(*command)} for key, what, command in _GAPS if not subject.part(key)
-    ]
-    if subject.part("accuracy") and not subject.part("accuracy").get("by_class"):
-        gaps.append({"what": "accuracy by class", "command": subject.command("compare")})
-    return gaps
+    record, gaps = item.record, []
+    if not record.accuracy and (item.has_metric or not record.ports):
+        gaps.append(("accuracy" if item.has_metric else "agreement of the outputs", item.command("compare")))
+    if not record.latency:
+        gaps.append(("latency", item.command("bench", "--on", "local")))
+    if record.debug is None:
+        gaps.append(("layers", item.command("debug", "--record")))
+    for accuracy in record.accuracy:
+        if accuracy.is_share and not accuracy.groups:
+            gaps.append((f"accuracy by {group_word(accuracy)}", item.command("compare")))
+    return [{"what": what, "command": command} for what, command in gaps]
 
 
-def _sections(subjects, folded, hints=True):
-    verified = all(subject.verified for subject in subjects)
-    single = [
-        artifact_section(subject, number, folded=folded, hints=hints) for number, subject in enumerate(subjects, 1)
-    ]
-    return [*overview(subjects), *single, files(subjects, verified)]
+def _sections(items, folded, hints=True):
+    verified = all(item.verified for item in items)
+    single = [artifact_section(item, number, folded=folded, hints=hints) for number, item in enumerate(items, 1)]
+    return [*overview(items), *single, files(items, verified)]
 
 
-def _title(subjects):
-    return subjects[0].name if len(subjects) == 1 else f"{len(subjects)} artifacts"
+def _title(items):
+    return items[0].name if len(items) == 1 else f"{len(items)} artifacts"
 
 
-def _lead(subjects):
-    names = [short(s.name) for s in subjects]
+def _lead(items):
+    names = [short(s.name) for s in items]
     said = names[0] if len(names) == 1 else f"{', '.join(names[:3])}{' and others' if len(names) > 3 else ''}"
     return f"What int8 cost {said}, where, and how fast it is: drawn from the records beside the files."
 

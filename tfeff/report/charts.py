@@ -1,34 +1,70 @@
-"""The pictures of a comparison: accuracy against cost, and latencies."""
+"""The pictures of a comparison: a metric against cost, and latencies."""
 
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
-from tfeff.report.comparison import BEHIND, FRONT, UNDECIDED, Comparison
+from tfeff.record.schema import Latency
+from tfeff.record.words import figure
+from tfeff.report.comparison import BEHIND, FRONT, UNDECIDED, Comparison, Measure
 from tfeff.report.svg import LETTER, WIDE, Axis, Picture
-from tfeff.report.text import ms, percent, plural, short
+from tfeff.report.text import ms, plural, short
 
 _WIDTH = 360  # as wide as a phone's screen lets it be
 _STYLES = {FRONT: "dot front", UNDECIDED: "dot undecided", BEHIND: "dot behind"}
 
 
 def scatter(comparison: Comparison) -> Picture:
-    """Top-1 against size or latency; the front's steps, numbers that the table below explains."""
-    points, latency = comparison.points, comparison.cost == "latency_ms"
+    """A metric against size or latency, up is better; the front's steps, numbers that the table below explains."""
+    points, latency, measure = comparison.points, comparison.cost == "latency_ms", comparison.measure
     front = sorted((p for p in points if p.standing == FRONT), key=lambda p: p.cost)
     cost = f"latency on {comparison.device}" if latency else "size of the file"
     picture = Picture(
-        _WIDTH, 300, f"Top-1 accuracy against {cost}",
+        _WIDTH, 300, f"{measure_words(measure)} against {cost}",
         f"{plural(len(points), 'artifact')}. On the Pareto front, from the lowest cost: "
-        + "; ".join(f"{p.number} {p.name}, {percent(p.top1)}, {_cost(p.cost, latency)}" for p in front) + ".",
+        + "; ".join(
+            f"{p.number} {p.name}, {figure(p.value, measure.unit)}, {_cost(p.cost, latency)}" for p in front
+        ) + ".",
     )  # fmt: skip
     left, right, top, floor = 44, _WIDTH - 14, 14, 258
     low, high = min(p.cost_ci95[0] for p in points), max(p.cost_ci95[1] for p in points)
     wide = high > 3 * low
     room = (low / 1.15, high * 1.15) if wide else (low - 0.08 * (high - low), high + 0.08 * (high - low))
     x = Axis(*room, left, right, log=wide)
-    y = Axis(min(p.top1_ci95[0] for p in points), max(p.top1_ci95[1] for p in points), floor - 6, top + 6)
+    spreads = [p.value_ci95 or (p.value, p.value) for p in points]
+    ends = (floor - 6, top + 6) if measure.higher_is_better else (top + 6, floor - 6)
+    y = Axis(min(low for low, _ in spreads), max(high for _, high in spreads), *ends)
+    _scales(picture, x, y, (left, top, right, floor), latency)
+    less = "" if measure.higher_is_better else ": less is better"
+    unit = f", {measure.unit}" if measure.unit else ""
+    picture.write(left + 4, top - 3, f"{short(measure.metric, 30)}{unit}{less}", "t faint")
+    scale = "ms" if latency else "kB"
+    picture.write(right, floor + 31, f"{scale}{', logarithmic' if wide else ''}: left is better", "t faint", "end")
+    steps: list[tuple[float, float]] = []
+    for point in front:
+        steps += [(x(point.cost), steps[-1][1])] if steps else []
+        steps.append((x(point.cost), y(point.value)))
+    picture.lines(steps, "frontline")
+    for point, spread in zip(points, spreads, strict=True):
+        picture.line(x(point.cost), y(spread[0]), x(point.cost), y(spread[1]), "whisker")
+        if latency:
+            picture.line(x(point.cost_ci95[0]), y(point.value), x(point.cost_ci95[1]), y(point.value), "whisker")
+    for point in points:
+        said = f"{point.number} {point.name}: {figure(point.value, measure.unit)}, {_cost(point.cost, latency)}"
+        picture.dot(x(point.cost), y(point.value), 4.5, _STYLES[point.standing], f"{said}, {point.standing}")
+    _numbers(picture, [(x(p.cost), y(p.value), str(p.number)) for p in points], (left, top, right, floor))
+    return picture
+
+
+def measure_words(measure: Measure) -> str:
+    """`Top-1`, `MAE in px of depth`."""
+    unit = f" in {measure.unit}" if measure.unit not in ("", "%") else ""
+    of = f" of {measure.output}" if measure.output else ""
+    return short(f"{measure.metric[:1].upper()}{measure.metric[1:]}{unit}{of}", 120)
+
+
+def _scales(picture: Picture, x: Axis, y: Axis, room: tuple[float, float, float, float], latency: bool) -> None:
+    left, top, right, floor = room
     for value in y.ticks():
         picture.line(left, y(value), right, y(value), "grid")
         picture.write(left - 6, y(value) + 4, f"{value:g}", "t faint", "end")
@@ -38,23 +74,6 @@ def scatter(comparison: Comparison) -> Picture:
         picture.write(x(value), floor + 15, label, "t faint", "middle")
     picture.line(left, floor, right, floor, "axis")
     picture.line(left, top, left, floor, "axis")
-    picture.write(left + 4, top - 3, "top-1, %", "t faint")
-    unit = "ms" if latency else "kB"
-    picture.write(right, floor + 31, f"{unit}{', logarithmic' if wide else ''}: left is better", "t faint", "end")
-    steps = []
-    for point in front:
-        steps += [(x(point.cost), steps[-1][1])] if steps else []
-        steps.append((x(point.cost), y(point.top1)))
-    picture.lines(steps, "frontline")
-    for point in points:
-        picture.line(x(point.cost), y(point.top1_ci95[0]), x(point.cost), y(point.top1_ci95[1]), "whisker")
-        if latency:
-            picture.line(x(point.cost_ci95[0]), y(point.top1), x(point.cost_ci95[1]), y(point.top1), "whisker")
-    for point in points:
-        said = f"{point.number} {point.name}: {percent(point.top1)}, {_cost(point.cost, latency)}, {point.standing}"
-        picture.dot(x(point.cost), y(point.top1), 4.5, _STYLES[point.standing], said)
-    _numbers(picture, [(x(p.cost), y(p.top1), str(p.number)) for p in points], (left, top, right, floor))
-    return picture
 
 
 def _numbers(picture: Picture, placed: list[tuple[float, float, str]], room) -> None:
@@ -99,7 +118,7 @@ def _labels(values: list[float], latency: bool) -> list[str]:
     return [f"{value / 1000:,.{max(0, math.ceil(-math.log10(least)))}f}" for value in values]
 
 
-def latencies(device: str, rows: Sequence[tuple[int, str, dict[str, Any]]]) -> Picture:
+def latencies(device: str, rows: Sequence[tuple[int, str, Latency]]) -> Picture:
     """Times on one device: the median, its interval, the 90th percentile, and the quantiles where they were kept.
 
     Args:
@@ -107,20 +126,16 @@ def latencies(device: str, rows: Sequence[tuple[int, str, dict[str, Any]]]) -> P
         rows: (number, name, latency entry).
     """
     left, right, row_height, top = 8, _WIDTH - 12, 34, 6
-    ends = [
-        v
-        for _, _, e in rows
-        for v in (*e["ci95_ms"], e.get("p90_ms") or e["median_ms"], *(e.get("quantiles_ms") or ()))
-    ]
+    ends = [v for _, _, e in rows for v in (*e.ci95_ms, e.p90_ms or e.median_ms, *(e.quantiles_ms or ()))]
     low, high = min(ends), max(ends)
     wide = high > 3 * low
     x = Axis(low / 1.1, high * 1.1, left, right, log=True) if wide else Axis(low * 0.97, high * 1.03, left, right)
     floor = top + row_height * len(rows)
-    quickest = min(rows, key=lambda row: row[2]["median_ms"])
+    quickest = min(rows, key=lambda row: row[2].median_ms)
     picture = Picture(
         _WIDTH, floor + 34, f"Latency on {device}",
         f"{plural(len(rows), 'artifact')}; the quickest is {quickest[0]} {quickest[1]} with a median of "
-        f"{ms(quickest[2]['median_ms'])} ms. The table has every figure.",
+        f"{ms(quickest[2].median_ms)} ms. The table has every figure.",
     )  # fmt: skip
     for value in x.ticks(5):
         picture.line(x(value), top, x(value), floor, "grid")
@@ -135,8 +150,8 @@ def latencies(device: str, rows: Sequence[tuple[int, str, dict[str, Any]]]) -> P
 
 
 def _times(picture: Picture, x: Axis, y: float, entry, name) -> None:
-    median, (low, high), p90 = entry["median_ms"], entry["ci95_ms"], entry.get("p90_ms")
-    if quantiles := entry.get("quantiles_ms"):
+    median, (low, high), p90 = entry.median_ms, entry.ci95_ms, entry.p90_ms
+    if quantiles := entry.quantiles_ms:
         p5, p25, _, p75, p95 = quantiles
         picture.line(x(p5), y, x(p95), y, "whisker")
         picture.box(
@@ -150,12 +165,18 @@ def _times(picture: Picture, x: Axis, y: float, entry, name) -> None:
     picture.box(x(median) - 1.25, y - 7, 2.5, 14, "median", f"{name}: median {ms(median)} ms")
 
 
-def change_bar(delta: float, most: float) -> Picture:
-    """A small bar to the left (lost) or right (gained) of a middle line, for a cell of a table."""
+def change_bar(gain: float, most: float, said: str) -> Picture:
+    """A small bar to the left (lost) or right (gained) of a middle line, for a cell of a table.
+
+    Args:
+        gain: below 0 where it is worse.
+        most: the largest of the table.
+        said: the difference in words.
+    """
     middle, half = 40, 38
-    length = half * min(1.0, abs(delta) / most) if most else 0.0
-    picture = Picture(80, LETTER + 1, "change", f"{delta:+.2f} points")
+    length = half * min(1.0, abs(gain) / most) if most else 0.0
+    picture = Picture(80, LETTER + 1, "change", said)
     picture.line(middle, 0, middle, LETTER + 1, "axis")
     if length:
-        picture.box(middle - length if delta < 0 else middle, 2, length, LETTER - 3, "worst" if delta < 0 else "bar")
+        picture.box(middle - length if gain < 0 else middle, 2, length, LETTER - 3, "worst" if gain < 0 else "bar")
     return picture

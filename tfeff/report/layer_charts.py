@@ -1,7 +1,6 @@
 """The pictures of one network from its input to its output: each layer's error, and how it uses its range."""
 
-from typing import Any
-
+from tfeff.record.schema import DebugLayer
 from tfeff.report.svg import Axis, Picture
 from tfeff.report.text import decibels, share
 
@@ -10,12 +9,14 @@ _CEILING_DB = 60.0  # of the axis; better is no matter
 WORST = 5  # layers that are marked and named
 
 
-def worst_layers(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def worst_layers(layers: list[DebugLayer]) -> list[DebugLayer]:
     """The layers that make most of the outputs' error, the worst first."""
-    return sorted((row for row in layers if row["error_share"] > 0), key=lambda row: -row["error_share"])[:WORST]
+    return sorted((row for row in layers if (row.error_share or 0) > 0), key=lambda row: -(row.error_share or 0))[
+        :WORST
+    ]
 
 
-def errors(layers: list[dict[str, Any]], hints: bool = True) -> Picture:
+def errors(layers: list[DebugLayer], hints: bool = True) -> Picture:
     """SQNR along the network: bars for each layer alone, a line for the file up to there.
 
     Args:
@@ -34,8 +35,8 @@ def errors(layers: list[dict[str, Any]], hints: bool = True) -> Picture:
     points = []
     for number, row in enumerate(rows):
         x, alone, here = _LEFT + number * pitch, _db(row, "local_sqnr_db"), _db(row, "sqnr_db")
-        said = f"{row['layer']} ({row['op']}): alone {decibels(row.get('local_sqnr_db'))}"
-        said += f", here {decibels(row.get('sqnr_db'))}"
+        said = f"{row.layer} ({row.op}): alone {decibels(row.local_sqnr_db)}"
+        said += f", here {decibels(row.sqnr_db)}"
         style = "worst" if id(row) in marked else "bar"
         picture.box(x + 0.12 * pitch, y(alone), 0.76 * pitch, y(0) - y(alone), style, said if hints else "")
         points.append((x + pitch / 2, y(here)))
@@ -44,11 +45,11 @@ def errors(layers: list[dict[str, Any]], hints: bool = True) -> Picture:
     return picture
 
 
-def ranges(layers: list[dict[str, Any]], hints: bool = True) -> Picture:
+def ranges(layers: list[DebugLayer], hints: bool = True) -> Picture:
     """Two rows of bars along the network: how much of its 256 levels a layer uses, and what share of it is clipped."""
     rows, worst = _along(layers), most_clipped(layers)
     marked = {id(row) for row in worst}
-    most = max((row["clipped_share"] for row in rows), default=0.0)
+    most = max((row.clipped_share or 0.0 for row in rows), default=0.0)
     picture, pitch = _picture(
         rows, 2, "Use of the quantized range, and clipping, layer by layer along the network",
         "Above: share of the levels between the lowest and the highest that occurred. Below: share of values beyond "
@@ -60,13 +61,11 @@ def ranges(layers: list[dict[str, Any]], hints: bool = True) -> Picture:
     _frame(picture, use, (0, 0.5, 1), "{:.0%}", "range use")
     _frame(picture, clipped, clipped.ticks(3), "{:.3g}", "clipped, %", scale=100)
     for number, row in enumerate(rows):
-        x, used, cut = _LEFT + (number + 0.12) * pitch, min(1.0, row["range_use"]), row["clipped_share"]
-        said = (
-            f"{row['layer']} ({row['op']}): range use {share(row['range_use'], 0)}, clipped {share(cut, 3)}"
-            if hints
-            else ""
-        )
-        picture.box(x, use(used), 0.76 * pitch, use(0) - use(used), "worst" if used < 0.25 else "bar", said)
+        x, cut = _LEFT + (number + 0.12) * pitch, row.clipped_share or 0.0
+        said = f"{row.layer} ({row.op}): range use {share(row.range_use, 0)}, clipped {share(cut, 3)}" if hints else ""
+        if row.range_use is not None:
+            used = min(1.0, row.range_use)
+            picture.box(x, use(used), 0.76 * pitch, use(0) - use(used), "worst" if used < 0.25 else "bar", said)
         if cut:
             style = "worst" if id(row) in marked else "bar"
             picture.box(x, clipped(cut), 0.76 * pitch, clipped(0) - clipped(cut), style, said)
@@ -74,23 +73,23 @@ def ranges(layers: list[dict[str, Any]], hints: bool = True) -> Picture:
     return picture
 
 
-def most_clipped(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def most_clipped(layers: list[DebugLayer]) -> list[DebugLayer]:
     """The layers whose values lie most beyond their range, the worst first."""
-    return sorted((row for row in layers if row["clipped_share"] > 0), key=lambda row: -row["clipped_share"])[:WORST]
+    return sorted((row for row in layers if row.clipped_share), key=lambda row: -(row.clipped_share or 0))[:WORST]
 
 
 def _list(rows, key, digits):
     """The marked layers in words."""
-    named = [f"{number} {row['layer']}, {share(row[key], digits)}" for number, row in enumerate(rows, 1)]
+    named = [f"{number} {row.layer}, {share(getattr(row, key), digits)}" for number, row in enumerate(rows, 1)]
     return "; ".join(named) or "none"
 
 
 def _along(layers):
-    return sorted(layers, key=lambda row: row["position"])
+    return sorted(layers, key=lambda row: row.position)
 
 
 def _db(row, key):
-    value = row.get(key)
+    value = getattr(row, key)
     return _CEILING_DB if value is None else min(max(value, 0.0), _CEILING_DB)
 
 

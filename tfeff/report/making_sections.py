@@ -2,64 +2,60 @@
 
 from typing import Any
 
+from tfeff.record.schema import Tuning
 from tfeff.report.blocks import Facts, Measured, Missing, Section, Table, Words
-from tfeff.report.subject import Subject
+from tfeff.report.reported import Reported
 from tfeff.report.text import Mono, count, ms, share, short
 
 
-def operations(subject: Subject) -> Section:
+def operations(item: Reported) -> Section:
     """Which operations the file has, and which of them stayed in float."""
-    ops = subject.part("ops")
-    if not ops:
-        return Section("Operations", [Missing("the operations", subject.command("check", "--target", "litert"))])
-    floats = ops.get("float") or []
+    ops = item.record.ops
+    if ops is None:
+        return Section("Operations", [Missing("the operations", item.command("check", "--target", "litert"))])
+    floats = ops.float_
     facts = [
-        ("operations", count(ops["total"])),
-        ("on 8-bit tensors", count(ops.get("int8"))),
+        ("operations", count(ops.total)),
+        ("on 8-bit tensors", count(ops.int8)),
         ("in float", count(len(floats))),
     ]
     blocks: list[Any] = [Facts(facts)]
     if floats:
         blocks.append(Words("In float: " + short(", ".join(floats[:40]) + (" ..." if len(floats) > 40 else ""), 2000)))
-    if by_name := ops.get("by_name"):
-        named = sorted(by_name.items(), key=lambda pair: -pair[1])
-        rows = [[short(name, 60), count(n), share(n / ops["total"], 1) if ops["total"] else ""] for name, n in named]
+    if ops.by_name:
+        named = sorted(ops.by_name.items(), key=lambda pair: -pair[1])
+        rows = [[short(name, 60), count(n), share(n / ops.total, 1) if ops.total else ""] for name, n in named]
         columns = ["operation", "count", "of all"]
         blocks.append(Table("Operations by name", columns, rows, frozenset(columns[1:])))
-    return Section("Operations", [*blocks, Measured([("file", subject.sha256)])])
+    return Section("Operations", [*blocks, Measured([("file", item.sha256)])])
 
 
-def target(subject: Subject) -> Section:
+def target(item: Reported) -> Section:
     """What the target makes of each operation; with a compiler, its figures."""
-    check, compiled = subject.part("check"), subject.part("compiled")
-    name = subject.record.get("target")
+    check, compiled, name = item.record.check, item.record.compiled, item.record.target
     title = f"What {short(name or 'its target', 60)} makes of it"
-    if not check:
-        command = subject.command(
-            "check", *(["--target", subject.record["target"]] if subject.record.get("target") else [])
-        )
+    if check is None:
+        command = item.command("check", *(["--target", name] if name else []))
         return Section(title, [Missing("which operations the target takes", command)])
-    verdict = f"{check['mapped']:,} of {check['total']:,} operations mapped, {short(check['basis'], 40)}"
-    blocks: list[Any] = [Facts([("verdict", ("taken: " if check["ok"] else "NOT taken: ") + verdict)])]
-    for problem in check.get("problems") or ():
-        said = short(problem["reason"], 400)
-        mend = f" Mend: {short(problem['mend'], 400)}" if problem.get("mend") else ""
-        blocks.append(Words(said + mend, warning=True))
+    verdict = f"{check.mapped:,} of {check.total:,} operations mapped, {short(check.basis, 40)}"
+    blocks: list[Any] = [Facts([("verdict", ("taken: " if check.ok else "NOT taken: ") + verdict)])]
+    for problem in check.problems:
+        mend = f" Mend: {short(problem.mend, 400)}" if problem.mend else ""
+        blocks.append(Words(short(problem.reason, 400) + mend, warning=True))
     rows = [
-        [short(row["op"], 60), count(row["count"]), short(row["status"], 40), short(row.get("reason") or "", 300),
-         short(row.get("mend") or "", 300)]
-        for row in check["operations"]
+        [short(row.op, 60), count(row.count), short(row.status, 40), short(row.reason or "", 300),
+         short(row.mend or "", 300)]
+        for row in check.operations
     ]  # fmt: skip
     columns = ["operation", "count", "status", "reason", "mend"]
     if not any(row[3] or row[4] for row in rows):  # nothing was refused
         columns, rows = columns[:3], [row[:3] for row in rows]
     blocks.append(Table("Operation by operation", columns, rows, frozenset({"count"})))
-    facts = _flat(check.get("facts") or {})
-    if facts:
+    if facts := _flat(check.facts):
         blocks.append(Facts(facts))
-    blocks += [Words(short(note, 400)) for note in check.get("notes") or ()]
-    measured = [("file", subject.sha256)]
-    measured += [("compiled file", compiled["sha256"])] if compiled else []
+    blocks += [Words(short(note, 400)) for note in check.notes]
+    measured = [("file", item.sha256)]
+    measured += [("compiled file", compiled.sha256)] if compiled else []
     return Section(title, [*blocks, Measured(measured)])
 
 
@@ -77,40 +73,38 @@ def _value(value):
     return f"{value:,}" if isinstance(value, int | float) else short(str(value), 300)
 
 
-def rewrites(subject: Subject) -> Section | None:
+def rewrites(item: Reported) -> Section | None:
     """What was changed for the target, and the forms that were timed."""
-    made, tuning, proof = subject.record.get("rewrites"), subject.part("tuning"), subject.part("proof")
-    if made is None:
-        return None
+    made, tuning, proof = item.record.rewrites, item.record.tuning, item.record.proof
+    if not made and tuning is None and proof is None:
+        return None  # nobody says
     blocks: list[Any] = []
     if not made:
         blocks.append(Words("Nothing was rewritten."))
     else:
         rows = [
-            [short(r["name"], 60), short(r.get("form") or "", 60), count(r["places"]), _error(r.get("max_abs_error")),
-             _error(r.get("relative_error")), short(r.get("because") or "", 300)]
+            [short(r.name, 60), short(r.form or "", 60), count(r.places), _error(r.max_abs_error),
+             _error(r.relative_error), short(r.because or "", 300)]
             for r in made
         ]  # fmt: skip
         columns = ["rewrite", "form", "places", "largest difference", "of the largest output", "because"]
-        on = f" on {proof['inputs']:,} inputs of {short(proof['source'])}" if proof else ""
+        on = f" on {proof.inputs:,} inputs of {short(proof.source)}" if proof else ""
         blocks.append(Table(f"Rewrites, each compared in float{on}", columns, rows, frozenset(columns[2:5])))
-    if tuning and tuning["places"]:
+    if tuning and tuning.places:
         blocks.append(_tuned(tuning))
-    return Section("What was rewritten", [*blocks, Measured([("file", subject.sha256)])])
+    return Section("What was rewritten", [*blocks, Measured([("file", item.sha256)])])
 
 
 def _error(value):
     return "" if value is None else f"{value:.1e}"
 
 
-def _tuned(tuning):
+def _tuned(tuning: Tuning) -> Table:
     rows = []
-    for place in tuning["places"]:
-        forms = ", ".join(f"{name} {ms(form['median_ms'])}" for name, form in place["forms"].items())
-        layer = Mono(short(place["layer"], 80))
-        rows.append(
-            [short(place["rewrite"], 60), layer, count(place["places"]), short(forms, 300), short(place["chosen"], 60)]
-        )
-    device = ", ".join(filter(None, (tuning.get(key) for key in ("device", "cpu", "runtime", "version"))))
+    for place in tuning.places:
+        forms = ", ".join(f"{name} {ms(form.median_ms)}" for name, form in place.forms.items())
+        layer = Mono(short(place.layer, 80))
+        rows.append([short(place.rewrite, 60), layer, count(place.places), short(forms, 300), short(place.chosen, 60)])
+    device = ", ".join(filter(None, (tuning.device, tuning.cpu, tuning.runtime, tuning.version)))
     columns = ["rewrite", "first layer of its shape", "places", "forms, median ms", "chosen"]
     return Table(f"Forms that were timed on {short(device)}", columns, rows, frozenset({"places"}))

@@ -52,21 +52,18 @@ def between(interval, form) -> str:
     return f"[{form(interval[0])}, {form(interval[1])}]"
 
 
-def percent(value: float) -> str:
-    return f"{value:.2f} %"
+def number(value: float) -> str:
+    return f"{value:.3g}"
 
 
-def points(value: float) -> str:
-    return f"{value:+.2f}"
-
-
-def share(value: float, digits: int = 2) -> str:
-    return f"{100 * value:.{digits}f} %"
+def share(value: float | None, digits: int = 2) -> str:
+    return "" if value is None else f"{100 * value:.{digits}f} %"
 
 
 def decibels(value: float | None) -> str:
     return "no error" if value is None else f"{value:.1f} dB"
 
 
-def plural(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
+def plural(count: int, word: str) -> str:
+    ending = "" if count == 1 else "es" if word.endswith("s") else "s"
+    return f"{count:,} {word}{ending}"

@@ -110,11 +110,13 @@ class Task(ABC):
         name: the file's name.
         annotation: what a dataset must give, in words.
         output_names: what the outputs are called in a file that we name; empty leaves the user's own names.
+        group: what `Metric.groups` parts the samples by, in a word.
     """
 
     name: str
     annotation: str
     output_names: tuple[str, ...] = ()
+    group: str = "part"
 
     def recognise(self, head: Head) -> TaskSpec | None:
         """What the output means, where its head says that it is of this task; None where it does not."""
@@ -161,6 +163,10 @@ class Task(ABC):
     def details(self, of_float: Any, of_quantized: Any) -> dict[str, Any]:
         """What the record tells beyond the figure, from the two metrics."""
         return {}
+
+    def tell(self, details: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """`details` in words, (what, how much); they come from a record, so that any of them may be missing or odd."""
+        return []
 
     def criterion(self, spec: TaskSpec, outputs: Sequence[Port]) -> Criterion:
         """What calibration makes small; without annotations. The error of the outputs by default."""

@@ -5,7 +5,7 @@
 `multi-label`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,6 +122,7 @@ class Classification(Task):
     name = "classification"
     annotation = "a class number, or of multi-label a 0 or 1 a label"
     output_names = ("logits",)
+    group = "class"
 
     def recognise(self, head: Head) -> TaskSpec | None:
         """By its activation; of a linear one by the loss, or by labels that are numbers of classes."""
@@ -216,6 +217,10 @@ class Classification(Task):
         """`flips`: percent of samples whose answer changed."""
         changed = (np.array(of_float.predicted) != np.array(of_quantized.predicted)).reshape(of_float.count, -1)
         return {"flips": 100 * int(changed.any(axis=1).sum()) / of_float.count}
+
+    def tell(self, details: Mapping[str, Any]) -> list[tuple[str, str]]:
+        flips = details.get("flips")
+        return [("predictions that changed", f"{flips:.2f} %")] if isinstance(flips, int | float) else []
 
     def criterion(self, spec: TaskSpec, outputs: Sequence[Port]) -> Divergence:
         scores = spec.decode.get("scores", "logits")

@@ -1,6 +1,6 @@
 """Regression: outputs are numbers, and so are the labels. MAE, and R2 beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,7 @@ class MeanAbsoluteError(Metric[np.ndarray]):
 class Regression(Task):
     name = "regression"
     annotation = "one number a value of the output"
+    group = "value"
 
     def recognise(self, head: Head) -> TaskSpec | None:
         """By the loss; without one, by labels of a linear output that are as many numbers as it has."""
@@ -102,6 +103,13 @@ class Regression(Task):
 
     def details(self, of_float: MeanAbsoluteError, of_quantized: MeanAbsoluteError) -> dict[str, Any]:
         return {"r2": {"float": of_float.r2(), "quantized": of_quantized.r2()}}
+
+    def tell(self, details: Mapping[str, Any]) -> list[tuple[str, str]]:
+        r2 = details.get("r2")
+        both = [r2.get(which) for which in ("float", "quantized")] if isinstance(r2, dict) else []
+        if not both or not all(isinstance(value, int | float) for value in both):
+            return []
+        return [("R2", f"{both[0]:.4f} -> {both[1]:.4f}")]
 
     def draw(self, image: np.ndarray | None, prediction: np.ndarray, spec: TaskSpec) -> Picture:
         names = spec.labels or ([""] if len(prediction) == 1 else [str(n) for n in range(len(prediction))])

@@ -1,0 +1,45 @@
+"""Figures of a metric as people read them: commands, pages and messages write them alike."""
+
+from tfeff.record.measured import Accuracy, PortAgreement
+
+
+def figure(value: float, unit: str) -> str:
+    """`91.25 %`, `0.03412`, `1.204 px`."""
+    return f"{value:.2f} %" if unit == "%" else f"{value:.4g} {unit}".rstrip()
+
+
+def difference(value: float, unit: str) -> str:
+    """`-0.75 points`, `+0.00012`, `+0.4 px`."""
+    return f"{signed(value, unit)} {'points' if unit == '%' else unit}".rstrip()
+
+
+def signed(value: float, unit: str) -> str:
+    """The same without the unit."""
+    return f"{value:+.2f}" if unit == "%" else f"{value:+.4g}"
+
+
+def interval(accuracy: Accuracy) -> str:
+    """Of the difference: `[-1.15, -0.35]`."""
+    return f"[{signed(accuracy.ci95[0], accuracy.unit)}, {signed(accuracy.ci95[1], accuracy.unit)}]"
+
+
+def metric(accuracy: Accuracy) -> str:
+    """`MAE in px, less is better`."""
+    unit = f" in {accuracy.unit}" if accuracy.unit else ""
+    return f"{accuracy.metric}{unit}, {'more' if accuracy.higher_is_better else 'less'} is better"
+
+
+def sqnr(port: PortAgreement) -> str:
+    """`33.3 dB`; without an error there is no ratio, and none of an output that is 0 throughout."""
+    if port.sqnr_db is not None:
+        return f"{port.sqnr_db:.1f} dB"
+    if port.equal_share is not None:
+        return ""
+    return "no signal" if port.max_abs_error else "no error"
+
+
+def likeness(port: PortAgreement) -> str:
+    """`cosine 0.99991`, or of integers `99.83 % equal`."""
+    if port.equal_share is not None:
+        return f"{100 * port.equal_share:.2f} % equal"
+    return "" if port.cosine is None else f"cosine {port.cosine:.5f}"
