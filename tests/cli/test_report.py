@@ -5,7 +5,9 @@ import json
 import pytest
 from cli_runner import assert_refused, tfeff
 from report_page import parse
-from report_records import QUANTIZED, record, write
+from report_records import QUANTIZED, old_record, record, write
+
+from tfeff.record import decode, to_dict
 
 
 @pytest.fixture
@@ -40,11 +42,20 @@ def test_markdown_and_json_to_stdout_or_by_the_ending(path, tmp_path, capfd):
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.startswith("# net.int8\n")
     ran = tfeff(capfd, "report", path, "--format", "json")
-    assert ran.json["artifacts"][0]["record"] == record()
+    assert ran.json["artifacts"][0]["record"] == to_dict(decode(path.read_bytes(), "x"))
     assert ran.json["artifacts"][0]["missing"] == []
     for end, start in ((".md", "# net.int8\n"), (".JSON", "{")):
         assert tfeff(capfd, "report", path, "--out", tmp_path / f"card{end}", "-q").code == 0
         assert (tmp_path / f"card{end}").read_text(encoding="utf-8").startswith(start)
+
+
+def test_an_old_record(tmp_path, capfd):
+    path = write(tmp_path, old_record())
+    ran = tfeff(capfd, "report", path, "--format", "json")
+    assert ran.json["artifacts"][0]["record"]["schema_version"] == 2
+    assert ran.json["comparisons"][0]["metric"] == "top-1"
+    assert tfeff(capfd, "report", path, "--out", tmp_path / "old.html", "--verify", "-q").code == 0
+    assert json.loads(path.read_text(encoding="utf-8")) == old_record()  # reading changes nothing
 
 
 def test_json_says_what_is_missing_and_how_artifacts_compare(path, tmp_path, capfd):
@@ -75,8 +86,8 @@ def test_refused_records_leave_nothing(path, tmp_path, capfd):
     page, before = tmp_path / "report.html", path.read_text(encoding="utf-8")
     for text, said in (
         (before[: len(before) // 2], "not a readable record"),
-        (json.dumps(record() | {"schema_version": 2}), "update tfeff"),
-        (before.replace('"quantized_top1": 90.5, "delta"', '"quantized_top1": 97.5, "delta"'), "differ by 6.5"),
+        (json.dumps(record() | {"schema_version": 3}), "update tfeff"),
+        (before.replace('"quantized": 90.5, "delta"', '"quantized": 97.5, "delta"'), "differ by 6.5"),
     ):
         path.write_text(text, encoding="utf-8")
         assert_refused(tfeff(capfd, "report", path, "--out", page), str(path), said)

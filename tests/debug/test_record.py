@@ -10,7 +10,7 @@ from tfeff.artifact import open_artifact, read_record
 from tfeff.debug import debug
 from tfeff.debug.record import debug_entry, record_debug
 from tfeff.errors import TfeffError
-from tfeff.report import read_subjects, report
+from tfeff.report import read_reported, report
 
 pytest_plugins = ["debug_fixtures"]
 
@@ -43,7 +43,7 @@ def test_layers_are_kept_along_the_network(artifact, capfd):
 def test_a_report_shows_them(artifact):
     opened = open_artifact(artifact)
     assert record_debug(opened, debug(artifact, samples=4))
-    (subject,) = read_subjects([artifact], verify=True)
+    (subject,) = read_reported([artifact], verify=True)
     text = report([subject])
     assert "<code>tfeff debug net.int8.tflite --record</code>" not in text
     assert 'scope="row" class="mono">wide</th>' in text  # the layer that was ruined

@@ -10,10 +10,10 @@ import xml.etree.ElementTree as ET
 
 import pytest
 from report_page import parse
-from report_records import HOSTILE, in_json, layer, poisoned, record, write
+from report_records import HOSTILE, in_json, layer, nameless, old_record, poisoned, record, several, write
 
 from tfeff.errors import TfeffError
-from tfeff.report import read_subjects, report
+from tfeff.report import read_reported, report
 
 PLAIN = {
     "a", "body", "circle", "code", "dd", "desc", "details", "div", "dl", "dt", "figcaption", "figure", "footer", "h1",
@@ -31,8 +31,8 @@ ATTRIBUTES = {
 }  # fmt: skip
 
 
-def subjects(tmp_path, *records):
-    return read_subjects([write(tmp_path, each) for each in records])
+def reported(tmp_path, *records):
+    return read_reported([write(tmp_path, each) for each in records])
 
 
 def check_page(text):
@@ -89,7 +89,7 @@ def tables(page):
 
 def test_figures_are_the_records(tmp_path):
     made = record(top1=(91.25, 90.5), samples=800, latency=0.4)
-    page = check_page(report(subjects(tmp_path, made)))
+    page = check_page(report(reported(tmp_path, made)))
     found, rows = figures(page), tables(page)
     assert found["float top-1"] == "91.25 %"
     assert found["quantized top-1"] == "90.50 %"
@@ -115,9 +115,62 @@ def test_figures_are_the_records(tmp_path):
     assert made["command"] in page.words
 
 
+def test_an_old_record_makes_the_same_page(tmp_path):
+    pages = [check_page(report(reported(tmp_path, made))) for made in (record(), old_record())]
+    (found, rows), (old, old_rows) = ((figures(page), tables(page)) for page in pages)
+    assert found == old
+    caption = "Outputs as numbers, whatever they mean"
+    (port,), (old_port,) = rows.pop(caption), old_rows.pop(caption)
+    assert rows == old_rows
+    assert old_port == port | {"largest error": "", "alike": ""}  # schema 1 had none
+
+
+def test_every_task_is_told_in_its_metric(tmp_path):
+    made = several()
+    page = check_page(report(reported(tmp_path, made)))
+    found, rows, words = figures(page), tables(page), " ".join(page.words.split())
+    assert (found["float mean F1"], found["quantized mean F1"]) == ("91.00 %", "90.50 %")
+    assert (found["float MAE"], found["quantized MAE"]) == ("0.5 m", "0.625 m")
+    assert found["difference"] == "+0.125 m, 95 % [+0.025, +0.225]"  # of the last, which is the depth
+    assert found["metric"] == "MAE in m, less is better"
+    assert (found["p (bootstrap)"], found["p (sign flips)"], found["R2"]) == ("0.03", "0.2", "0.9000 -> 0.8750")
+    assert (found["input 1"], found["input 2"]) == (
+        "image 1x32x32x3 int8, scale 0.0078125, zero point 0", "words 1x16 int32",
+    )  # fmt: skip
+    assert "classification (multi-label) of labels, 2 labels" in words
+    ports = rows["Outputs as numbers, whatever they mean"]
+    assert [(row["output"], row["SQNR"], row["alike"]) for row in ports] == [
+        ("labels", "25.5 dB", "cosine 0.99910"), ("depth", "25.5 dB", "cosine 0.99910"), ("rank", "", "75.00 % equal"),
+    ]  # fmt: skip
+    values = rows["MAE by value, the largest loss first"]
+    assert [(row["value"], row["float MAE"], row["difference"]) for row in values] == [
+        ("x", "0.5 m", "+0.125"), ("y", "0.5 m", "+0"),
+    ]  # fmt: skip
+    assert "Mean F1 by class, the largest loss first" in rows
+    (summary,) = rows["1 artifact, as measured on the files named"]
+    assert (summary["metric"], summary["float"], summary["quantized"]) == (
+        "mean F1; MAE", "91.00 %; 0.5 m", "90.50 %; 0.625 m",
+    )  # fmt: skip
+    assert "MAE in m against size; 1,000 samples of shoes" in rows
+
+
+def test_outputs_that_mean_nothing_known_are_numbers(tmp_path):
+    made = nameless()
+    page = check_page(report(reported(tmp_path, made)))
+    said = [" ".join(each.words.split()) for each in page.all() if each.attributes.get("class") == "missing"]
+    assert not any("accuracy" in one for one in said)
+    (summary,) = tables(page)["1 artifact, as measured on the files named"]
+    assert summary["top-1"] == "logits 25.5 dB"
+    assert "no accuracy" in page.words
+    made["ports"] = []
+    page = check_page(report(reported(tmp_path, made)))
+    said = [" ".join(each.words.split()) for each in page.all() if each.attributes.get("class") == "missing"]
+    assert any("the outputs against the float twin's" in one and "compare plain.int8.tflite" in one for one in said)
+
+
 def test_every_section_names_the_file_it_was_measured_on(tmp_path):
     made = record()
-    page = check_page(report(subjects(tmp_path, made)))
+    page = check_page(report(reported(tmp_path, made)))
     single = next(s for s in page.all() if s.tag == "section" and s.inside[0].text == "1 net.int8")
     parts, current = {}, None
     for each in single.inside:
@@ -125,14 +178,14 @@ def test_every_section_names_the_file_it_was_measured_on(tmp_path):
             current = parts.setdefault(each.text, [])
         elif current is not None:
             current.append(each.words)
-    assert len(parts) == 10
+    assert len(parts) == 11
     for title, words in parts.items():
         assert made["sha256"] in " ".join(words), title
 
 
 def test_what_was_not_measured_is_said_with_its_command(tmp_path):
     bare = {key: record()[key] for key in ("schema_version", "file", "sha256", "float_twin")}
-    page = check_page(report(subjects(tmp_path, bare)))
+    page = check_page(report(reported(tmp_path, bare)))
     said = [" ".join(each.words.split()) for each in page.all() if each.attributes.get("class") == "missing"]
     for command in ("tfeff compare net.int8.tflite", "tfeff bench net.int8.tflite --on local",
                     "tfeff debug net.int8.tflite --record", "tfeff check net.int8.tflite --target"):  # fmt: skip
@@ -141,8 +194,8 @@ def test_what_was_not_measured_is_said_with_its_command(tmp_path):
 
 def test_without_every_class_the_worst_are_shown_and_said_to_be(tmp_path):
     made = record()
-    del made["accuracy"]["by_class"]
-    page = check_page(report(subjects(tmp_path, made)))
+    del made["accuracy"][0]["groups"]
+    page = check_page(report(reported(tmp_path, made)))
     assert [row["class"] for row in tables(page)["Top-1 by class, the largest loss first"]] == ["shoe"]
     assert "names only the classes that lost most" in page.words
 
@@ -151,9 +204,9 @@ def test_a_time_that_no_run_paired_with_the_float_twins_has_no_ratio(tmp_path):
     made = [record("paired"), record("alone", latency=0.5)]
     del made[1]["latency"][0]["of_float"]
     where = "Latency on local, Some CPU, ai-edge-litert 2.3.0, 1 thread"
-    both = tables(check_page(report(subjects(tmp_path, *made))))[where]
+    both = tables(check_page(report(reported(tmp_path, *made))))[where]
     assert [row["of the float time, 95 %"] for row in both] == ["0.420 [0.410, 0.435], faster", "-"]
-    (alone,) = tables(check_page(report(subjects(tmp_path, made[1]))))[where]  # a record older than the key
+    (alone,) = tables(check_page(report(reported(tmp_path, made[1]))))[where]  # a record older than the key
     assert "of the float time, 95 %" not in alone
 
 
@@ -163,7 +216,7 @@ def test_a_browsers_times_say_whether_it_computed_the_same(tmp_path):
     entry |= {"kernels": {"xnnpack": "unknown", "delegated": None, "total": None, "left": []}}
     entry["browser"] = {"same_top1": 99, "images": 100, "max_abs_difference": 0.25}
     made["latency"].append(entry)
-    rows = tables(check_page(report(subjects(tmp_path, made))))
+    rows = tables(check_page(report(reported(tmp_path, made))))
     (sent,) = rows["Latency on browser, Mozilla/5.0 (Phone), wasm, litert.js 2.3.0, 1 thread"]
     assert sent["same class as here"] == "99 of 100, outputs at most 0.25 apart"
     (own,) = rows["Latency on local, Some CPU, ai-edge-litert 2.3.0, 1 thread"]
@@ -176,7 +229,7 @@ def test_many_artifacts_are_folded_and_stay_small(tmp_path):
         one = record(f"net{n}", latency=0.1 + n)
         one["debug"]["layers"] = [layer(i, local=20) for i in range(350)]
         made.append(one)
-    text = report(subjects(tmp_path, *made))
+    text = report(reported(tmp_path, *made))
     page = check_page(text)
     assert len([each for each in page.all() if each.tag == "details"]) == 30
     assert len(text.encode()) < 3_000_000
@@ -184,10 +237,10 @@ def test_many_artifacts_are_folded_and_stay_small(tmp_path):
 
 def test_a_page_of_more_than_3_mb_is_refused(tmp_path):
     one = record() | {"notes": [f"{n} " + "note " * 100 for n in range(6000)]}
-    found = subjects(tmp_path, one)
+    found = reported(tmp_path, one)
     with pytest.raises(TfeffError, match="more than 3,000,000 bytes"):
         report(found)
-    assert json.loads(report(found, "json"))["artifacts"][0]["record"] == one
+    assert json.loads(report(found, "json"))["artifacts"][0]["record"]["notes"] == one["notes"]
 
 
 def luminance(colour):
@@ -199,7 +252,7 @@ def luminance(colour):
 
 
 def test_text_stands_out_in_light_and_dark(tmp_path):
-    style = next(e.text for e in parse(report(subjects(tmp_path, record()))).all() if e.tag == "style")
+    style = next(e.text for e in parse(report(reported(tmp_path, record()))).all() if e.tag == "style")
     light, dark = (dict(re.findall(r"--(\w+):(#\w+)", part)) for part in re.findall(r":root\{(.*?)\}", style, re.S)[:2])
     assert light.keys() == dark.keys()
     for palette in (light, dark):
@@ -212,7 +265,7 @@ def test_text_stands_out_in_light_and_dark(tmp_path):
 
 def test_same_records_same_bytes(tmp_path):
     made = [record("a"), record("b", latency=2.0)]
-    assert report(subjects(tmp_path, *made)) == report(subjects(tmp_path, *copy.deepcopy(made)))
+    assert report(reported(tmp_path, *made)) == report(reported(tmp_path, *copy.deepcopy(made)))
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))

@@ -2,9 +2,9 @@
 
 import pytest
 from markdown_it import MarkdownIt
-from report_records import HOSTILE, in_json, poisoned, record, write
+from report_records import HOSTILE, in_json, poisoned, record, several, write
 
-from tfeff.report import read_subjects, report
+from tfeff.report import read_reported, report
 
 
 def tokens(text):
@@ -27,7 +27,7 @@ def rows(text):
 
 def test_figures_are_the_records(tmp_path):
     made = record(top1=(91.25, 90.5))
-    found = rows(report(read_subjects([write(tmp_path, made)]), "md"))
+    found = rows(report(read_reported([write(tmp_path, made)]), "md"))
     assert ["quantized top-1", "90.50 %"] in found
     assert ["difference", "-0.75 points, 95 % [-1.15, -0.35]"] in found
     assert any(row[1:3] == ["net.int8.tflite", f"{made['size_bytes']:,} B"] and made["sha256"] in row for row in found)
@@ -35,8 +35,15 @@ def test_figures_are_the_records(tmp_path):
     assert any(row[:2] == ["shoe", "91.25 %"] for row in found)
 
 
+def test_every_task_is_told_in_its_metric(tmp_path):
+    found = rows(report(read_reported([write(tmp_path, several())]), "md"))
+    assert ["float MAE", "0.5 m"] in found
+    assert ["metric", "MAE in m, less is better"] in found
+    assert any(row[:3] == ["rank", "float file", ""] and "75.00 % equal" in row for row in found)
+
+
 def test_no_picture_and_no_html(tmp_path):
-    text = report(read_subjects([write(tmp_path)]), "md")
+    text = report(read_reported([write(tmp_path)]), "md")
     assert not {"html_block", "html_inline", "image", "link_open"} & {token.type for token in tokens(text)}
     assert "<svg" not in text
 

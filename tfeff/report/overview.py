@@ -83,13 +83,13 @@ def _data(items):
         return Words("Outputs were compared as numbers: no accuracy." if ports else "No accuracy was measured.")
     sets = dict.fromkeys((each.metric, each.dataset, each.samples) for each in entries)
     said = " and ".join(
-        f"{short(name[:1].upper() + name[1:], 40)} on {samples:,} samples of {short(dataset)}"
-        for name, dataset, samples in sets
+        f"{short(name, 40)} on {samples:,} samples of {short(dataset)}" for name, dataset, samples in sets
     )
-    own = " Its own interval below is Wilson's." if any(each.is_share for each in entries) else ""
+    shares = dict.fromkeys(short(each.metric, 40) for each in entries if each.is_share)
+    own = f" The interval of {' and '.join(shares)} below is Wilson's." if shares else ""
     return Words(
-        f"{said}.{own} The interval of the difference is of the same samples through both files (paired bootstrap). "
-        "A difference whose interval holds 0 may be chance."
+        f"{said[:1].upper()}{said[1:]}.{own} That of the difference is of the same samples through both files (paired "
+        "bootstrap). A difference whose interval holds 0 may be chance."
     )
 
 
@@ -108,6 +108,8 @@ def _cost(items, compared: list[Comparison]):
     blocks += [Chart(scatter(one)) for one in compared if len(one.points) > 1 or len(items) == 1]
     for one in compared:
         blocks.append(_standings(one))
+    if len(items) > 1 and any(point.value_ci95 is None for one in compared for point in one.points):
+        blocks.append(Words("A metric without an interval of its own is never called beyond another's."))
     blocks += _uncompared(items)
     return Section(title, blocks)
 
