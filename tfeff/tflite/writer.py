@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tfeff.tflite.file import Grid, Subgraph, TfliteFile, pack
+from tfeff.tflite.file import Grid, Subgraph, TfliteFile, integers, pack
 
 
 class FileWriter:
@@ -19,7 +19,9 @@ class FileWriter:
     def __init__(self, source: Subgraph):
         self._source = source
         self._model, self._graph = schema.ModelT(), schema.SubGraphT()
-        self._model.version, self._model.subgraphs, self._model.buffers = 3, [self._graph], [schema.BufferT()]
+        bodies = [each for each in source.model.subgraphs if each is not source.tree]  # of WHILE and IF
+        self._model.version, self._model.subgraphs = 3, [self._graph, *bodies]
+        self._model.buffers = list(source.model.buffers) if bodies else [schema.BufferT()]  # bodies go by these numbers
         self._model.operatorCodes = list(source.model.operatorCodes)
         self._graph.tensors, self._graph.operators = [], []
         self._quantize = self._code(schema.BuiltinOperator.QUANTIZE)
@@ -38,6 +40,14 @@ class FileWriter:
         tensor = self._source.tree.tensors[number]
         return self._like(number, tensor.type, self._source.model.buffers[tensor.buffer].data)
 
+    def whole_tensor(self, number: int) -> int:
+        """The source's tensor `number` as it is: with its quantization, and as the state that it may be."""
+        source = self._source.tree.tensors[number]
+        copied = self.same_tensor(number)
+        self._graph.tensors[copied].quantization = source.quantization
+        self._graph.tensors[copied].isVariable = source.isVariable
+        return copied
+
     def constant(self, number: int, values: np.ndarray) -> int:
         """A float32 constant in place of the source's tensor `number`."""
         raw = np.ascontiguousarray(values, np.float32)
@@ -45,7 +55,9 @@ class FileWriter:
 
     def operation(self, number: int, inputs: list[int], outputs: list[int]) -> None:
         """The source's operation `number` on other tensors."""
-        self._add(copy.copy(self._source.tree.operators[number]), inputs, outputs)
+        operator = copy.copy(self._source.tree.operators[number])
+        operator.intermediates = [self.whole_tensor(i) for i in integers(operator.intermediates)] or None
+        self._add(operator, inputs, outputs)
 
     def through_grid(self, number: int, value: int, grid: Grid) -> int:
         """The float32 tensor `value` put on a grid, by QUANTIZE and DEQUANTIZE; it stands for tensor `number`.
@@ -56,11 +68,19 @@ class FileWriter:
         parameters = schema.QuantizationParametersT()
         parameters.scale, parameters.zeroPoint = np.float32([grid.scale]), np.int64([grid.zero_point])
         self._graph.tensors[codes].quantization = parameters
+        self._convert(self._quantize, value, codes)
+        return self.to_real(number, codes)
+
+    def to_codes(self, number: int, value: int) -> int:
+        """The float32 tensor `value` as the source stores its tensor `number`."""
+        codes = self.whole_tensor(number)
+        self._convert(self._quantize, value, codes)
+        return codes
+
+    def to_real(self, number: int, codes: int) -> int:
+        """The quantized tensor `codes`, which stands for tensor `number`, in float32."""
         real = self.float_tensor(number)
-        for code, source, target in ((self._quantize, value, codes), (self._dequantize, codes, real)):
-            operator = schema.OperatorT()
-            operator.opcodeIndex = code
-            self._add(operator, [source], [target])
+        self._convert(self._dequantize, codes, real)
         return real
 
     def pack(self, inputs: list[int], outputs: list[int]) -> bytearray:
@@ -86,6 +106,11 @@ class FileWriter:
             tensor.buffer = len(self._model.buffers) - 1
         self._graph.tensors.append(tensor)
         return len(self._graph.tensors) - 1
+
+    def _convert(self, code, source, target):
+        operator = schema.OperatorT()
+        operator.opcodeIndex = code
+        self._add(operator, [source], [target])
 
     def _add(self, operator, inputs, outputs):
         operator.inputs, operator.outputs = np.int32(inputs), np.int32(outputs)
