@@ -16,7 +16,7 @@ def test_table(artifact, capfd):
     lines = ran.err.splitlines()
     header = next(n for n, line in enumerate(lines) if line.startswith("layer"))
     assert lines[header + 1].split()[:2] == ["wide", "CONV_2D"]
-    assert "agrees with the file" in ran.err
+    assert "agrees with the file, 100.0 % the same answer" in ran.err
     assert "8 of 8 constants found" in ran.err
     assert "and 4 more layers" in ran.err
     assert ran.out == ""

@@ -5,6 +5,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from debug_models import debug_result, layer_error
 from PIL import Image
 
 from tfeff.debug.picture import draw_picture
@@ -16,13 +17,10 @@ WORST = "#c0392b"
 
 def result():
     rows = [
-        {"position": n, "layer": name, "error_share": share, "sqnr_db": 30.0 - n, "local_sqnr_db": None if n else 40.0}
+        layer_error(position=n, layer=name, error_share=share, sqnr_db=30.0 - n, local_sqnr_db=None if n else 40.0)
         for n, (name, share) in enumerate(SHARES.items())
     ]
-    return {
-        "file": "net.tflite", "float_file": None, "images": "photos", "samples": 7, "output_sqnr_db": 20.0,
-        "layers": sorted(rows, key=lambda row: -row["error_share"]),
-    }  # fmt: skip
+    return debug_result(images="photos", samples=7, output_sqnr_db=20.0, layers=rows)
 
 
 def shapes(svg, tag):
@@ -43,7 +41,7 @@ def test_svg_names_the_worst_layers():
     words = [text["text"] for text in shapes(draw_picture(result(), Path("p.svg"), top=2), "text")]
     assert {"middle 60 %", "<last> 30 %"} <= set(words)
     assert not any("stem" in word for word in words)
-    assert any("20.0 dB" in word and "7 images of photos" in word for word in words)
+    assert any("20.0 dB" in word and "7 samples of photos" in word for word in words)
 
 
 def test_png_is_the_same_picture():

@@ -6,7 +6,7 @@ from ai_edge_litert import schema_py_generated as schema
 from checking_files import edit
 from debug_models import weights
 
-from tfeff.debug.network import Network
+from tfeff.debug.file import LayeredFile
 from tfeff.debug.weights import find_exact
 
 pytest_plugins = ["debug_fixtures"]
@@ -27,13 +27,13 @@ def changed_float(debug_files, change):
 
     path = debug_files.float.with_name("changed.tflite")
     path.write_bytes(edit(debug_files.float.read_bytes(), edited))
-    return Network(path)
+    return LayeredFile(path)
 
 
 def found_stem(debug_files, floats):
-    network = Network(debug_files.int8)
-    found = find_exact(network, floats)
-    (stem,) = [i for i in network.constants() if network.shape(i) == (8, 3, 3, 3)]
+    file = LayeredFile(debug_files.int8)
+    found = find_exact(file, floats)
+    (stem,) = [i for i in file.constants() if file.shape(i) == (8, 3, 3, 3)]
     return found.get(stem)
 
 
@@ -41,8 +41,8 @@ STEM = weights()["stem"][0].transpose((3, 0, 1, 2))  # Keras (h, w, i, o) -> TFL
 
 
 def test_all_constants_of_the_twin(debug_files):
-    network, floats = Network(debug_files.int8), Network(debug_files.float)
-    found = find_exact(network, floats)
+    file, floats = LayeredFile(debug_files.int8), LayeredFile(debug_files.float)
+    found = find_exact(file, floats)
     assert len(found) == 8
     np.testing.assert_array_equal(found_stem(debug_files, floats), STEM)
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from compare_models import convert
-from debug_models import SHAPE, images, keras_network, ruin
+from debug_models import CLASSES, SHAPE, images, keras_network, ruin
 
 from tfeff.data import Preprocessing
 
@@ -32,7 +32,7 @@ def debug_files(tmp_path_factory):
 
 @pytest.fixture
 def artifact(debug_files, tmp_path):
-    """A ruined file with a record and a float twin, and pixels that the record names."""
+    """A ruined file with a record of schema 1 and a float twin, and pixels that the record names."""
     ruined = Path(shutil.move(ruin(debug_files.int8, ["wide"], 0.2), tmp_path / "net.int8.tflite"))
     twin = Path(shutil.copy(debug_files.float, tmp_path / "net.int8.twin.tflite"))
     pixels = tmp_path / "pixels.npz"
@@ -43,6 +43,8 @@ def artifact(debug_files, tmp_path):
         "file": ruined.name,
         "sha256": hashlib.sha256(ruined.read_bytes()).hexdigest(),
         "float_twin": {"file": twin.name, "sha256": hashlib.sha256(twin.read_bytes()).hexdigest()},
+        "input": {"shape": [1, *SHAPE], "dtype": "int8", "scale": 1 / 127.5, "zero_point": 0},
+        "output": {"shape": [1, CLASSES], "dtype": "int8", "scale": 0.1, "zero_point": 0},
         "preprocessing": Preprocessing(SHAPE[:2], mean=(127.5,) * 3, std=(127.5,) * 3).as_dict(),
         "calibration": {"source": str(pixels)},
     }

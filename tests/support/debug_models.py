@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from checking_files import edit
 
+from tfeff.debug.result import Agreement, Constants, DebugResult, LayerError
+
 SHAPE, CLASSES = (12, 12, 3), 6
 LAYERS = ("stem", "middle", "wide", "join", "pool", "logits")  # in the order in which they run
 
@@ -140,3 +142,28 @@ def ruin(path, tensor_words, factor):
     ruined = path.with_name(f"ruined_{factor:g}_{path.name}")
     ruined.write_bytes(edit(path.read_bytes(), change))
     return ruined
+
+
+def layer_error(**figures):
+    """A layer with figures of our own."""
+    name = figures.get("layer", "conv")
+    plain = {
+        "position": 0, "layer": name, "names": [name], "op": "CONV_2D", "operations": [0], "tensor": name,
+        "tensors": [name], "scale": 0.5, "zero_point": 0, "range": (-64.0, 63.5), "seen": (-1.0, 1.0), "sqnr_db": 30.0,
+        "local_sqnr_db": 40.0, "range_use": 0.5, "clipped_share": 0.0, "error_share": 0.1, "error_share_se": 0.01,
+        "reference": "simulation",
+    }  # fmt: skip
+    return LayerError(**{**plain, **figures})
+
+
+def debug_result(layers, **figures):
+    """What `debug` gives, with figures of our own; the layers of largest error come first, as there."""
+    agreement = Agreement(
+        agrees=True, same_answers=None, sqnr_db=None, mean_lsb=None, max_lsb=None, mse=None, float_sqnr_db=None
+    )
+    plain = {
+        "file": "net.tflite", "sha256": "0" * 64, "float_file": None, "float_sha256": None, "reference": "simulation",
+        "images": "photos", "samples": 3, "output": None, "output_sqnr_db": None, "output_mse": None, "ports": [],
+        "simulation": agreement, "weights": Constants(1, 0), "notes": [], "runtime": "litert", "version": "0",
+    }  # fmt: skip
+    return DebugResult(layers=sorted(layers, key=lambda row: -row.error_share), **{**plain, **figures})

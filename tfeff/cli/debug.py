@@ -12,9 +12,14 @@ from tfeff.errors import TfeffError
 @click.command(name="debug")
 @click.argument("artifact", type=click.Path(path_type=Path))
 @click.option("--float", "float_file", type=click.Path(path_type=Path), help="The float .tflite [default: the twin].")
-@click.option("--images", help="A folder, an .npz or a dataset's name [default: what the record was calibrated with].")
-@click.option("--samples", type=click.IntRange(min=1), default=64, show_default=True, help="How many images.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the choice of images.")
+@click.option(
+    "--images",
+    help="A folder, an .npz (images, or an array an input by name) or a dataset's name [default: what the record was "
+    "calibrated with].",
+)
+@click.option("--samples", type=click.IntRange(min=1), default=64, show_default=True, help="How many samples.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the choice of samples.")
+@click.option("--output", metavar="NAME", help="Count the error of this output only [default: of all together].")
 @click.option("--mean", help="Without a record: subtracted from pixels (0..255); one number, or one a channel.")
 @click.option("--std", help="Without a record: what pixels are then divided by.")
 @click.option("--colour", type=click.Choice(["rgb", "bgr", "gray"]), help="Without a record: order of the channels.")
@@ -24,16 +29,13 @@ from tfeff.errors import TfeffError
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="Layers run side by side.")
 @click.option("--record", is_flag=True, help="Write the layers into the artifact's record, for `tfeff report`.")
 @output_options
-def command(
-    artifact, float_file, images, samples, seed, mean, std, colour, top, picture, force, threads, record, out
-):  # fmt: skip
+def command(artifact, picture, force, top, record, out, **given):
     """Where the int8 file ARTIFACT goes wrong: every layer's error, and what the outputs gain when it is in float.
 
     The file is simulated in float with every value put on its tensor's grid, and one layer at a time is left off it.
-    Works on any quantized .tflite; preprocessing, images and float twin are read from the record where there is one.
+    Works on any quantized .tflite; preprocessing, samples and float twin are read from the record where there is one.
+    Of several outputs each counts alike, by its error relative to its energy.
     """
-    from tfeff.cli.model import parse_values
-    from tfeff.debug import debug
     from tfeff.debug.picture import check_suffix, draw_picture
     from tfeff.debug.record import record_debug
 
@@ -44,18 +46,22 @@ def command(
         if not picture.absolute().parent.is_dir():
             raise TfeffError(f"{picture}: its folder does not exist", "make it first")
     opened = _with_record(artifact) if record else None
-    with out.progress("debugging") as progress:
-        result = debug(
-            artifact, float_file=float_file, images=images, samples=samples, seed=seed,
-            mean=parse_values(mean, "--mean"), std=parse_values(std, "--std"), colour=colour, threads=threads,
-            progress=progress.step,
-        )  # fmt: skip
+    result = _debug(artifact, out, **given)
     if picture:
         _write(picture, draw_picture(result, picture))
     _show(out, result, top)
     if opened:
         record_debug(opened, result)
-    out.json({**result, "picture": str(picture) if picture else None})
+    out.json({**result.as_dict(), "picture": str(picture) if picture else None})
+
+
+def _debug(artifact, out, *, mean, std, colour, seed, threads, **given):
+    from tfeff.cli.model import parse_values
+    from tfeff.debug import Options, Pixels, debug
+
+    pixels = Pixels(parse_values(mean, "--mean"), parse_values(std, "--std"), colour)
+    with out.progress("debugging") as progress:
+        return debug(artifact, options=Options(seed, threads, pixels), progress=progress.step, **given)
 
 
 def _with_record(path):
@@ -79,37 +85,51 @@ def _write(path, data):
 
 
 def _show(out, result, top):
-    simulation, weights = result["simulation"], result["weights"]
-    against = result["float_file"] or "itself without its grids"
+    simulation, weights = result.simulation, result.weights
+    rows = [(f"SQNR of {port.name}", _port(port)) for port in result.ports] if len(result.ports) > 1 else []
     rows = [
-        ("outputs' SQNR", _decibels(result["output_sqnr_db"])),
+        ("outputs' SQNR" if result.output is None else "counted", _counted(result)),
+        *rows,
         ("simulation", _agreement(simulation)),
-        ("images", f"{result['samples']} of {result['images']}"),
-        ("runtime", f"{result['runtime']} {result['version']}"),
+        ("samples", f"{result.samples} of {result.images}"),
+        ("runtime", f"{result.runtime} {result.version}"),
     ]
-    if result["float_file"]:
-        equal = simulation["float_sqnr_db"]
-        found = f"{weights['found']} of {weights['rounded']} constants found in it"
+    if result.float_file:
+        equal = simulation.float_sqnr_db
+        found = f"{weights.found} of {weights.rounded} constants found in it"
         same = "equal to it" if equal is None else f"{equal:.1f} dB from it"
         rows.insert(1, ("float file", f"{found}; the int8 file in float is {same}"))
-    out.facts(f"{result['file']} against {against}", rows)
+    out.facts(f"{result.file} against {result.float_file or 'itself without its grids'}", rows)
     columns = ["layer", "operation", "error share", "SQNR here", "SQNR alone", "range use", "clipped"]
-    out.table("", columns, [_row(row) for row in result["layers"][:top]], words=("operation",))
-    if (more := len(result["layers"]) - top) > 0:
+    out.table("", columns, [_row(row) for row in result.layers[:top]], words=("operation",))
+    if (more := len(result.layers) - top) > 0:
         out.say(f"and {more} more layers (--top, --json)")
-    for note in result["notes"]:
+    for note in result.notes:
         out.say(f"note: {note}")
+
+
+def _counted(result):
+    found = _decibels(result.output_sqnr_db)
+    if result.output is not None:
+        return f"the error of {result.output} only, {found}"
+    return f"{found}, all together" if len(result.ports) > 1 else found
+
+
+def _port(port):
+    if port.equal_share is not None:
+        return f"{100 * port.equal_share:.1f} % of the values are equal"
+    return _decibels(port.sqnr_db)
 
 
 def _row(row):
     return [
-        row["layer"],
-        row["op"],
-        f"{100 * row['error_share']:.1f} ± {100 * row['error_share_se']:.1f} %",
-        _decibels(row["sqnr_db"]),
-        _decibels(row["local_sqnr_db"]),
-        f"{100 * row['range_use']:.0f} %",
-        f"{100 * row['clipped_share']:.2f} %",
+        row.layer,
+        row.op,
+        f"{100 * row.error_share:.1f} ± {100 * row.error_share_se:.1f} %",
+        _decibels(row.sqnr_db),
+        _decibels(row.local_sqnr_db),
+        f"{100 * row.range_use:.0f} %",
+        f"{100 * row.clipped_share:.2f} %",
     ]
 
 
@@ -118,11 +138,11 @@ def _decibels(value):
 
 
 def _agreement(simulation):
-    parts = ["agrees with the file" if simulation["agrees"] else "does NOT agree with the file"]
-    if simulation["top1_agreement"] is not None:
-        parts.append(f"{100 * simulation['top1_agreement']:.1f} % the same class")
-    if simulation["mean_lsb"] is not None:
-        parts.append(
-            f"outputs {simulation['mean_lsb']:.2f} steps apart in the mean, {simulation['max_lsb']:.0f} at most"
-        )
+    parts = ["agrees with the file" if simulation.agrees else "does NOT agree with the file"]
+    if simulation.same_answers is not None:
+        parts.append(f"{100 * simulation.same_answers:.1f} % the same answer")
+    if simulation.mean_lsb is not None:
+        parts.append(f"outputs {simulation.mean_lsb:.2f} steps apart in the mean, {simulation.max_lsb:.0f} at most")
+    elif simulation.sqnr_db is not None:
+        parts.append(f"outputs {simulation.sqnr_db:.1f} dB from its")
     return ", ".join(parts)

@@ -1,12 +1,12 @@
 """What is switched to float together: the operations of one Keras layer, as far as the names of tensors tell."""
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
-from tfeff.debug.network import Network
+from tfeff.debug.file import LayeredFile
 from tfeff.tflite.file import Operator
 
-INPUT = -1  # the number of the operation that puts the input on its grid: none of the file's
 # Operations that hand on values as they are. Between equal grids they add no error, and a value that their neighbour
 # left off its grid stays off it.
 _MOVES = {
@@ -28,8 +28,8 @@ class Layer:
     Attributes:
         position: along the network, from 0.
         names: of the Keras layers that were fused into it, the one it ends in first.
-        op: TFLite's names, joined by "+"; "INPUT" for the input's own grid.
-        operations: numbers of the operations, ascending; INPUT for the input.
+        op: TFLite's names, joined by "+"; "INPUT" for an input's own grid.
+        operations: numbers of the operations, ascending; negative for an input's own grid (`LayeredFile.source`).
         tensors: numbers of their quantized outputs.
         followers: operations that have the layer's grid because they must, such as average pooling: their values leave
             it when the layer's do.
@@ -58,74 +58,82 @@ def converts(op: Operator) -> bool:
     return op.name in ("QUANTIZE", "DEQUANTIZE")
 
 
-def is_exact(network: Network, number: int) -> bool:
+def is_exact(file: LayeredFile, number: int) -> bool:
     """Whether an operation hands on values between equal grids, so that it cannot add an error."""
-    op = network.operations[number]
+    op = file.operators[number]
     if op.name not in _MOVES or op.activation not in _NO_CEILING:
         return False
-    outputs = [network.grid(tensor) for tensor in op.outputs]
-    inputs = [network.grid(tensor) for tensor in op.inputs if tensor >= 0 and not network.is_constant(tensor)]
+    outputs = [file.grid(tensor) for tensor in op.outputs]
+    inputs = [file.grid(tensor) for tensor in op.inputs if tensor >= 0 and not file.is_constant(tensor)]
     if op.name == "QUANTIZE" and None in inputs:
         return False  # float values are put on a grid here
-    filled = [i for i in op.inputs if i >= 0 and network.is_constant(i) and network.steps(i) is not None]
+    filled = [i for i in op.inputs if i >= 0 and file.is_constant(i) and file.steps(i) is not None]
     grids = [grid for grid in (*inputs, *outputs) if grid is not None]
     return bool(grids) and not filled and None not in outputs and all(grids[0].same_values(grid) for grid in grids)
 
 
-def find_layers(network: Network) -> list[Layer]:
-    """The layers that quantize something, in the order in which they end; the input first.
+def find_layers(file: LayeredFile, unsimulated: Collection[int] = ()) -> list[Layer]:
+    """The layers that quantize something, in the order in which they end; the inputs first.
 
-    Operations that hand on values between equal grids are in none.
+    Operations that hand on values between equal grids are in none, and neither are the `unsimulated` ones.
     """
     found: dict[str, list[int]] = {}
-    names = {n: network.layers(n) for n, op in enumerate(network.operations) if _quantizes(network, n)}
-    counted = Counter(layers[0] for layers in names.values())
-    for number, layers in names.items():
-        key = layers[0]
-        if counted[key] > max(_COUNT, _SHARE * len(network.operations)):
-            names[number] = (network.name(network.operations[number].outputs[0]).partition(";")[0],)
+    names = {
+        n: file.layers(n) for n in range(len(file.operators)) if n not in unsimulated and _quantizes(file, n)
+    }  # fmt: skip
+    counted = Counter(named[0] for named in names.values())
+    for number, named in names.items():
+        op, key = file.operators[number], named[0]
+        if counted[key] > max(_COUNT, _SHARE * len(file.operators)):
+            names[number] = (file.name(op.outputs[0]).partition(";")[0],)
             key = f"{number}"
-        if _is_door(network, number):
-            names[number], key = (network.input_layer(),), f"{number}"
+        if _quantizes_an_input(file, number):
+            names[number], key = (file.input_layer(op.inputs[0]),), f"{number}"
         found.setdefault(key, []).append(number)
-    layers = [_layer(network, names, numbers) for numbers in sorted(found.values(), key=lambda numbers: numbers[-1])]
-    if network.grid(network.input):
-        layers.insert(0, ((network.input_layer(),), "INPUT", (INPUT,), (network.input,)))
-    return [Layer(position, *layer, _followers(network, layer[2])) for position, layer in enumerate(layers)]
+    ordered = sorted(found.values(), key=lambda numbers: numbers[-1])
+    doors = [(-1 - place, tensor) for place, tensor in enumerate(file.inputs) if file.grid(tensor)]
+    layers = [Layer(0, (file.input_layer(tensor),), "INPUT", (number,), (tensor,)) for number, tensor in doors]
+    layers += [Layer(0, names[numbers[-1]], *_operations(file, numbers)) for numbers in ordered]
+    return [
+        replace(layer, position=position, followers=_followers(file, layer.operations))
+        for position, layer in enumerate(layers)
+    ]
 
 
-def _followers(network, members):
+def _operations(file: LayeredFile, numbers: Sequence[int]) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
+    """What they are called, their numbers, and their quantized outputs."""
+    tensors = [t for n in numbers for t in file.operators[n].outputs if file.grid(t)]
+    kinds = dict.fromkeys(file.operators[n].name for n in numbers)
+    op = "INPUT" if _quantizes_an_input(file, numbers[0]) else "+".join(kinds)
+    return op, tuple(numbers), tuple(tensors)
+
+
+def _followers(file: LayeredFile, members: Collection[int]) -> tuple[int, ...]:
     """What stands behind these operations, straight or behind others that hand on their values."""
     found = []
-    sources = {network.input} if members == (INPUT,) else {t for n in members for t in network.operations[n].outputs}
-    for number, op in enumerate(network.operations):
+    sources = {tensor for tensor in file.inputs if file.source(tensor) in members}
+    sources |= {tensor for n in members if n >= 0 for tensor in file.operators[n].outputs}
+    for number, op in enumerate(file.operators):
         behind = any(tensor in sources for tensor in op.inputs)
-        if behind and is_exact(network, number):
+        if behind and is_exact(file, number):
             sources.update(op.outputs)
-        elif behind and op.name in _FOLLOWS and _same_grid(network, op):
+        elif behind and op.name in _FOLLOWS and _same_grid(file, op):
             sources.update(op.outputs)
             found.append(number)
     return tuple(number for number in found if number not in members)
 
 
-def _same_grid(network, op):
-    grid = network.grid(op.outputs[0])
-    return grid is not None and grid.same_values(network.grid(op.inputs[0]))
+def _same_grid(file: LayeredFile, op: Operator) -> bool:
+    grid = file.grid(op.outputs[0])
+    return grid is not None and grid.same_values(file.grid(op.inputs[0]))
 
 
-def _layer(network, names, numbers):
-    tensors = [t for n in numbers for t in network.operations[n].outputs if network.grid(t)]
-    kinds = dict.fromkeys(network.operations[n].name for n in numbers)
-    op = "INPUT" if _is_door(network, numbers[0]) else "+".join(kinds)
-    return names[numbers[-1]], op, tuple(numbers), tuple(tensors)
+def _quantizes(file: LayeredFile, number: int) -> bool:
+    op = file.operators[number]
+    return any(file.grid(t) for t in op.outputs) and not is_exact(file, number)
 
 
-def _quantizes(network, number):
-    op = network.operations[number]
-    return any(network.grid(t) for t in op.outputs) and not is_exact(network, number)
-
-
-def _is_door(network, number):
+def _quantizes_an_input(file: LayeredFile, number: int) -> bool:
     """Whether an operation is the QUANTIZE behind a float input."""
-    op = network.operations[number]
-    return op.name == "QUANTIZE" and op.inputs[0] == network.input and network.grid(network.input) is None
+    op = file.operators[number]
+    return op.name == "QUANTIZE" and op.inputs[0] in file.inputs and file.grid(op.inputs[0]) is None

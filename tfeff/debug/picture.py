@@ -3,9 +3,9 @@
 import io
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 from xml.sax.saxutils import escape
 
+from tfeff.debug.result import DebugResult
 from tfeff.errors import TfeffError
 
 _WIDTH, _LEFT, _RIGHT, _TOP = 1200, 70, 20, 76
@@ -16,7 +16,7 @@ _SIZE, _DIGIT = 13, 7.2  # of the letters, pixels; how wide one is, about
 _CEILING_DB = 60.0  # of the picture's axis; better is no matter
 
 
-def draw_picture(result: dict[str, Any], path: Path, top: int = 5) -> bytes:
+def draw_picture(result: DebugResult, path: Path, top: int = 5) -> bytes:
     """Draws what `debug` gave; the bytes of a picture in the format of the path's suffix.
 
     Args:
@@ -28,18 +28,18 @@ def draw_picture(result: dict[str, Any], path: Path, top: int = 5) -> bytes:
         TfeffError: another suffix.
     """
     check_suffix(path)
-    rows = sorted(result["layers"], key=lambda row: row["position"])
-    worst = [row["position"] for row in result["layers"][:top]]
+    rows = sorted(result.layers, key=lambda row: row.position)
+    worst = [row.position for row in result.layers[:top]]
     height = _TOP + _LABELS * len(worst) + 2 * (_PANEL + _GAP) + 10
     canvas = (_Png if path.suffix.lower() == ".png" else _Svg)(_WIDTH, height)
-    canvas.text(_LEFT, 18, f"{result['file']}: where the outputs' error comes from", size=_SIZE + 3)
-    snr = result["output_sqnr_db"]
+    canvas.text(_LEFT, 18, f"{result.file}: where the outputs' error comes from", size=_SIZE + 3)
+    snr = result.output_sqnr_db
     said = "no error" if snr is None else f"outputs' SQNR {snr:.1f} dB"
-    against = result["float_file"] or "the file without its grids"
-    canvas.text(_LEFT, 38, f"{said} against {against}, {result['samples']} images of {result['images']}", _FAINT_INK)
+    against = result.float_file or "the file without its grids"
+    canvas.text(_LEFT, 38, f"{said} against {against}, {result.samples} samples of {result.images}", _FAINT_INK)
     canvas.text(_LEFT, 66, "share of the outputs' error that goes when a layer alone is in float", colour=_FAINT_INK)
     step = (_WIDTH - _LEFT - _RIGHT) / max(1, len(rows))
-    middles = {row["position"]: _LEFT + (number + 0.5) * step for number, row in enumerate(rows)}
+    middles = {row.position: _LEFT + (number + 0.5) * step for number, row in enumerate(rows)}
     floor = _shares(canvas, rows, middles, step, worst, _TOP + _LABELS * len(worst))
     _decibels(canvas, rows, middles, step, worst, floor + _GAP)
     return canvas.data()
@@ -53,7 +53,7 @@ def check_suffix(path: Path) -> None:
 
 def _shares(canvas, rows, middles, step, worst, top):
     """Bars of `error_share`; the worst layers' names stand above, each on a line of its own. Returns the lower end."""
-    values = [row["error_share"] for row in rows]
+    values = [row.error_share for row in rows]
     high, low = max(0.05, *values), min(0.0, *values)
     floor = top + _PANEL
 
@@ -63,17 +63,17 @@ def _shares(canvas, rows, middles, step, worst, top):
     _axis(canvas, top, floor)
     for value in _ticks(low, high):
         _grid_line(canvas, y(value), f"{100 * value:.0f} %", value == 0)
-    by_position = {row["position"]: row for row in rows}
+    by_position = {row.position: row for row in rows}
     for line, position in enumerate(sorted(worst, key=lambda p: middles[p])):
         row, x = by_position[position], middles[position]
-        text = f"{row['layer']} {100 * row['error_share']:.0f} %"
+        text = f"{row.layer} {100 * row.error_share:.0f} %"
         height = top - _LABELS * (len(worst) - line) + 6
-        canvas.line(x, height + 2, x, y(max(0.0, row["error_share"])), _WORST)
+        canvas.line(x, height + 2, x, y(max(0.0, row.error_share)), _WORST)
         wide = len(text) * _DIGIT
         canvas.text(x + 4 if x + 4 + wide < _WIDTH else x - 4 - wide, height + 4, text, _WORST)
     for row in rows:
-        x, share = middles[row["position"]], row["error_share"]
-        colour = _WORST if row["position"] in worst else _BAR
+        x, share = middles[row.position], row.error_share
+        colour = _WORST if row.position in worst else _BAR
         ends = sorted((y(0.0), y(share)))
         canvas.box(x - 0.4 * step, ends[0], x + 0.4 * step, max(ends[1], ends[0] + 1), colour)
     return floor
@@ -92,10 +92,10 @@ def _decibels(canvas, rows, middles, step, worst, top):
     for value in range(0, int(_CEILING_DB) + 1, 20):
         _grid_line(canvas, y(value), f"{value}", value == 0)
     for row in rows:
-        x = middles[row["position"]]
-        colour = _WORST if row["position"] in worst else _BAR
-        canvas.box(x - 0.4 * step, y(row["local_sqnr_db"]), x + 0.4 * step, floor, colour)
-    points = [(middles[row["position"]], y(row["sqnr_db"])) for row in rows]
+        x = middles[row.position]
+        colour = _WORST if row.position in worst else _BAR
+        canvas.box(x - 0.4 * step, y(row.local_sqnr_db), x + 0.4 * step, floor, colour)
+    points = [(middles[row.position], y(row.sqnr_db)) for row in rows]
     for (x, from_y), (to_x, to_y) in pairwise(points):
         canvas.line(x, from_y, to_x, to_y, _LINE, width=2)
 

@@ -5,39 +5,39 @@ from fractions import Fraction
 
 import numpy as np
 
-from tfeff.debug.network import Network
+from tfeff.debug.file import LayeredFile
 
 # Rounding to the nearest step leaves 0.29 of a step (rms); weights that were trained or corrected afterwards, more.
 _RMS_STEPS, _WORST_STEPS = 0.5, 1.5
 _MANY, _SIMPLE = 16, 2e-3  # values from which a factor may be told; how near a fraction must be to be taken for it
+_FLOATS = ("FLOAT32", "FLOAT16", "FLOAT64")
 _FOLDING = 1e-5  # of the largest value: batch norm folded in another order
 
 
-def quantized_constants(network: Network) -> list[int]:
+def quantized_constants(file: LayeredFile) -> list[int]:
     """Numbers of the constants that hold rounded real numbers."""
-    read = dict.fromkeys(i for op in network.operations for i in op.inputs if i >= 0 and network.is_constant(i))
-    return [
-        i for i in read if not np.issubdtype(network.constant(i).dtype, np.floating) and network.real(i) is not None
-    ]
+    return [i for i in file.constants() if file.dtype(i) not in _FLOATS and file.real(i) is not None]
 
 
-def find_exact(network: Network, floats: Network) -> dict[int, np.ndarray]:
-    """The float constants that were rounded to those of `network`: float32 in the latter's shapes, by tensor.
+def find_exact(file: LayeredFile, twin: LayeredFile) -> dict[int, np.ndarray]:
+    """The float constants that were rounded to those of `file`: float32 in the latter's shapes, by tensor.
 
-    A constant is one of the float file's, or a slice of one along its first axis (a group of a grouped convolution),
-    when every value lies within a step or so of it; or that times one number, where a rewrite has moved a factor (a
-    hard-swish's 1/6) into the layer that reads it. Those without such a counterpart are left out.
+    A constant is one of the float file's (`twin`), or a slice of one along its first axis (a group of a grouped
+    convolution), when every value lies within a step or so of it; or that times one number, where a rewrite has moved a
+    factor (a hard-swish's 1/6) into the layer that reads it. Those without such a counterpart are left out.
     """
     known = defaultdict(list)
-    for number in floats.constants():
-        values = floats.real(number)
+    for number in twin.constants():
+        values = twin.real(number)
         if values is not None:
             known[_plain(values).shape[1:]].append(_plain(values))
     exact = {}
-    for number in quantized_constants(network):
-        rounded = network.real(number)
+    for number in quantized_constants(file):
+        rounded, step = file.real(number), file.steps(number)
+        if rounded is None or step is None:
+            continue
         plain = _plain(rounded)
-        steps = np.broadcast_to(network.steps(number), rounded.shape).reshape(plain.shape)
+        steps = np.broadcast_to(step, rounded.shape).reshape(plain.shape)
         steps = steps + _FOLDING * np.abs(rounded).max(initial=0)
         candidates = [part for whole in known[plain.shape[1:]] for part in _parts(whole, plain.shape)]
         found = _nearest(candidates, plain, steps)

@@ -1,10 +1,12 @@
-"""An int8 `.tflite` file as a graph: operations, the grid of every quantized tensor, constants as real numbers."""
+"""A `.tflite` file with what debugging asks of it: ports, grids, constants as real numbers, the names of layers."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from tfeff.artifact import check_tflite
+from tfeff.compare import FilePort
 from tfeff.errors import TfeffError
 from tfeff.tensor_names import find_scope, layer_names, names_a_layer
 from tfeff.tflite.file import DAMAGE, NUMPY, Grid, Scales, TfliteFile, damaged
@@ -13,69 +15,87 @@ _GRIDS = ("INT8", "UINT8", "INT16")
 # Places of input, weights and bias.
 _BIASED = {
     "CONV_2D": (0, 1, 2), "DEPTHWISE_CONV_2D": (0, 1, 2), "FULLY_CONNECTED": (0, 1, 2), "TRANSPOSE_CONV": (2, 1, 3),
+    "CONV_3D": (0, 1, 2),
 }  # fmt: skip
 
 
-class Network(TfliteFile):
-    """A file with one subgraph, one input and one output that matters.
+class LayeredFile(TfliteFile):
+    """A file whose operations belong to layers.
+
+    An input's own grid counts as the work of an operation too: of number -1 for the first input, -2 for the second.
 
     Attributes:
         path, sha256: of the file.
-        operations: in the order in which they run.
-        input, output: numbers of the tensors at the doors.
+        input_ports, output_ports: in the file's order, by the names of its signature.
     """
 
     def __init__(self, path: Path):
         """Reads a file.
 
         Raises:
-            TfeffError: missing, damaged, several subgraphs, inputs or outputs, sizes that are known only at run time,
-                or constants of a kind that cannot be read here (packed 4-bit, sparse).
+            TfeffError: missing, damaged, or with an input of open sizes, of another batch than 1, or of a type that
+                NumPy cannot hold.
         """
         self.path, self.sha256 = Path(path), check_tflite(Path(path))
         super().__init__(self.path.read_bytes(), path)
-        if self.bodies:
-            raise TfeffError(f"{self.path}: has {1 + len(self.bodies)} subgraphs", "give a file with one")
-        self.operations = self.operators
         try:
-            self.input, self.output = self._doors()
+            names = self.signature()
+            self.input_ports, self.output_ports = (
+                tuple(self._ports(tensors, {tensor: name for name, tensor in named.items()}))
+                for tensors, named in zip((self.inputs, self.outputs), names, strict=True)
+            )
             self._scope = find_scope(self.name(i) for i in self.producers)
-            self._check_shapes()
+            for port in self.input_ports:
+                self._check_input(port)
         except DAMAGE as error:
             raise damaged(path, error) from None
 
-    def _doors(self):
-        if len(self.inputs) != 1:
-            names = ", ".join(map(self.name, self.inputs))
-            raise TfeffError(
-                f"{self.path}: has {len(self.inputs)} inputs ({names})", "give a file that takes one image"
-            )
-        outputs = self.outputs
-        if len(outputs) > 1:
-            _, named = self.signature()
-            outputs = (named["logits"],) if "logits" in named else ()
-        if len(outputs) != 1:
-            names = ", ".join(map(self.name, self.outputs))
-            raise TfeffError(
-                f"{self.path}: has {len(self.outputs)} outputs ({names}), and no signature says which are the logits",
-                "give a file with one output, or one whose signature names it `logits`",
-            )
-        return self.inputs[0], outputs[0]
-
-    def _check_shapes(self):
-        for number in (self.input, *self.producers):
-            signature = self.shape_signature(number)
-            if any(size < 0 for size in signature[1:]) or any(size < 0 for size in self.shape(number)):
+    def _ports(self, tensors: Iterable[int], names: Mapping[int, str]) -> Iterable[FilePort]:
+        for tensor in dict.fromkeys(tensors):
+            name, shape, grid = names.get(tensor, self.name(tensor)), self.shape(tensor), self.grid(tensor)
+            if self.dtype(tensor) not in NUMPY:
                 raise TfeffError(
-                    f"{self.path}: the sizes of {self.name(number)[:80]} are known only at run time "
-                    f"({list(signature)})",
-                    "convert it with a fixed input shape (1, height, width, channels)",
+                    f"{self.path}: {name[:80]} is {self.dtype(tensor)}", "give a file whose ports are numbers"
                 )
-        shape = self.shape(self.input)
-        if len(shape) != 4 or shape[0] != 1:
-            raise TfeffError(
-                f"{self.path}: its input has shape {shape}", "convert it with the shape (1, height, width, channels)"
+            yield FilePort(
+                name=name,
+                index=tensor,
+                shape=shape,
+                sample=shape[1:] if len(shape) > 1 and shape[0] == 1 else shape,
+                dtype=NUMPY[self.dtype(tensor)],
+                scale=grid.scale if grid else 0.0,
+                zero_point=grid.zero_point if grid else 0,
             )
+
+    def _check_input(self, port: FilePort) -> None:
+        signature = self.shape_signature(port.index)
+        if any(size < 0 for size in (*signature[1:], *port.shape)):
+            raise TfeffError(
+                f"{self.path}: the sizes of its input {port.name[:80]} are known only at run time ({list(signature)})",
+                "convert it with a fixed input shape",
+            )
+        if port.shape and port.shape[0] != 1:
+            raise TfeffError(
+                f"{self.path}: its input {port.name[:80]} has shape {port.shape}", "convert it with a batch of 1"
+            )
+
+    def source(self, number: int) -> int | None:
+        """The operation that gives a tensor: negative for an input's own grid, None for a constant or a state."""
+        if number in self.inputs:
+            return -1 - self.inputs.index(number)
+        return self.producers.get(number)
+
+    def is_state(self, number: int) -> bool:
+        """Whether a tensor is kept from one operation's run to its next."""
+        return bool(self.tree.tensors[number].isVariable)
+
+    def numpy(self, number: int) -> np.dtype:
+        """NumPy's type of what a tensor stores."""
+        return NUMPY[self.dtype(number)]
+
+    def is_quantized(self) -> bool:
+        """Whether any input or computed tensor has a grid."""
+        return any(self.grid(tensor) for tensor in (*self.inputs, *self.producers))
 
     def grid(self, number: int) -> Grid | None:
         """The grid of a computed tensor or the input; None for one that is not quantized."""
@@ -92,7 +112,7 @@ class Network(TfliteFile):
 
     def constants(self) -> list[int]:
         """Numbers of the constants that operations read."""
-        read = (i for op in self.operations for i in op.inputs)
+        read = (i for op in self.operators for i in op.inputs)
         return [i for i in dict.fromkeys(read) if i >= 0 and self.is_constant(i)]
 
     def constant(self, number: int) -> np.ndarray | None:
@@ -133,10 +153,10 @@ class Network(TfliteFile):
         found = super().scales(number)
         if found is not None or self.dtype(number) not in ("INT32", "INT64"):
             return found
-        for op in self.operations:
+        for op in self.operators:
             places = _BIASED.get(op.name)
             if places and len(op.inputs) > places[2] and op.inputs[places[2]] == number:
-                image, weights = (super(Network, self).scales(op.inputs[place]) for place in places[:2])
+                image, weights = (super(LayeredFile, self).scales(op.inputs[place]) for place in places[:2])
                 if image is None or weights is None:
                     return None
                 scales = image.scales[:1] * weights.scales
@@ -145,17 +165,22 @@ class Network(TfliteFile):
 
     def layers(self, number: int) -> tuple[str, ...]:
         """The Keras layers that an operation's output comes from, as far as names tell; at least one name."""
-        op = self.operations[number]
-        for name in map(self.name, (op.outputs[0], *(i for i in op.inputs if i >= 0 and self.is_constant(i)))):
+        op = self.operators[number]
+        for name in map(self.name, (*op.outputs[:1], *(i for i in op.inputs if i >= 0 and self.is_constant(i)))):
             if names_a_layer(name) and (found := layer_names(name, self._scope)):
                 return found  # of weights, where the output is called `PartitionedCall:0`
         return (f"{op.name.lower()}_{number}",)
 
-    def input_layer(self) -> str:
-        return (layer_names(self.name(self.input), self._scope) or ("input",))[0]
+    def input_layer(self, tensor: int) -> str:
+        """What the layer of an input's own grid is called."""
+        return (layer_names(self.name(tensor), self._scope) or ("input",))[0]
+
+    def describe(self, number: int) -> str:
+        """What a note calls an operation."""
+        return f"{self.operators[number].name} ({self.layers(number)[0][:80]})"
 
 
-def _along(axis, numbers, shape):
+def _along(axis: int, numbers: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Numbers in a shape in which they go along an axis of a tensor."""
     if len(numbers) == 1 or not shape:
         return numbers.reshape((1,) * len(shape))
