@@ -104,6 +104,6 @@ def _rank(int8, file, twin, images, folder, progress):
 
     source = folder / "ranked_on.npz"
     np.savez(source, images=np.asarray(images[:_RANKED_ON]))
-    rows = debug(file, float_file=twin, images=str(source), samples=_RANKED_ON, progress=progress)["layers"]
+    rows = debug(file, float_file=twin, images=str(source), samples=_RANKED_ON, progress=progress).layers
     scales, _ = int8.scales(file)
-    return list(dict.fromkeys(name for row in rows for name in row["tensors"] if name in scales and name != INPUT))
+    return list(dict.fromkeys(name for row in rows for name in row.tensors if name in scales and name != INPUT))
