@@ -13,7 +13,7 @@ from tfeff.export import Model
 from tfeff.export.loading import Loaded, OpenInput, load
 from tfeff.export.steps import some_inputs
 from tfeff.record.schema import TaskSpec
-from tfeff.tasks import Head, get_task, list_tasks, recognise
+from tfeff.tasks import Head, get_task, recognise, said
 
 _INTEGERS = ("int8", "uint8", "int16", "int32", "int64", "bool")
 
@@ -127,7 +127,7 @@ def _look(values: np.ndarray) -> str | None:
 
 def _tasks(heads: Sequence[Head], source: Source) -> tuple[list[TaskSpec], list[str]]:
     """What the outputs mean: as the user says, else as they tell themselves; and notes for the record."""
-    said, left = _said(heads, source)
+    told, left = said(source.tasks, heads, source.name)
     if len(heads) == 1 and left and source.dataset is not None:
         # The labels can only be of this output.
         labels = open_dataset(source.dataset, "test", labelled=False).labels
@@ -135,27 +135,7 @@ def _tasks(heads: Sequence[Head], source: Source) -> tuple[list[TaskSpec], list[
     found = recognise(left)
     unknown = [name for spec in found if get_task(spec.name).metric(spec) is None for name in spec.outputs]
     notes = [f"what {', '.join(unknown)} means is not known (--task says it): compared as numbers"] if unknown else []
-    return [*said, *found], notes
-
-
-def _said(heads: Sequence[Head], source: Source) -> tuple[list[TaskSpec], list[Head]]:
-    """The tasks of `--task`, and the heads of which it says nothing."""
-    by_name, specs, left = {head.output: head for head in heads}, [], list(heads)
-    for word in source.tasks:
-        output, _, rest = word.rpartition("=")
-        name, _, kind = rest.partition(":")
-        if name not in list_tasks():
-            raise TfeffError(f"--task {word}: there is no task {name!r}", f"choose one of {', '.join(list_tasks())}")
-        if output and output not in by_name:
-            raise TfeffError(
-                f"--task {word}: {source.name} has no output {output!r}", f"its outputs are {', '.join(by_name)}"
-            )
-        meant = [by_name[output]] if output else list(heads)
-        if any(head not in left for head in meant):
-            raise TfeffError(f"--task {word}: says twice what {meant[0].output} means", "give each output one task")
-        specs.append(get_task(name).describe(kind or None, meant))
-        left = [head for head in left if head not in meant]
-    return specs, left
+    return [*told, *found], notes
 
 
 def _renamed(ports, outputs, tasks):

@@ -13,6 +13,17 @@ def difference(value: float, unit: str) -> str:
     return f"{signed(value, unit)} {'points' if unit == '%' else unit}".rstrip()
 
 
+def drop(accuracy: Accuracy) -> str:
+    """`top-1 fell by 1.20 points`, `MAE rose by 0.031 m`."""
+    verb = "fell" if accuracy.higher_is_better else "rose"
+    return f"{accuracy.metric} {verb} by {amount(accuracy.drop, accuracy.unit)}"
+
+
+def amount(value: float, unit: str) -> str:
+    """A difference without a sign: `1.20 points`, `0.031 m`."""
+    return f"{value:.2f} points" if unit == "%" else f"{value:.4g} {unit}".rstrip()
+
+
 def signed(value: float, unit: str) -> str:
     """The same without the unit."""
     return f"{value:+.2f}" if unit == "%" else f"{value:+.4g}"

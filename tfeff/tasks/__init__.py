@@ -14,7 +14,7 @@ from tfeff.tasks.base import GroupValue, Head, Metric, Picture, Task
 
 _NO_TASKS = ("__init__", "base", "criteria", "statistics")
 
-__all__ = ["GroupValue", "Head", "Metric", "Picture", "Task", "get_task", "list_tasks", "recognise"]
+__all__ = ["GroupValue", "Head", "Metric", "Picture", "Task", "get_task", "list_tasks", "recognise", "said"]
 
 
 @cache
@@ -44,3 +44,31 @@ def recognise(heads: Sequence[Head]) -> list[TaskSpec]:
         else:
             specs.append(found)
     return [*specs, *([get_task("tensors").describe(None, unknown)] if unknown else [])]
+
+
+def said(words: Sequence[str], heads: Sequence[Head], where: str) -> tuple[list[TaskSpec], list[Head]]:
+    """What the user says that outputs mean, and the heads of which nothing is said.
+
+    Args:
+        words: as `--task` takes them: `[OUTPUT=]NAME[:KIND]`; without an output it is of all.
+        where: what messages call the model.
+
+    Raises:
+        TfeffError: no such task, kind or output; or something said twice.
+    """
+    by_name, specs, left = {head.output: head for head in heads}, [], list(heads)
+    for word in words:
+        output, _, rest = word.rpartition("=")
+        name, _, kind = rest.partition(":")
+        if name not in list_tasks():
+            raise TfeffError(f"--task {word}: there is no task {name!r}", f"choose one of {', '.join(list_tasks())}")
+        if output and output not in by_name:
+            raise TfeffError(
+                f"--task {word}: {where} has no output {output!r}", f"its outputs are {', '.join(by_name)}"
+            )
+        meant = [by_name[output]] if output else list(heads)
+        if any(head not in left for head in meant):
+            raise TfeffError(f"--task {word}: says twice what {meant[0].output} means", "give each output one task")
+        specs.append(get_task(name).describe(kind or None, meant))
+        left = [head for head in left if head not in meant]
+    return specs, left
