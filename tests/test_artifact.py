@@ -1,17 +1,14 @@
-"""The record beside an artifact, and whether a file is whole."""
+"""The record beside an artifact."""
 
 import hashlib
 import json
 import os
-import random
 import shutil
-import struct
 
 import pytest
 from compare_models import write_test_record
 
 from tfeff.artifact import (
-    check_tflite,
     open_artifact,
     read_record,
     record_path,
@@ -20,7 +17,6 @@ from tfeff.artifact import (
     write_record,
 )
 from tfeff.errors import TfeffError
-from tfeff.tflite.verify import _Flatbuffer
 
 pytest_plugins = ["compare_fixtures"]
 
@@ -58,84 +54,6 @@ def test_a_file_without_a_record(artifact):
     assert update_record(opened, lambda record: record.clear()) is False
     assert not record_path(artifact).exists()
     assert "no such record" in refused(open_artifact, artifact.with_suffix(".json"))
-
-
-def test_what_is_no_tflite_file(tmp_path):
-    assert "no such file" in refused(check_tflite, tmp_path / "a.tflite")
-    assert "cannot be read" in refused(check_tflite, tmp_path)
-    for data in (b"", b"TFL3", b"\0\0\0\0TFL", b"PK\x03\x04 not a model at all"):
-        (tmp_path / "a.tflite").write_bytes(data)
-        assert "not a TFLite file" in refused(check_tflite, tmp_path / "a.tflite")
-
-
-@pytest.mark.parametrize("which", ["int8", "float"])
-def test_a_file_cut_anywhere_is_refused(compared_files, tmp_path, which):
-    data, part = getattr(compared_files, which).read_bytes(), tmp_path / "part.tflite"
-    assert check_tflite(getattr(compared_files, which)) == hashlib.sha256(data).hexdigest()
-    for size in [*range(8, len(data), 7), *range(len(data) - 64, len(data))]:
-        part.write_bytes(data[:size])
-        assert "cut short or damaged" in refused(check_tflite, part)
-
-
-def test_a_damaged_file_is_refused_or_whole_but_never_an_error_of_ours(compared_files, tmp_path):
-    data, part, generator = compared_files.int8.read_bytes(), tmp_path / "part.tflite", random.Random(0)
-    found = 0
-    for _ in range(1500):
-        damaged = bytearray(data)
-        for _ in range(generator.choice([1, 4, 40])):
-            damaged[generator.randrange(8, len(data))] = generator.randrange(256)
-        part.write_bytes(damaged)
-        try:
-            check_tflite(part)
-        except TfeffError:
-            found += 1
-    assert found > 300
-
-
-def test_offsets_before_the_beginning_are_refused(tmp_path):
-    path = tmp_path / "a.tflite"
-    path.write_bytes(struct.pack("<I4siHH", 8, b"TFL3", 12, 4, 4))  # a vtable at -4, which would be the end
-    assert "cut short or damaged" in refused(check_tflite, path)
-
-
-def test_shared_tables_are_walked_once(tmp_path, monkeypatch):
-    """2,000 times the same subgraph with 2,000 times the same tensor: four million if each were walked."""
-    count = 2000
-
-    def offsets(to, at):
-        return struct.pack("<I", count) + b"".join(struct.pack("<I", to - at - 4 - 4 * n) for n in range(count))
-
-    vector = 4 + 4 * count
-    model = 24  # root: a vtable of 10 bytes at 8 (padded), the table at 24
-    subgraphs, subgraph = model + 8, model + 8 + vector + 8
-    tensors, tensor = subgraph + 8, subgraph + 8 + vector + 8
-    data = struct.pack("<I4s", model, b"TFL3") + struct.pack("<HHHHHHHH", 10, 8, 0, 0, 4, 0, 0, 0)
-    data += struct.pack("<iI", model - 8, subgraphs - model - 4) + offsets(subgraph, subgraphs)
-    data += struct.pack("<HHHH", 6, 8, 4, 0) + struct.pack("<iI", 8, tensors - subgraph - 4) + offsets(tensor, tensors)
-    data += struct.pack("<HHHH", 4, 4, 0, 0) + struct.pack("<i", 8)
-    (tmp_path / "a.tflite").write_bytes(data)
-    walked, table = [], _Flatbuffer.table
-    monkeypatch.setattr(_Flatbuffer, "table", lambda self, kind, at: (walked.append(kind), table(self, kind, at)))
-    assert check_tflite(tmp_path / "a.tflite") == hashlib.sha256(data).hexdigest()
-    assert walked == ["Model", "SubGraph", "Tensor"]
-
-
-def test_data_behind_the_flatbuffer_is_checked(compared_files, tmp_path):
-    """Files above 2 GB keep their buffers behind the flatbuffer, by absolute place and size."""
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(compared_files.int8.read_bytes()))
-    path = tmp_path / "large.tflite"
-    for size, whole in ((16, True), (10**6, False)):
-        model.buffers[-1].data, model.buffers[-1].offset, model.buffers[-1].size = None, 64, size
-        builder = flatbuffers.Builder(1024)
-        builder.Finish(model.Pack(builder), b"TFL3")
-        path.write_bytes(builder.Output())
-        if whole:
-            assert check_tflite(path)
-        else:
-            assert "cut short or damaged" in refused(check_tflite, path)
 
 
 def test_a_file_that_is_not_the_records(artifact, compared_files):
