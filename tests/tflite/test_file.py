@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 from checking_files import converted, edit, outside
+from compare_models import convert_function
 
 from tfeff.errors import TfeffError
 from tfeff.tflite.file import Grid, TfliteFile, pack, unpack
@@ -86,12 +87,11 @@ def test_grid():
 def test_bodies_of_a_loop_are_read_and_counted(tmp_path):
     import tensorflow as tf
 
-    @tf.function(input_signature=[tf.TensorSpec((1, 4), tf.float32)])
-    def looped(x):
-        return tf.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, tf.sin(y)), [0, x])[1]
+    def looped(image):
+        return {"logits": tf.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, tf.sin(y)), [0, image])[1]}
 
     path = tmp_path / "loop.tflite"
-    path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([looped.get_concrete_function()]).convert())
+    convert_function(looped, (1, 4), path)
     graph, file = read_graph(path), TfliteFile(path.read_bytes())
     (key,) = interpreter(path.read_bytes()).get_signature_list().values()
     assert [list(side) for side in file.signature()] == [key["inputs"], key["outputs"]]
