@@ -3,7 +3,6 @@
 import copy
 import json
 
-import jsonschema
 import msgspec
 import pytest
 from full_record import full_record
@@ -83,7 +82,7 @@ def test_schema_and_decoder_refuse_the_same():
             cases.append(changed(whole, (*at, "of nobody"), 1))
         for case in cases:
             tried += 1
-            with pytest.raises(jsonschema.ValidationError):
+            with pytest.raises(AssertionError):
                 validate(case)
             with pytest.raises(msgspec.ValidationError):
                 build(case)
@@ -97,7 +96,7 @@ def test_the_least_record():
     assert record == Record(file="net.tflite", sha256="0" * 64)
     assert (record.name, record.images, record.accuracy, record.gates.failed) == ("net.tflite", [], [], [])
     for key in least:
-        with pytest.raises(jsonschema.ValidationError):
+        with pytest.raises(AssertionError):
             validate({name: value for name, value in least.items() if name != key} | {"x": 1})
 
 
@@ -115,7 +114,7 @@ def test_records_that_tests_write_are_validated(tmp_path):
     write_record(tmp_path / "net.json", record)
     assert read_record(tmp_path / "net.json") == record
     record.parameters = "many"
-    with pytest.raises(jsonschema.ValidationError, match="many"):
+    with pytest.raises(AssertionError, match="many"):
         write_record(tmp_path / "net.json", record)
 
 

@@ -1,7 +1,7 @@
 """Records that tfeff wrote before schema 2 say the same when they are read now.
 
-Those in `data/schema1` are as they were, but for long lists, which are cut, and two of the times in `measured`, which no
-browser and no phone took.
+Those in `data/schema1` are as they were, but for long lists, which are cut, and two of the times in `measured`, which
+no browser and no phone took.
 """
 
 import copy
