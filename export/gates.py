@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from tfeff.errors import GateFailed
 from tfeff.export.context import ExportContext
 from tfeff.export.targets.common.verdict import Verdict
+from tfeff.record import words
 from tfeff.record.schema import Accuracy, Check, Latency, Quantization
 from tfeff.tflite.graph import Graph
 
@@ -47,10 +48,10 @@ def missed_gates(
     request, target = context.request, context.target
     missed = []
     for entry in accuracy if request.max_drop is not None else ():
-        if drop_of(entry) > request.max_drop:
+        if entry.drop > request.max_drop:
             kept = quantization.kept_float if quantization is not None else None
             why = f"; {kept.refused}" if kept is not None and kept.refused else ""
-            missed.append(f"{drop_text(entry)}, --max-drop allows {request.max_drop:g}{why}")
+            missed.append(f"{words.drop(entry)}, --max-drop allows {request.max_drop:g}{why}")
     if request.max_latency_ms is not None:
         missed += [
             f"{entry.median_ms:.3f} ms on {entry.device}, --max-latency-ms allows {request.max_latency_ms:g}"
@@ -63,21 +64,3 @@ def missed_gates(
             f"the first that it does not: {check.first_break}"
         )
     return missed
-
-
-def drop_of(entry: Accuracy) -> float:
-    """By how much the quantized file is worse, in the metric's unit; below 0 where it is better."""
-    return -entry.delta if entry.higher_is_better else entry.delta
-
-
-def drop_text(entry: Accuracy) -> str:
-    """`top-1 fell by 1.20 points`, `MAE rose by 0.031`."""
-    verb = "fell" if entry.higher_is_better else "rose"
-    return f"{entry.metric} {verb} by {in_unit(drop_of(entry), entry.unit)}"
-
-
-def in_unit(difference: float, unit: str, sign: str = "") -> str:
-    """A difference of a metric in words; percentages differ by points. `sign`: "+" to show it always."""
-    if unit == "%":
-        return f"{difference:{sign}.2f} points"
-    return f"{difference:{sign}.4g} {unit}".rstrip()

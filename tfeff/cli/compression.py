@@ -135,14 +135,14 @@ def _export(kind, model, compressed, path, request, words, progress):
 
 
 def _dropped(entry, max_drop):
-    from tfeff.export.gates import in_unit
+    from tfeff.record.words import amount
 
     before, after = entry["accuracy"]["before"], entry["accuracy"]["after"]
     if max_drop is None or before is None or after is None:
         return []
     drop = before["float"] - after["int8"] if before["higher_is_better"] else after["int8"] - before["float"]
     verb = "fell" if before["higher_is_better"] else "rose"
-    text = f"{before['metric']} {verb} by {in_unit(drop, before['unit'])}, --max-drop allows {max_drop:g}"
+    text = f"{before['metric']} {verb} by {amount(drop, before['unit'])}, --max-drop allows {max_drop:g}"
     return [text] if drop > max_drop else []
 
 

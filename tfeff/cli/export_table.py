@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tfeff.record.schema import Accuracy, Quantization, Record
+from tfeff.record import words
+from tfeff.record.schema import Quantization, Record
 
 if TYPE_CHECKING:
     from tfeff.cli.output import Output
@@ -118,7 +119,7 @@ def _simulation_rows(quantization: Quantization | None) -> Rows:
         names = ", ".join(kept.layers[:_NAMED]) + more
         yield "kept in float", f"{len(kept.layers)} layers for --max-drop: {names}"
         for entry in kept.all_int8 or []:
-            yield "", f"all in int8 the difference is {_signed(entry)}"
+            yield "", f"all in int8 the difference is {words.difference(entry.delta, entry.unit)}"
         for each in kept.latency:
             low, high = each.ci95
             yield "", f"takes {each.ratio:.2f} [{low:.2f}, {high:.2f}] of the time of all in int8 on {each.device}"
@@ -131,12 +132,11 @@ def _accuracy_rows(record: Record) -> Rows:
     for entry in record.accuracy:
         kind = "images" if record.images else "samples"
         of = f" of {', '.join(entry.outputs)}" if len(record.tasks) > 1 else ""
-        low, high = (_number(value, entry.unit, "+") for value in entry.ci95)
         yield "accuracy", f"on {entry.samples:,} {kind} of {entry.dataset}"
-        yield f"  float {entry.metric}{of}", _figure(entry.float_value, entry.unit)
-        yield f"  quantized {entry.metric}{of}", _figure(entry.quantized, entry.unit)
+        yield f"  float {entry.metric}{of}", words.figure(entry.float_value, entry.unit)
+        yield f"  quantized {entry.metric}{of}", words.figure(entry.quantized, entry.unit)
         test = f", {(entry.test or 'test').partition(',')[0]} p {entry.p:.2g}" if entry.p is not None else ""
-        yield "  difference", f"{_signed(entry)}, 95 % [{low}, {high}]{test}"
+        yield "  difference", f"{words.difference(entry.delta, entry.unit)}, 95 % {words.interval(entry)}{test}"
         if "flips" in entry.details:
             yield "  flipped", f"{entry.details['flips']:.2f} % of the predictions"
 
@@ -153,32 +153,18 @@ def _port_rows(record: Record) -> Rows:
         yield f"output {port.name}", f"{text}, on {port.samples:,} of {port.source}"
 
 
-def _signed(entry: Accuracy) -> str:
-    from tfeff.export.gates import in_unit
-
-    return in_unit(entry.delta, entry.unit, "+")
-
-
-def _number(value: float, unit: str, sign: str = "") -> str:
-    return f"{value:{sign}.2f}" if unit == "%" else f"{value:{sign}.4g}"
-
-
-def _figure(value: float, unit: str) -> str:
-    return f"{_number(value, unit)} {unit}".rstrip()
-
-
 def _latency_rows(export: "Export") -> list[list[str]]:
     rows = []
     for twin, own in _pairs(export):
         ratios = [ratio for ratio in export.latency["ratios"] if ratio["device"] == own["device"]]
-        words = [f"{r['ratio']:.2f} [{r['ci95'][0]:.2f}, {r['ci95'][1]:.2f}], {r['verdict']}" for r in ratios]
+        ratios_in_words = [f"{r['ratio']:.2f} [{r['ci95'][0]:.2f}, {r['ci95'][1]:.2f}], {r['verdict']}" for r in ratios]
         rows.append(
             [
                 own["device"],
                 f"{own['runtime']} {own['version']}, {own['threads']} thread{'s' * (own['threads'] > 1)}",
                 _time(twin),
                 _time(own),
-                words[0] if words else "",  # none with a void one
+                ratios_in_words[0] if ratios_in_words else "",  # none with a void one
                 own["kernels"]["xnnpack"],
             ]
         )
