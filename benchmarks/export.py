@@ -49,7 +49,7 @@ def main():
         sys.exit(process.returncode)
     if arguments.json:
         kept = ("preset", "target", "precision", "sha256", "size_bytes", "float_twin", "ops", "rewrites", "accuracy",
-                "latency", "versions")  # fmt: skip
+                "ports", "latency", "versions")  # fmt: skip
         report = {"seconds": seconds, "peak_bytes": peak, "cores": os.cpu_count(), **{key: record[key] for key in kept}}
         report["ratios"] = [
             {"device": r["device"].partition(":")[0], "ratio": r["ratio"], "ci95": r["ci95"], "verdict": r["verdict"]}

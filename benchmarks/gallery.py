@@ -70,8 +70,8 @@ def missing(record: Path, devices: list[str]) -> list[str]:
     except TfeffError:
         return ["export", "debug"]
     found = artifact.record
-    exported = found.get("accuracy") and len(found.get("latency") or ()) >= len(devices)
-    return ["export", "debug"] if not exported else [] if found.get("debug") else ["debug"]
+    exported = found is not None and found.accuracy and len(found.latency) >= len(devices)
+    return ["export", "debug"] if not exported else [] if found.debug else ["debug"]
 
 
 def make(steps: list[str], preset: str, target: str, file: Path, devices: list[str]) -> None:

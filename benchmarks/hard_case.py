@@ -20,6 +20,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from paired import classes_of, paired_top1
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))  # for hard_case, which the tests use too
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "hard_case.json"
@@ -37,7 +38,6 @@ def one(name: str, bits: int) -> dict:
     from tfeff import presets
     from tfeff.artifact import check_tflite
     from tfeff.calibration import collect
-    from tfeff.compare import statistics
     from tfeff.data import open_dataset
     from tfeff.export import Subject, quantize, steps
     from tfeff.export.quantize.convert import environment_versions
@@ -67,7 +67,7 @@ def one(name: str, bits: int) -> dict:
         truth = right(folder / "float.tflite", inputs, test.labels)
         rows = []
         for (word, weights, step, method), path in files.items():
-            figures = statistics.paired_difference(truth, right(path, inputs, test.labels), 0)
+            figures = paired_top1(truth, right(path, inputs, test.labels))
             rows.append({
                 "network": word, "weights": weights, "step": step, "method": method,
                 "delta": figures["delta"], "ci95": figures["ci95"], "sha256": check_tflite(path),
@@ -143,7 +143,7 @@ def right(path, inputs, labels):
     from tfeff.compare import Runner
 
     runner = Runner(path)
-    return np.array([runner(image).argmax() for image in inputs]) == labels
+    return classes_of(runner, inputs) == labels
 
 
 def table(results):

@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import numpy as np
+from paired import classes_of, paired_top1
 
 from tfeff.presets import aliases, list_presets, load_preset
 
@@ -82,7 +83,7 @@ class Bench:
         test = open_dataset("fashion_mnist", "test")
         self.inputs, self.labels = np.stack([pre(test.image(number)) for number in range(len(test))]), test.labels
         runner = Runner(float_file)
-        self.floats = np.array([runner(image).argmax() for image in self.inputs])
+        self.floats = classes_of(runner, self.inputs)
 
     def rows(self, source: str, columns) -> tuple[dict, list]:
         """{column: its row} with these calibration images, and what the audit found."""
@@ -131,13 +132,13 @@ class Bench:
 
     def _row(self, path, method):
         from tfeff.artifact import check_tflite
-        from tfeff.compare import Runner, statistics
+        from tfeff.compare import Runner
 
         runner = Runner(path)
-        classes = np.array([runner(image).argmax() for image in self.inputs])
+        classes = classes_of(runner, self.inputs)
         return {
-            **statistics.paired_difference(self.floats == self.labels, classes == self.labels, 0),
-            "flips": statistics.percent(int(np.sum(classes != self.floats)), len(classes)),
+            **paired_top1(self.floats == self.labels, classes == self.labels),
+            "flips": 100 * int(np.sum(classes != self.floats)) / len(classes),
             "samples": len(classes),
             "method": method,
             "sha256": check_tflite(path),

@@ -64,18 +64,22 @@ def qat_row(preset: str, *, epochs: int = EPOCHS, steps: int | None = STEPS, tar
         training["calibration"] = measured.calibration.as_dict()
         request = Request(target=target, per_tensor=per_tensor, dataset="fashion_mnist", devices=())
         made = export_model(subject, folder / "qat.tflite", request, trained=graph, training=training)
-    record, accuracy = made.record, made.record["accuracy"]
+    record, (accuracy,) = made.record, made.record.accuracy
     return {
         "preset": known.name,
         "method": "qat",
-        "float_top1": accuracy["float_top1"],
-        "top1": accuracy["quantized_top1"],
-        **{key: accuracy[key] for key in ("delta", "ci95", "mcnemar_p", "flips", "samples")},
-        "beyond": record["quantization"]["simulation"]["beyond"],
-        "training": record["quantization"]["training"],
+        "float_top1": accuracy.float_value,
+        "top1": accuracy.quantized,
+        "delta": accuracy.delta,
+        "ci95": list(accuracy.ci95),
+        "mcnemar_p": accuracy.p,
+        "flips": accuracy.details["flips"],
+        "samples": accuracy.samples,
+        "beyond": record.quantization.simulation.beyond,
+        "training": record.quantization.training,
         "seconds_training": round(trained, 1),
         "seconds": round(time.monotonic() - started, 1),
-        "sha256": record["sha256"],
+        "sha256": record.sha256,
     }
 
 

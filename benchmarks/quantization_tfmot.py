@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from paired import classes_of, paired_top1
 
 STEPS, BATCH, LEARNING_RATE = 300, 64, 5e-5
 
@@ -34,7 +35,7 @@ def tfmot_row(
         seconds_training, seconds, sha256}; of a network that it does not take {preset, method, refused}, a line.
     """
     from tfeff.artifact import check_tflite
-    from tfeff.compare import Runner, statistics
+    from tfeff.compare import Runner
     from tfeff.compress.tfmot import read_samples, refusals, tfmot_qat
     from tfeff.data import open_dataset
     from tfeff.export import Subject
@@ -56,17 +57,16 @@ def tfmot_row(
         trained = time.monotonic() - before
         inputs, truth = read_samples(test, known.preprocessing, folder / "test.npy")
         runner = Runner(made.path)
-        classes = np.array([int(runner(image).argmax()) for image in inputs])
+        classes = classes_of(runner, inputs)
         batches = (inputs[i : i + 500] for i in range(0, len(inputs), 500))
         floats = np.concatenate([np.asarray(model(batch)).argmax(1) for batch in batches])
         sha256 = check_tflite(made.path)
     return {
         "preset": known.name,
         "method": "tfmot",
-        "float_top1": statistics.percent(int(np.sum(floats == truth)), len(truth)),
-        "top1": statistics.percent(int(np.sum(classes == truth)), len(truth)),
-        **statistics.paired_difference(floats == truth, classes == truth, 0),
-        "flips": statistics.percent(int(np.sum(classes != floats)), len(truth)),
+        "top1": 100 * int(np.sum(classes == truth)) / len(truth),
+        **paired_top1(floats == truth, classes == truth),
+        "flips": 100 * int(np.sum(classes != floats)) / len(truth),
         "samples": len(truth),
         "training": {key: value for key, value in made.as_dict().items() if key not in ("path", "rewrites")},
         "seconds_training": round(trained, 1),

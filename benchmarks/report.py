@@ -122,7 +122,7 @@ def _forms(row):
 
 def export(name):
     report = read(name)
-    accuracy, versions = report["accuracy"], report["versions"]
+    (accuracy,), versions = report["accuracy"], report["versions"]
     yield f"`tfeff export vargnet --int8 --target {report['target']}`: {report['seconds']:.0f} s, at most "
     yield f"{report['peak_bytes'] / 2**30:.2f} GiB, on {report['cores']} cores; TensorFlow "
     yield f"{versions['tensorflow']}, Keras "
@@ -130,10 +130,10 @@ def export(name):
     yield f"`{report['float_twin']['sha256'][:12]}`); {report['ops']['int8']} of {report['ops']['total']} "
     yield "operations int8, "
     yield f"{len(report['ops']['float'])} float. On {accuracy['samples']:,} images: float "
-    yield f"{accuracy['float_top1']:.2f} %, int8 "
-    yield f"{accuracy['quantized_top1']:.2f} %, difference {accuracy['delta']:+.2f} points "
+    yield f"{accuracy['float']:.2f} %, int8 "
+    yield f"{accuracy['quantized']:.2f} %, difference {accuracy['delta']:+.2f} points "
     yield f"{interval(accuracy['ci95'])}, McNemar "
-    yield f"p {accuracy['mcnemar_p']:.2g}, {accuracy['flips']:.2f} % of the predictions changed.\n\n"
+    yield f"p {accuracy['p']:.2g}, {accuracy['details']['flips']:.2f} % of the predictions changed.\n\n"
     yield "| device | runtime | int8, ms | 95 % | of the float twin's time | XNNPACK |\n|---|---|---|---|---|---|\n"
     for entry, ratio in zip(report["latency"], report["ratios"], strict=True):
         yield f"| {entry['device']}, {entry['cpu']} | {entry['runtime']} {entry['version']}, {entry['threads']} "

@@ -61,7 +61,7 @@ def page(rows: list[dict]) -> Iterator[str]:
 
 def _measured(rows, targets):
     first = rows[0]
-    accuracy, versions = first["accuracy"], first["versions"]
+    (accuracy,), versions = first["accuracy"], first["versions"]
     floats = min(row.get("float_agreement", 0) for row in rows)
     yield "\n## Every preset on every target\n\n"
     yield f"`tfeff export PRESET --int8 --target T`, {accuracy['samples']:,} test images of Fashion-MNIST, one at a "
@@ -71,7 +71,7 @@ def _measured(rows, targets):
     yield "give the same class, the difference is rewritten minus plain, in points on these. The float forms of both "
     yield f"agreed on {floats:.2f} % of them at least. QUANTIZE and DEQUANTIZE at the door of `web` do not count as "
     yield "float.\n"
-    litert = {row["preset"]: row["accuracy"]["quantized_top1"] for row in rows if row["target"] == "litert"}
+    litert = {row["preset"]: row["accuracy"][0]["quantized"] for row in rows if row["target"] == "litert"}
     for target in targets:
         if own := [row for row in rows if row["target"] == target]:
             yield f"\n`{target}`:\n\n"
@@ -89,12 +89,12 @@ def _table(rows, litert, target):
         columns[-1:] = ["CPU operators", f"cycles, estimated for {named}", "sha256"]
     yield f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}\n"
     for row in rows:
-        plain, top1 = row["plain"], row["accuracy"]["quantized_top1"]
+        plain, top1 = row["plain"], row["accuracy"][0]["quantized"]
         cells = [
             _short(row),
             ", ".join(_rewrite(each) for each in row["rewrites"]) or "none",
             f"{row['ops']['total']}, {len(row['ops']['float'])} float",
-            f"{top1:.2f} % ({row['accuracy']['delta']:+.2f} of float)",
+            f"{top1:.2f} % ({row['accuracy'][0]['delta']:+.2f} of float)",
             f"{plain['agreement']:.2f} %",
             f"{plain['difference']:+.2f}",
             _mapped(row["check"]),

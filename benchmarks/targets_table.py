@@ -20,6 +20,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from paired import classes_of
 from targets_page import page
 
 from tfeff.presets import aliases, list_presets, load_preset
@@ -32,7 +33,7 @@ MAX_DIFFERENCE = 0.3  # points of top-1, either way
 CALIBRATION = "fashion_mnist_sample"  # what `tfeff export` takes for these presets
 # What the table needs of a record; the rest stands in the record that everybody's own export writes.
 _KEPT = ("preset", "network", "target", "sha256", "size_bytes", "ops", "rewrites", "min_runtime_version", "accuracy",
-         "check", "compiled", "notes", "versions")  # fmt: skip
+         "ports", "check", "compiled", "notes", "versions")  # fmt: skip
 _KEPT_OF_COMPILED = ("compiler", "version", "accelerator", "system_config", "memory_mode", "cpu_operators",
                      "npu_operators", "on_cpu", "sha256", "estimated_by", "estimates", "subgraphs")  # fmt: skip
 
@@ -73,7 +74,7 @@ def missed(row: dict, litert: dict | None) -> list[str]:
     if left := row["ops"]["float"]:
         lines.append(f"{len(left)} operations in float")
     if litert and not litert.get("error"):
-        difference = row["accuracy"]["quantized_top1"] - litert["accuracy"]["quantized_top1"]
+        difference = row["accuracy"][0]["quantized"] - litert["accuracy"][0]["quantized"]
         if abs(difference) > MAX_DIFFERENCE + 1e-9:
             lines.append(f"top-1 differs from the litert file's by {difference:+.2f} points")
     plain, check = row["plain"], row["check"]
@@ -141,11 +142,12 @@ def _export(preset, target, folder):
     if not ran.stdout:  # a missed gate leaves file and record all the same, an error nothing
         return {"preset": preset, "target": target, "path": None, "error": ran.stderr.strip().splitlines()[-1]}
     record = json.loads(ran.stdout)
-    if record["accuracy"]["samples"] != len(_labels()):
-        sys.exit(f"{preset}: compared on {record['accuracy']['samples']} images; docs/data.md says how to get them all")
+    if (compared := record["accuracy"][0]["samples"]) != len(_labels()):
+        sys.exit(f"{preset}: compared on {compared} images; docs/data.md says how to get them all")
     row = {key: record[key] for key in _KEPT} | {"path": record["path"], "machine": _machine()}
     if row["compiled"]:
-        row["compiled"] = {key: row["compiled"][key] for key in _KEPT_OF_COMPILED if key in row["compiled"]}
+        told = {**row["compiled"]["details"], **row["compiled"]}
+        row["compiled"] = {key: told[key] for key in _KEPT_OF_COMPILED if key in told}
     return row
 
 
@@ -155,7 +157,7 @@ def _classes(path, preset):
     from tfeff.data import open_dataset
 
     runner, preprocessing, test = Runner(path), load_preset(preset).preprocessing, open_dataset("fashion_mnist", "test")
-    return np.array([int(runner(preprocessing(test.image(n))).argmax()) for n in range(len(test))])
+    return classes_of(runner, (preprocessing(test.image(n)) for n in range(len(test))))
 
 
 def _keras_classes(model, images):

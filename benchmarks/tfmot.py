@@ -198,7 +198,7 @@ def tables(results):
             told = entry["in_file"]
             what = f"{100 * told['sparsity']:.2f} % zeros" if key == "pruning" else (
                 f"at most {told['most_values_of_a_channel']} values in a channel")  # fmt: skip
-            packed, top1 = entry["deflated_bytes"], entry["top1"]
+            packed, top1 = entry["deflated_bytes"], entry["accuracy"]
             change = 100 * (packed["after"] / packed["before"] - 1)
             rows.append(f"| `{name}` | {key} | {what} | {entry['size_bytes']['after']:,} | {packed['before']:,} | "
                         f"{packed['after']:,} ({change:+.0f} %) | {top1['before']['int8']:.2f} | "

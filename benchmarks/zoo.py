@@ -20,7 +20,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 RESULTS = DOCS / "results" / "zoo.json"
 # What the table needs of a record; the rest stands in the record that everybody's own export writes.
 _KEPT = ("preset", "network", "target", "sha256", "size_bytes", "float_twin", "ops", "rewrites", "parameters", "macs",
-         "accuracy", "latency", "versions")  # fmt: skip
+         "accuracy", "ports", "latency", "versions")  # fmt: skip
 
 
 def export(preset: str, target: str, devices: list[str]) -> dict:
@@ -48,7 +48,7 @@ def table(rows: list[dict]):
     machine, versions = first["latency"][0], first["versions"]
     yield "# The zoo\n"
     yield "Written by `benchmarks/zoo.py`: every bundled preset through `tfeff export PRESET --int8` (target "
-    yield f"`{first['target']}`), float against int8 on the {first['accuracy']['samples']:,} test images of "
+    yield f"`{first['target']}`), float against int8 on the {first['accuracy'][0]['samples']:,} test images of "
     yield "Fashion-MNIST at 32x32, one image at a time in the runtime. Int8 is calibrated on the 512 bundled images. "
     yield f"Times are of {machine['cpu']}, {first['cores']} cores, {machine['runtime']} {machine['version']}, "
     yield f"{machine['threads']} thread; TensorFlow {versions['tensorflow']}, Keras {versions['keras']}. Training was "
@@ -58,12 +58,12 @@ def table(rows: list[dict]):
     yield "sha256 | int8, ms | of the float time | int8 operations |\n"
     yield "|---|---|---|---|---|---|---|---|---|---|---|---|\n"
     for row in rows:
-        accuracy, latency, ratio = row["accuracy"], row["latency"][0], row["ratios"][0]
+        (accuracy,), latency, ratio = row["accuracy"], row["latency"][0], row["ratios"][0]
         low, high = accuracy["ci95"]
         name = row["preset"]
         yield f"| `{alias.get(name, name)}`: {row['network']} | {row['parameters']:,} | {row['macs']:,} | "
-        yield f"{accuracy['float_top1']:.2f} % | {accuracy['quantized_top1']:.2f} % | {accuracy['delta']:+.2f} "
-        yield f"[{low:+.2f}, {high:+.2f}] | {accuracy['flips']:.2f} % | {row['size_bytes']:,} B | "
+        yield f"{accuracy['float']:.2f} % | {accuracy['quantized']:.2f} % | {accuracy['delta']:+.2f} "
+        yield f"[{low:+.2f}, {high:+.2f}] | {accuracy['details']['flips']:.2f} % | {row['size_bytes']:,} B | "
         yield f"`{row['sha256'][:12]}` | {latency['median_ms']:.3f} | {ratio['ratio']:.2f} "
         yield f"[{ratio['ci95'][0]:.2f}, {ratio['ci95'][1]:.2f}] | {row['ops']['int8']} of {row['ops']['total']} |\n"
     yield "\n## How they were trained\n\n"
@@ -91,8 +91,8 @@ def main():
     failed = []
     for preset in chosen:
         row = rows[preset] = export(preset, arguments.target, arguments.on or ["local"])
-        accuracy = row["accuracy"]
-        print(f"{preset}: float {accuracy['float_top1']:.2f} %, int8 {accuracy['quantized_top1']:.2f} % "
+        (accuracy,) = row["accuracy"]
+        print(f"{preset}: float {accuracy['float']:.2f} %, int8 {accuracy['quantized']:.2f} % "
               f"({accuracy['delta']:+.2f}), {row['latency'][0]['median_ms']:.3f} ms", file=sys.stderr)  # fmt: skip
         if -accuracy["delta"] > arguments.max_drop:
             failed.append(f"{preset} lost {-accuracy['delta']:.2f} points")
