@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "tfeff.demo": {"tfeff.record", "tfeff.artifact", "tfeff.tasks", "tfeff.data", "tfeff.compare"},
     "tfeff.bench": {"tfeff.record", "tfeff.tflite", "tfeff.artifact", "tfeff.tasks", "tfeff.edgetpu", "tfeff.web"},
     "tfeff.report": {"tfeff.record", "tfeff.artifact", "tfeff.tasks"},
-    "tfeff.calibration": {"tfeff.tflite", "tfeff.tasks", "tfeff.tensor_names", "tfeff.data"},
+    "tfeff.calibration": {"tfeff.record", "tfeff.tflite", "tfeff.tasks", "tfeff.tensor_names", "tfeff.data"},
     "tfeff.export": {
         "tfeff.record", "tfeff.tflite", "tfeff.artifact", "tfeff.tasks", "tfeff.tensor_names", "tfeff.layers",
         "tfeff.data", "tfeff.cost", "tfeff.compare", "tfeff.debug", "tfeff.bench", "tfeff.calibration",
@@ -106,6 +106,12 @@ def test_rooms_import_only_what_they_may(module, path):
         if not name.startswith("tfeff.") or other in (own, "tfeff.errors", "tfeff.__version__"):
             continue
         assert allowed is None or other in allowed, f"{module} imports {name}"
+
+
+@pytest.mark.parametrize(("module", "path"), SOURCES, ids=[name for name, _ in SOURCES])
+def test_only_one_room_unpacks_and_packs_files(module, path):
+    if room(module) != "tfeff.tflite":
+        assert not [name for name in imports(path) if "schema_py_generated" in name or name.startswith("flatbuffers")]
 
 
 def test_rooms_have_no_circle():

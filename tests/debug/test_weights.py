@@ -24,6 +24,11 @@ def changed_float(debug_files, change):
         buffer.data = np.ascontiguousarray(change(values, tensor), np.float32).reshape(-1).view(np.uint8)
         model.buffers.append(buffer)
         tensor.buffer = len(model.buffers) - 1
+        filters, bias = tensor.shape[0], graph.tensors[op.inputs[2]]
+        if filters != bias.shape[0]:  # as many biases as filters, as a file must have
+            bias.shape, bias.buffer = np.int32([filters]), len(model.buffers)
+            model.buffers.append(schema.BufferT())
+            model.buffers[-1].data = np.zeros(4 * filters, np.uint8)
 
     path = debug_files.float.with_name("changed.tflite")
     path.write_bytes(edit(debug_files.float.read_bytes(), edited))

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from tfeff.artifact import check_tflite
 from tfeff.edgetpu import needs_edgetpu, open_delegate
 from tfeff.errors import TfeffError
+from tfeff.tflite.check import check_model
 
 RUNTIME = "litert"
 SIGNATURE = "serving_default"
@@ -103,7 +103,7 @@ class Runner:
                 than 1 or an open shape; compiled for an accelerator that is not there.
         """
         self.path = Path(path)
-        self.sha256 = check_tflite(self.path)
+        self.sha256 = check_model(self.path)
         self._interpreter = _open(self.path, threads)
         self.inputs = tuple(self._ports("inputs"))
         self.outputs = tuple(self._ports("outputs"))

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tfeff.artifact import check_tflite
 from tfeff.compare import FilePort
 from tfeff.errors import TfeffError
 from tfeff.tensor_names import find_scope, layer_names, names_a_layer
+from tfeff.tflite.check import check_model
 from tfeff.tflite.file import DAMAGE, NUMPY, Grid, Scales, TfliteFile, damaged
 
 _GRIDS = ("INT8", "UINT8", "INT16")
@@ -36,7 +36,7 @@ class LayeredFile(TfliteFile):
             TfeffError: missing, damaged, or with an input of open sizes, of another batch than 1, or of a type that
                 NumPy cannot hold.
         """
-        self.path, self.sha256 = Path(path), check_tflite(Path(path))
+        self.path, self.sha256 = Path(path), check_model(Path(path))
         super().__init__(self.path.read_bytes(), path)
         try:
             names = self.signature()
