@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 from quantize_models import least_and_largest
+from rounding import assert_same
 from tosa import left_over
 
 from tfeff.compare import Runner
@@ -78,8 +79,7 @@ def int8_files(network, alias, targets, folder, converter):
 
 def check_float(graph, rewritten, x):
     """The float network in the graph is the rewritten one."""
-    got, expected = np.asarray(float_network(graph, rounded_weights=False)(x)[0]), np.asarray(rewritten(x))
-    assert np.abs(got - expected).max() <= 1e-5 * np.abs(expected).max()
+    assert_same(float_network(graph, rounded_weights=False)(x)[0], rewritten(x), rewritten, x, bar=1e-5)
 
 
 both = pytest.mark.parametrize(("alias", "target"), [(alias, target) for alias in PRESETS for target in TARGETS])

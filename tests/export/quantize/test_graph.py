@@ -7,6 +7,7 @@ import quantize_models
 from keras import layers, ops
 from network_cases import IMAGES, build, cases
 from rewrite_models import images, randomize, stack
+from rounding import assert_same
 
 from tfeff.export.quantize.fake_quant import ActivationRange, FakeQuantize, QuantizedWeights
 from tfeff.export.quantize.graph import fake_quant_graph
@@ -33,17 +34,6 @@ SMALLEST = [n for n, (_, options) in cases().items() if not options and get_netw
 X = quantize_models.images(4)
 
 
-def outputs(made):
-    return np.concatenate([np.ravel(each) for each in keras.tree.flatten(made)])
-
-
-def assert_equal(got, expected, tolerance=1e-5):
-    got, expected = outputs(got), outputs(expected)
-    largest = np.abs(expected).max()
-    assert largest > 0.01
-    assert np.abs(got - expected).max() <= tolerance * largest
-
-
 def calibrated(graph, x):
     """Every range from the least to the largest value of the float network."""
     seen = float_network(graph, rounded_weights=True)(x)[1]
@@ -57,7 +47,7 @@ def test_the_float_network_in_it_is_the_rewritten_one(case):
     model, x = build(case), IMAGES[:2]
     rewritten, _ = apply_rewrites(model, [load_rewrite(spec) for spec in get_target("litert").rewrites], x)
     graph = fake_quant_graph(rewritten)
-    assert_equal(float_network(graph, rounded_weights=False)(x)[0], model(x, training=False))
+    assert_same(float_network(graph, rounded_weights=False)(x)[0], model(x, training=False), model, x, bar=1e-5)
     assert not any(isinstance(layer, layers.BatchNormalization) for layer in graph.layers)
     assert len(points(graph)) > 5
     keras.backend.clear_session()
@@ -68,7 +58,7 @@ def test_it_is_the_users_network_which_is_left_alone(name):
     model = quantize_models.build(name)
     before, config, expected = model.get_weights(), model.get_config(), model(X)
     graph = fake_quant_graph(model)
-    assert_equal(float_network(graph, rounded_weights=False)(X)[0], expected)
+    assert_same(float_network(graph, rounded_weights=False)(X)[0], expected, model, X, bar=1e-5)
     assert graph.output_shape == model.output_shape
     for weight in graph.weights:
         weight.assign(np.ones_like(weight))
@@ -88,7 +78,7 @@ def test_the_simulation_is_near_the_network(name):
     assert 0 < np.abs(got - expected).max() < 0.08 * np.abs(expected).max()
     plain = float_model(graph)
     assert not is_fake_quant(plain)
-    assert_equal(plain(X), expected)
+    assert_same(plain(X), expected, model, X, bar=1e-5)
 
 
 SAVED = ["gate", "split", "ups", "convolutions", "moves", "gate-joined-with-others", "any-size", "ends-in-softmax"]
