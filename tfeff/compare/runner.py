@@ -109,7 +109,7 @@ class Runner:
         self.outputs = tuple(self._ports("outputs"))
 
     def __call__(self, feed: Mapping[str, np.ndarray] | np.ndarray) -> dict[str, np.ndarray]:
-        """Runs one sample.
+        """Runs one sample; what the file keeps from run to run (an LSTM's state) is as at its first run.
 
         Args:
             feed: real numbers by input port, without the batch; of a file with one input the array alone will do.
@@ -122,6 +122,7 @@ class Runner:
         """
         if not isinstance(feed, Mapping):
             feed = {self.inputs[0].name: feed} if len(self.inputs) == 1 else {}
+        self._interpreter.reset_all_variables()
         for port in self.inputs:
             if port.name not in feed:
                 given = ", ".join(feed) or "one array"
