@@ -15,7 +15,7 @@ from tfeff.debug.file import LayeredFile
 from tfeff.debug.layer_values import Counterparts, Figures, layer_figures
 from tfeff.debug.layers import Layer, find_layers
 from tfeff.debug.outputs import Reference, check_finite, error_share, find_agreement, port_agreements
-from tfeff.debug.result import Constants, DebugResult, LayerError
+from tfeff.debug.result import Agreement, Constants, DebugResult, LayerError
 from tfeff.debug.running import Running
 from tfeff.debug.samples import NOISE, Outputs, Pixels, Sample, find_ports, load_samples, real_outputs, values
 from tfeff.debug.simulation import Alone, Simulation
@@ -87,37 +87,12 @@ def debug(
         notes.append(
             "inputs are seeded noise: nothing says what the model takes (--images FILE.npz, an array an input)"
         )
-    twin = find_twin(artifact, float_file, file, notes)
-    case = _case(file, twin, chosen, notes)
+    case = _case(artifact, file, find_twin(artifact, float_file, file, notes), chosen, notes)
     found = _examine(case, output, notes, progress)
-    errors = _switch(case, found.reference, options.threads, progress)
     agreement = find_agreement(artifact, file, found.reference, found.outputs, found.simulated)
     if not agreement.agrees:
         notes.append("the simulation does not agree with the file: shares of the output error are to be doubted")
-    whole, own = found.reference.errors(found.simulated), found.reference.errors(found.outputs)
-    rows = [
-        _row(case, layer, found, error_share(whole, left)) for layer, left in zip(case.layers, errors, strict=True)
-    ]  # fmt: skip
-    against = "float file" if twin else "simulation"
-    return DebugResult(
-        file=artifact.path.name,
-        sha256=artifact.sha256,
-        float_file=twin.file.path.name if twin else None,
-        float_sha256=twin.file.sha256 if twin else None,
-        reference=against,
-        images=source,
-        samples=len(chosen),
-        output=output,
-        output_sqnr_db=found.reference.sqnr_db(own),
-        output_mse=found.reference.mse(own),
-        ports=port_agreements(found.reference, found.outputs, against, source),
-        simulation=replace(agreement, float_sqnr_db=found.float_sqnr_db),
-        weights=Constants(len(quantized_constants(file)), len(case.exact)),
-        layers=sorted(rows, key=lambda row: -row.error_share),
-        notes=notes,
-        runtime=RUNTIME,
-        version=runtime_version(),
-    )
+    return _result(case, found, agreement, _switch(case, found, options.threads, progress), (source, notes))
 
 
 @dataclass(frozen=True)
@@ -128,6 +103,7 @@ class _Case:
         exact: constants before quantization, by tensor, as far as they are known.
     """
 
+    artifact: Artifact
     file: LayeredFile
     twin: Twin | None
     samples: Sequence[Sample]
@@ -154,6 +130,7 @@ class _Found:
         float_sqnr_db: of the simulation in float against the float file.
         figures: by tensor.
         counterparts: tensors of the float file that layers are compared with.
+        output: the one that counts; None for all.
     """
 
     reference: Reference
@@ -162,9 +139,12 @@ class _Found:
     float_sqnr_db: float | None
     figures: dict[int, Figures]
     counterparts: Counterparts
+    output: str | None
 
 
-def _case(file: LayeredFile, twin: Twin | None, samples: Sequence[Sample], notes: list[str]) -> _Case:
+def _case(
+    artifact: Artifact, file: LayeredFile, twin: Twin | None, samples: Sequence[Sample], notes: list[str]
+) -> _Case:
     exact = find_exact(file, twin.file) if twin else {}
     simulation, unsimulated = simulate(file, exact, values(file, samples[0]))
     if unsimulated:
@@ -173,13 +153,14 @@ def _case(file: LayeredFile, twin: Twin | None, samples: Sequence[Sample], notes
     if twin is None:
         notes.append("no float file: errors are counted from the file without its grids, its weights remain rounded")
     layers = find_layers(file, unsimulated)
-    return _Case(file, twin, samples, exact, layers, simulation, Alone(file, exact, layers, unsimulated))
+    return _Case(artifact, file, twin, samples, exact, layers, simulation, Alone(file, exact, layers, unsimulated))
 
 
 def _examine(case: _Case, output: str | None, notes: list[str], progress: Progress) -> _Found:
     """Runs the files; layers are compared by name where the float file is another function."""
     all_float, counterparts, float_sqnr_db = list(case.simulate(None)), Counterparts(), None
-    reference = Reference(case.twin.run(case.samples) if case.twin else all_float, output)
+    wanted = case.twin.run(case.samples) if case.twin else all_float
+    reference = Reference([{port.name: each[port.name] for port in case.file.output_ports} for each in wanted], output)
     check_finite(case.file, reference.outputs)
     if case.twin:
         apart = float(reference.errors(all_float).mean())
@@ -187,8 +168,8 @@ def _examine(case: _Case, output: str | None, notes: list[str], progress: Progre
         if float_sqnr_db is not None and float_sqnr_db < _SAME_FUNCTION_DB:
             notes.append(
                 "the float file and the int8 file in float are not the same function (weights that were not found, "
-                "equalized, corrected or trained further, operations that run as they are): layers are compared by name "
-                "where they have a counterpart"
+                "equalized, corrected or trained further; operations that run as they are): layers are compared by "
+                "name where they have a counterpart"
             )
             counterparts = find_counterparts(
                 case.file, case.twin, case.alone, case.layers, case.samples[:_NAMING_SAMPLES]
@@ -196,7 +177,7 @@ def _examine(case: _Case, output: str | None, notes: list[str], progress: Progre
     figures, outputs = layer_figures(
         case.file, case.alone, case.layers, counterparts, case.samples, lambda d, t: progress("reading layers", d, t)
     )
-    return _Found(reference, outputs, list(case.simulate(())), float_sqnr_db, figures, counterparts)
+    return _Found(reference, outputs, list(case.simulate(())), float_sqnr_db, figures, counterparts, output)
 
 
 def _open(path: Path) -> Artifact:
@@ -229,14 +210,45 @@ def _check(file: LayeredFile) -> None:
     raise TfeffError(f"{file.path}: is a float file, nothing in it is quantized", "give the int8 file")
 
 
-def _switch(case: _Case, reference: Reference, threads: int, progress: Progress) -> list[np.ndarray]:
-    """For each layer the outputs' error with it alone in float, (n,)."""
-    errors: list[np.ndarray] = []
+def _switch(case: _Case, found: _Found, threads: int, progress: Progress) -> list[LayerError]:
+    """The layers, the largest share of the outputs' error first: what of it goes with each alone in float."""
+    whole, rows = found.reference.errors(found.simulated), list[LayerError]()
+
+    def errors(layer: Layer) -> np.ndarray:
+        return found.reference.errors(case.simulate(layer.switched))
+
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        for left in pool.map(lambda layer: reference.errors(case.simulate(layer.switched)), case.layers):
-            errors.append(left)
-            progress("switching", len(errors), len(case.layers))
-    return errors
+        for layer, left in zip(case.layers, pool.map(errors, case.layers), strict=True):
+            rows.append(_row(case, layer, found, error_share(whole, left)))
+            progress("switching", len(rows), len(case.layers))
+    return sorted(rows, key=lambda row: -row.error_share)
+
+
+def _result(
+    case: _Case, found: _Found, agreement: Agreement, layers: list[LayerError], said: tuple[str, list[str]]
+) -> DebugResult:
+    """`said`: where the samples are from, and notes."""
+    reference, twin, (source, notes) = found.reference, case.twin, said
+    own, against = reference.errors(found.outputs), "float file" if twin else "simulation"
+    return DebugResult(
+        file=case.artifact.path.name,
+        sha256=case.artifact.sha256,
+        float_file=twin.file.path.name if twin else None,
+        float_sha256=twin.file.sha256 if twin else None,
+        reference=against,
+        images=source,
+        samples=len(case.samples),
+        output=found.output,
+        output_sqnr_db=reference.sqnr_db(own),
+        output_mse=reference.mse(own),
+        ports=port_agreements(reference, found.outputs, against, source),
+        simulation=replace(agreement, float_sqnr_db=found.float_sqnr_db),
+        weights=Constants(len(quantized_constants(case.file)), len(case.exact)),
+        layers=layers,
+        notes=notes,
+        runtime=RUNTIME,
+        version=runtime_version(),
+    )
 
 
 def _row(case: _Case, layer: Layer, found: _Found, share: tuple[float, float]) -> LayerError:

@@ -32,7 +32,7 @@ class Twin:
         return [sample[name] for name in self.inputs]
 
     def run(self, samples: Sequence[Sample]) -> list[Outputs]:
-        """What it gives for each, flat, by the names of the int8 file's outputs."""
+        """What it gives for each, flat, by the names of the int8 file's outputs, in this file's order."""
         running, given = Running(self.file.path.read_bytes(), str(self.file.path)), list[Outputs]()
         for sample in samples:
             running.run(self.values(sample))
@@ -68,28 +68,26 @@ def find_twin(artifact: Artifact, named: str | Path | None, file: LayeredFile, n
 def _names(
     verb: str, of_twin: tuple[LayeredFile, Sequence[FilePort]], of_file: tuple[LayeredFile, Sequence[FilePort]]
 ) -> tuple[str, ...]:
-    """Names of the int8 file's ports in the twin's order: the same ones, or those of the same shape where a converter
-    chose others; only outputs may differ in how they are shaped, where there is one."""
+    """Names of the int8 file's ports in the twin's order: the same ones, or those of the same shape and kind where a
+    converter chose others. The only output may have its elements in another shape."""
     theirs, own = of_twin[1], of_file[1]
-    names = {port.name: port for port in own}
-    if names.keys() != {port.name for port in theirs}:
-        shapes = {port.sample: port for port in own}
-        names = {port.name: shapes[port.sample] for port in theirs if port.sample in shapes}
-        if len(own) == len(theirs) == 1:
-            names = {theirs[0].name: own[0]}
-    found = [names.get(port.name) for port in theirs]
-    matched = [
-        mine is not None and _fits(verb, port, mine) for port, mine in zip(theirs, found, strict=True)
-    ]  # fmt: skip
-    if not all(matched) or len({port.name for port in found if port}) != len(own):
+    by_name = {port.name: port for port in own}
+    by_kind = {_kind(port): port for port in own}
+    found = [by_name.get(port.name) for port in theirs]
+    if None in found:
+        found = [by_kind.get(_kind(port)) for port in theirs]
+    fit = all(mine is not None and _kind(mine) == _kind(port) for port, mine in zip(theirs, found, strict=True))
+    if len(own) == len(theirs) == 1 and verb == "gives":
+        found, fit = [own[0]], np.prod(own[0].sample) == np.prod(theirs[0].sample)
+    names = tuple(mine.name for mine in found if mine is not None)
+    if not fit or len(set(names)) != len(own) or len(theirs) != len(own):
         one, other = (", ".join(f"{port.name} {port.sample}" for port in ports) for ports in (theirs, own))
         raise TfeffError(
             f"{of_twin[0].path}: {verb} {one}; {of_file[0].path} {other}", "give two files of the same network"
         )
-    return tuple(port.name for port in found if port)
+    return names
 
 
-def _fits(verb: str, one: FilePort, other: FilePort) -> bool:
-    if verb == "gives":
-        return int(np.prod(one.sample)) == int(np.prod(other.sample))
-    return one.sample == other.sample
+def _kind(port: FilePort) -> tuple[tuple[int, ...], bool]:
+    """The shape of a sample, and whether it is of real numbers."""
+    return port.sample, port.quantized or port.dtype.kind == "f"
