@@ -26,7 +26,7 @@ from keras import layers, ops
 from quantization_tfmot import STEPS, tfmot_row
 
 from tfeff.compress.tfmot import process, qat
-from tfeff.compress.tfmot.plan import draw
+from tfeff.compress.tfmot.drawing import draw
 from tfeff.errors import TfeffError
 from tfeff.export import Subject
 from tfeff.export.quantize.convert import environment_versions

@@ -137,6 +137,26 @@ def test_light_rooms_never_name_tensorflow(module, path):
     assert not found, f"{module} imports {found}"
 
 
+def test_modules_have_no_circle():
+    """Neither at the top of a file nor in a function: what imports when it is called depends too."""
+    known = {module for module, _ in SOURCES}
+    needs = {
+        module: {name if name in known else name.rpartition(".")[0] for name in imports(path)} & known - {module}
+        for module, path in SOURCES
+    }
+    done = set()
+
+    def visit(module, path=()):
+        assert module not in path, f"a circle: {' -> '.join((*path[path.index(module) :], module))}"
+        if module not in done:
+            for other in needs[module]:
+                visit(other, (*path, module))
+            done.add(module)
+
+    for module in needs:
+        visit(module)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["--help"], ["--version"], ["list"], ["list", "--json"], ["export", "--help"], ["bench", "--help"],

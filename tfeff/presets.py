@@ -14,7 +14,7 @@ from typing import Any
 
 from tfeff.data import Preprocessing
 from tfeff.errors import TfeffError
-from tfeff.networks import index, registry
+from tfeff.networks import create, index, registry
 
 BUNDLED = Path(__file__).parent / "weights" / "bundled"
 SCHEMA_VERSION = 1
@@ -49,7 +49,7 @@ class Preset:
         from tfeff.weights import load_weights
 
         arguments = {**self.arguments, "input_shape": tuple(self.arguments["input_shape"])}
-        model = registry.create(self.network, **arguments)
+        model = create(self.network, **arguments)
         load_weights(model, self.weights)
         return model
 

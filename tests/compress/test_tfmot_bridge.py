@@ -14,7 +14,7 @@ from tfmot_small import needs_tfmot
 
 from tfeff import create
 from tfeff.compress.tfmot import bridge, process
-from tfeff.compress.tfmot.plan import draw
+from tfeff.compress.tfmot.drawing import draw
 from tfeff.errors import TfeffError
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import rewrite_once

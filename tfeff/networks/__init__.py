@@ -1,6 +1,7 @@
 """The zoo. One family a file; `create(name)` builds, and every public name is a function of this package too."""
 
-from tfeff.networks.registry import Network, create, get_network, index, list_networks, register_networks
+from tfeff.networks.building import create
+from tfeff.networks.registry import Network, get_network, index, list_networks, register_networks
 
 __all__ = ["Network", "create", "get_network", "index", "list_networks", "register_networks"]
 

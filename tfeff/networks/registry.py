@@ -20,7 +20,7 @@ from typing import Any
 from tfeff.errors import TfeffError
 
 INDEX_PATH = Path(__file__).with_name("index.json")
-_NOT_FAMILIES = {"registry", "make_index", "weighted"}
+_NOT_FAMILIES = {"building", "registry", "make_index", "weighted"}
 
 
 @dataclass(frozen=True)
@@ -82,29 +82,6 @@ def register_networks(family: str, paper: str, variants: Mapping[str, Mapping[st
 def list_networks(pattern: str = "*") -> list[str]:
     """Public names that match a shell pattern, sorted; reads the index, imports no Keras."""
     return sorted(name for name in index() if fnmatchcase(name, pattern))
-
-
-def create(name: str, *, weights: str | Path | None = None, **arguments):
-    """Builds a network by its public name.
-
-    Args:
-        name: as `list_networks` gives it.
-        weights: a weight file of ours, or "pretrained" for the public file of this network (`tfeff list --pretrained`),
-            which is fetched once and kept. The network is built with the options that the weights were made for.
-        arguments: `input_shape` (h, w, c), `classes`, and the options of the family (see its file).
-
-    Returns:
-        A functional `keras.Model`, with random weights if none are given: (n, h, w, c) -> (n, classes), logits.
-
-    Raises:
-        TfeffError: an unknown name (the nearest ones are named), arguments the network cannot take or that contradict
-            the weights, a file that cannot be fetched or read.
-    """
-    if weights is None:
-        return get_network(name)(**arguments)
-    from tfeff.networks.weighted import create_with_weights
-
-    return create_with_weights(get_network(name), weights, **arguments)
 
 
 def get_network(name: str) -> Network:

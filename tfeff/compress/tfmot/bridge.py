@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tfeff.compress.tfmot.plan import Plan, Refusal, draw
+from tfeff.compress.tfmot.plan import Plan, Refusal
 from tfeff.errors import TfeffError
 
 
@@ -12,6 +12,8 @@ def plan_of(model) -> Plan:
     Raises:
         TfeffError: layers that tf_keras has no counterpart of; all of them are named.
     """
+    from tfeff.compress.tfmot.drawing import draw
+
     plan = draw(model)
     if plan.refusals:
         raise TfeffError(
@@ -23,6 +25,8 @@ def plan_of(model) -> Plan:
 
 def refusals(model) -> list[Refusal]:
     """The layers of a Keras 3 network that cannot be rebuilt in tf_keras, none as a rule."""
+    from tfeff.compress.tfmot.drawing import draw
+
     return draw(model).refusals
 
 

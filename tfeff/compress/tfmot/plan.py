@@ -1,6 +1,6 @@
 """A functional Keras 3 graph written down as a list of standard layers, which another Keras can be built from.
 
-The two Keras cannot share a graph, and had better not share a process: `draw` writes a graph down in this one,
+The two Keras cannot share a graph, and had better not share a process: `drawing.draw` writes a graph down in this one,
 `tf_keras_graph.build` reads it in the other. A plan has few words (`nodes[i]["kind"]`), so that what reads it is short:
 activations stand behind their layers as nodes of their own, our layers are taken apart (`vocabulary`).
 """
@@ -97,40 +97,3 @@ class Plan:
     def save_weights(self, path: Path) -> None:
         """Writes the weights as `.npz`."""
         np.savez(path, **self.weights)
-
-
-def draw(model) -> Plan:
-    """Writes a functional Keras 3 model down.
-
-    Layers that are idle outside of training (Dropout) are left out, models within the model are opened, and a layer
-    that is called twice becomes two.
-
-    Args:
-        model: one image (n, h, w, c) in, one tensor out.
-
-    Returns:
-        The plan; layers that it has no word for are in its `refusals`, all of them.
-
-    Raises:
-        TfeffError: the model has no graph, or not one input and one output.
-    """
-    import keras
-
-    from tfeff.compress.tfmot.vocabulary import Vocabulary
-    from tfeff.errors import TfeffError
-    from tfeff.export.rewrites.graph import CannotRewrite, as_functional, inline, walk
-
-    functional = as_functional(model)
-    if functional is None:
-        raise CannotRewrite(f"{model.name}: has no graph to rebuild", "build it functionally")
-    if len(functional.inputs) != 1 or len(functional.outputs) != 1 or len(functional.inputs[0].shape) != 4:
-        raise TfeffError(f"{model.name}: tfmot takes networks of one image and one output here")
-    functional = inline(functional)
-    shape = tuple(functional.inputs[0].shape[1:])
-    if None in shape:
-        raise TfeffError(f"{model.name}: its input size is open", "build it for one size")
-    plan = Plan(model.name, shape)
-    words = Vocabulary(plan)
-    output = walk(functional, [Ref(0, (None, *shape))], words.write)
-    (plan.output,) = (ref.index for ref in keras.tree.flatten(output))
-    return plan

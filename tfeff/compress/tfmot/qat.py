@@ -9,7 +9,7 @@ from msgspec import to_builtins
 
 from tfeff.compress.tfmot import bridge, process
 from tfeff.compress.tfmot.placement import place
-from tfeff.compress.tfmot.plan import Plan, Refusal, draw
+from tfeff.compress.tfmot.plan import Plan, Refusal
 from tfeff.compress.tfmot.samples import check_model, check_samples, steps_of, tfmot_versions
 from tfeff.errors import GateFailed, TfeffError
 from tfeff.export import quantize, steps
@@ -60,6 +60,8 @@ def refusals(model: Model, images: np.ndarray, target: str = "litert") -> list[R
         target: whose rewrites it gets first.
     """
     rewritten = _rewritten(model, target, images[: steps.PROOF_SAMPLES])
+    from tfeff.compress.tfmot.drawing import draw
+
     return _refused(draw(rewritten.callable))
 
 
@@ -137,6 +139,8 @@ def prepare(
     proof = np.asarray(train_images[:_PROOF], np.float32)
     progress("rewriting", 0, 0)
     rewritten = _rewritten(model, target, proof)
+    from tfeff.compress.tfmot.drawing import draw
+
     plan = draw(rewritten.callable)
     if refused := _refused(plan):
         raise TfeffError(
