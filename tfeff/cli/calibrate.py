@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from tfeff.cli.model import model_options
 from tfeff.cli.output import output_options
+from tfeff.cli.source import model_options
 from tfeff.errors import GateFailed
 
 
@@ -36,7 +36,8 @@ def command(network, source, audit, allow_audit, target, out, **options):
     NETWORK is what `tfeff export` takes, and --range takes the names of the layers shown here. Nothing is written. Exit
     code 1 when the inputs are not fit to choose ranges by.
     """
-    from tfeff.cli.model import Source, build_model, check_known, meant
+    from tfeff.cli.model import build_model, check_known, meant
+    from tfeff.cli.source import Source
     from tfeff.export.quantize.measuring import calibrate, parse_choice
     from tfeff.export.targets import get_target
 

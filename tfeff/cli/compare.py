@@ -86,7 +86,7 @@ def command(artifact, against, dataset, samples, seed, threads, max_drop, tasks,
 
 def _inputs(artifact: "Artifact", dataset: "Dataset", mean: str | None, std: str | None) -> "tuple[InputPort, ...]":
     """What both files are fed with: as the record says, else as the file and --mean and --std do."""
-    from tfeff.cli.model import parse_values
+    from tfeff.cli.source import parse_values
     from tfeff.compare import Runner
     from tfeff.data import InputPort, Preprocessing, record_ports
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from tfeff.cli.model import model_options
 from tfeff.cli.output import output_options
+from tfeff.cli.source import model_options
 from tfeff.errors import GateFailed, TfeffError
 
 # Of `tfeff export`; here they mean nothing, or would undo what was made.
@@ -72,7 +72,8 @@ def run(kind: Kind, network, destination, out, options):
     """Compresses and exports a network."""
     from tfeff.cli.export import file_name, request_of
     from tfeff.cli.export_table import show
-    from tfeff.cli.model import Source, build_model, check_known, meant, own_dataset
+    from tfeff.cli.model import build_model, check_known, meant, own_dataset
+    from tfeff.cli.source import Source
     from tfeff.compress.tfmot import check_installed, check_model
     from tfeff.data import open_dataset
     from tfeff.export import artifact_path, check_request

@@ -56,7 +56,7 @@ def command(artifact, picture, force, top, record, out, **given):
 
 
 def _debug(artifact, out, *, mean, std, colour, seed, threads, **given):
-    from tfeff.cli.model import parse_values
+    from tfeff.cli.source import parse_values
     from tfeff.debug import Options, Pixels, debug
 
     pixels = Pixels(parse_values(mean, "--mean"), parse_values(std, "--std"), colour)

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from tfeff.cli.model import check_known, is_preset, is_user_file
+from tfeff.cli.model import check_known, is_preset
+from tfeff.cli.source import is_user_file
 from tfeff.errors import TfeffError
 
 

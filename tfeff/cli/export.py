@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from tfeff.cli.model import model_options
 from tfeff.cli.output import output_options
+from tfeff.cli.source import model_options
 from tfeff.errors import GateFailed
 
 _PRECISIONS = {
@@ -103,7 +103,8 @@ def command(network, precision, destination, out, **options):
     or a SavedModel folder. --int8 is always static full integer; an operation left in float is an error.
     """
     from tfeff.cli.export_table import show
-    from tfeff.cli.model import Source, build_model, check_known, meant
+    from tfeff.cli.model import build_model, check_known, meant
+    from tfeff.cli.source import Source
     from tfeff.export import artifact_path, check_request, export_model
     from tfeff.record import to_dict
 
@@ -168,7 +169,7 @@ def request_of(network, precision, options):
 
 def file_name(network):
     """What the artifact's name begins with, known before the network is built."""
-    from tfeff.cli.model import file_stem, is_user_file
+    from tfeff.cli.source import file_stem, is_user_file
     from tfeff.networks import index
     from tfeff.presets import load_preset
 

@@ -4,8 +4,8 @@ import click
 
 from tfeff.cli.described import describe_network, described_model
 from tfeff.cli.info_cost import analyse_cost, check_cost_options, cost_as_dict, cost_notes, cost_options, print_cost
-from tfeff.cli.model import parse_size, source_options
 from tfeff.cli.output import output_options
+from tfeff.cli.source import parse_size, source_options
 
 
 @click.command("info")

@@ -1,148 +1,17 @@
 """From the NETWORK argument to a model: a name, a preset, or the user's own file."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import click
-
+from tfeff.cli.source import Source, is_user_file, plain_preprocessing
 from tfeff.errors import TfeffError
 
 if TYPE_CHECKING:  # importing it takes a second that --help does not have
     from tfeff.export import Model
 
 _LOGITS = {"kind": "classes", "scores": "logits"}  # what every network of ours gives
-
-
-def source_options(function):
-    """The options that say in which form a network is meant."""
-    options = [
-        click.option("--input-size", metavar="N|HxW", help="Input size in pixels; the network's own without it."),
-        click.option("--classes", type=int, help="Number of classes; the network's own without it."),
-        click.option("--import", "imports", multiple=True, metavar="MODULE",
-                     help="Import a module first that registers custom layers of a .keras file."),
-    ]  # fmt: skip
-    return _with(options, function)
-
-
-def model_options(function):
-    """All options that say which model is meant, its weights, its inputs and what its outputs mean."""
-    options = [
-        click.option("--weights", metavar="FILE",
-                     help="Weights of a named network: .npz, .weights.h5, or `pretrained`."),
-        source_options,
-        click.option("--input-shape", "input_shapes", multiple=True, metavar="NAME=1,N,...",
-                     help="Shape of an input that leaves it open, with a batch of 1; repeat it."),
-        click.option("--mean", help="Of an image's preprocessing, pixel values: one number, or one a channel."),
-        click.option("--std", help="Of an image's preprocessing, pixel values."),
-        click.option("--colour", type=click.Choice(["rgb", "bgr", "gray"]), help="Colour order of an image input."),
-        click.option("--task", "tasks", multiple=True, metavar="[OUTPUT=]NAME[:KIND]",
-                     help="What the outputs of a file mean: classification[:binary|:multi-label], regression, tensors. "
-                          "[default: as its last layer, its loss or the labels tell]"),
-    ]  # fmt: skip
-    return _with(options, function)
-
-
-def _with(options, function):
-    for option in reversed(options):
-        function = option(function)
-    return function
-
-
-@dataclass(frozen=True)
-class Source:
-    """What the words of a command say of a model.
-
-    Attributes:
-        name: the NETWORK argument.
-        weights: a weight file, or `pretrained`; of a named network.
-        random_weights: whether it is to be untrained.
-        input_size: (h, w) of images; None is its own.
-        input_shapes: by input, the shape of one sample.
-        classes: how many; None is its own.
-        mean, std, colour: how an image becomes an input, of a model that does not say; None where nobody says it.
-        imports: modules that register custom layers.
-        tasks: as `--task` takes them.
-        dataset: whose labels may tell what an output means; None without one.
-    """
-
-    name: str
-    weights: str | None = None
-    random_weights: bool = False
-    input_size: tuple[int, int] | None = None
-    input_shapes: Mapping[str, tuple[int, ...]] | None = None
-    classes: int | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    colour: str | None = None
-    imports: tuple[str, ...] = ()
-    tasks: tuple[str, ...] = ()
-    dataset: str | None = None
-
-    @classmethod
-    def of(cls, name: str, options: Mapping[str, Any], dataset: str | None = None) -> "Source":
-        """From the options of a command; TfeffError for words that mean nothing."""
-        return cls(
-            name=name,
-            weights=options["weights"],
-            random_weights=options.get("random_weights", False),
-            input_size=parse_size(options["input_size"]),
-            input_shapes=parse_shapes(options["input_shapes"]),
-            classes=options["classes"],
-            mean=parse_values(options["mean"], "--mean"),
-            std=parse_values(options["std"], "--std"),
-            colour=options["colour"],
-            imports=options["imports"],
-            tasks=options["tasks"],
-            dataset=dataset,
-        )
-
-
-def parse_size(text: str | None) -> tuple[int, int] | None:
-    """`224` or `224x320` (height x width) -> (h, w)."""
-    if text is None:
-        return None
-    parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
-        raise TfeffError(f"--input-size {text!r} is not a size", "give 224 or 224x320 (height x width)")
-    return (int(parts[0]), int(parts[-1]))
-
-
-def parse_shapes(words: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
-    """`NAME=1,16000` -> {NAME: (16000,)}, the shape of one sample."""
-    shapes = {}
-    for word in words:
-        name, equals, text = word.rpartition("=")
-        parts = text.split(",")
-        if not (equals and name and all(part.strip().isdigit() and int(part) > 0 for part in parts)):
-            raise TfeffError(f"--input-shape {word!r} is not a shape", "give NAME=1,16000: the input, then its shape")
-        if int(parts[0]) != 1:
-            raise TfeffError(f"--input-shape {word!r} has a batch of {parts[0]}", "files take one sample: begin with 1")
-        shapes[name] = tuple(int(part) for part in parts[1:])
-    return shapes
-
-
-def parse_values(text: str | None, option: str) -> tuple[float, ...] | None:
-    """`127.5` or `123.7,116.3,103.5` -> floats."""
-    if text is None:
-        return None
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise TfeffError(
-            f"{option} {text!r} is not a list of numbers", "give one number, or one a channel, with commas"
-        ) from None
-
-
-def is_user_file(name: str) -> bool:
-    """Whether NETWORK is a `.keras` file or a SavedModel folder rather than a name."""
-    return name.endswith(".keras") or (Path(name).is_dir() and (Path(name) / "saved_model.pb").is_file())
-
-
-def file_stem(path: Path) -> str:
-    """What artifacts of a user's file are called."""
-    return path.stem if path.suffix == ".keras" else path.resolve().name
 
 
 def is_preset(name: str) -> bool:
@@ -306,14 +175,3 @@ def _told_preprocessing(told, shape, source):
     given = (("mean", source.mean), ("std", source.std))
     changes |= {k: v * shape[2] if len(v) == 1 else v for k, v in given if v}
     return replace(known, **changes), tuple(notes)
-
-
-def plain_preprocessing(shape, source):
-    """Resized to (h, w, c); mean and std as given, else 128."""
-    from tfeff.data import Preprocessing
-
-    channels = shape[2]
-    colour = source.colour or ("gray" if channels == 1 else "rgb")
-    mean, std = (given * channels if len(given) == 1 else given
-                 for given in (source.mean or (128.0,), source.std or (128.0,)))  # fmt: skip
-    return Preprocessing(size=tuple(shape[:2]), colour=colour, mean=mean, std=std)

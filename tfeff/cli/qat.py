@@ -10,8 +10,8 @@ from pathlib import Path
 
 import click
 
-from tfeff.cli.model import model_options
 from tfeff.cli.output import output_options
+from tfeff.cli.source import model_options
 from tfeff.errors import GateFailed, TfeffError
 
 ENGINES = ("tfeff", "tfmot")
@@ -79,7 +79,8 @@ def command(network, destination, engine, save, resume, out, **options):
     from tfeff.cli import qat_engines
     from tfeff.cli.export import file_name, request_of
     from tfeff.cli.export_table import show
-    from tfeff.cli.model import Source, check_known, meant, own_dataset
+    from tfeff.cli.model import check_known, meant, own_dataset
+    from tfeff.cli.source import Source
     from tfeff.data import open_dataset
     from tfeff.export import artifact_path, check_request
     from tfeff.record import to_dict

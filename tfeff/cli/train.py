@@ -43,7 +43,7 @@ def command(network, dataset, epochs, folder, input_size, out, **options):
     Run the same command again after a kill: it goes on from the last whole epoch. The weights kept are those of the
     epoch that is best on a twentieth of the training images held out; the test images are used once, at the end.
     """
-    from tfeff.cli.model import parse_size
+    from tfeff.cli.source import parse_size
     from tfeff.errors import TfeffError
     from tfeff.networks import get_network, index
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfeff.cli.model import Source, file_stem, plain_preprocessing
+from tfeff.cli.source import Source, file_stem, plain_preprocessing
 from tfeff.data import InputPort, open_dataset
 from tfeff.errors import TfeffError
 from tfeff.export import Model
