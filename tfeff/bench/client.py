@@ -8,19 +8,32 @@ import signal
 import subprocess
 import tempfile
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from tfeff.bench.devices import Handle
+from tfeff.bench.devices import Handle, Loaded
 from tfeff.edgetpu import GET_DEVICE, GET_LIBRARY, needs_edgetpu
 from tfeff.edgetpu import device as edgetpu_device
 from tfeff.errors import TfeffError
 
 WORKER = Path(__file__).with_name("worker.py")
 _INSTALL = '`pip install ai-edge-litert` or `pip install tflite-runtime==2.14.0 "numpy<2"` with that Python'
+
+
+def packed(values: np.ndarray) -> dict[str, Any]:
+    """An array as JSON has it: `dtype`, `shape`, `base64` of its bytes."""
+    data = base64.b64encode(np.asarray(values).tobytes()).decode("ascii")
+    return {"dtype": values.dtype.name, "shape": list(values.shape), "base64": data}
+
+
+def unpacked(one: Mapping[str, Any]) -> np.ndarray:
+    """The values of `packed`, flat."""
+    return np.frombuffer(base64.b64decode(one["base64"]), one["dtype"])
 
 
 class WorkerHandle(Handle):
@@ -76,28 +89,30 @@ class WorkerHandle(Handle):
         self,
         path: Path,
         *,
-        threads: int,
-        xnnpack: bool,
-        seed: int,
+        threads: int = 1,
+        xnnpack: bool = True,
+        seed: int = 0,
         core: int | None = None,
         delegate: dict[str, Any] | None = None,
-    ) -> dict:
+    ) -> Loaded:
         edgetpu = edgetpu_device() if needs_edgetpu(path) else None
         options = {"threads": threads, "xnnpack": xnnpack, "seed": seed, "core": core, "edgetpu": edgetpu}
         options["delegate"] = delegate
-        return self._ask("load", path=self._there(path), **options)
+        reply = self._ask("load", path=self._there(path), **options)
+        try:
+            return msgspec.convert(reply, Loaded)
+        except msgspec.ValidationError as error:
+            raise TfeffError(f"{self.name}: the worker's answer to 'load' cannot be read ({error})") from None
 
     def run(self, count: int) -> list[int]:
         times_ns = self._ask("run", self.timeout_s + 10 * count * self._invocation_s, count=count)["times_ns"]
         self._invocation_s = max(times_ns) / 1e9
         return times_ns
 
-    def outputs(self, path: Path) -> dict[str, np.ndarray]:
-        reply = self._ask("outputs", path=self._there(path))
-        return {
-            one["name"]: np.frombuffer(base64.b64decode(one["base64"]), one["dtype"]).reshape(one["shape"])
-            for one in reply["outputs"]
-        }
+    def outputs(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        given = [{"name": name, **packed(values)} for name, values in inputs.items()]
+        reply = self._ask("outputs", inputs=given)
+        return {one["name"]: unpacked(one).reshape(one["shape"]) for one in reply["outputs"]}
 
     def close(self) -> None:
         if self._process.poll() is None:

@@ -1,6 +1,12 @@
 """Intervals of medians by bootstrap, and what a ratio of two artifacts' times may be called."""
 
+from collections.abc import Sequence
+from typing import Literal
+
 import numpy as np
+from numpy.typing import ArrayLike
+
+Verdict = Literal["faster", "slower", "no difference"]
 
 RESAMPLES = 2000
 # A difference below this is never called one. Two processes that run the very same file differ by 0.2 % (standard
@@ -8,7 +14,7 @@ RESAMPLES = 2000
 SMALLEST_DIFFERENCE = 0.01
 
 
-def median_interval(values, seed: int = 0, level: float = 0.95) -> tuple[float, float, float]:
+def median_interval(values: ArrayLike, seed: int = 0, level: float = 0.95) -> tuple[float, float, float]:
     """The median of a sample and its percentile bootstrap interval.
 
     The same as `scipy.stats.bootstrap(..., np.median, method="percentile")`, in a few lines, because importing
@@ -29,7 +35,7 @@ def median_interval(values, seed: int = 0, level: float = 0.95) -> tuple[float, 
     return float(np.median(values)), float(low), float(high)
 
 
-def paired_ratio(a, b, seed: int = 0) -> tuple[float, float, float]:
+def paired_ratio(a: ArrayLike, b: ArrayLike, seed: int = 0) -> tuple[float, float, float]:
     """Median of the per-round ratios a / b and its 95 % bootstrap interval.
 
     The rounds are resampled as pairs: a round in which the whole machine was slow was slow for both, and cancels.
@@ -40,7 +46,7 @@ def paired_ratio(a, b, seed: int = 0) -> tuple[float, float, float]:
     return median_interval(np.asarray(a, np.float64) / np.asarray(b, np.float64), seed)
 
 
-def verdict(ratio: float, low: float, high: float, launches=()) -> str:
+def verdict(ratio: float, low: float, high: float, launches: Sequence[float] = ()) -> Verdict:
     """What a ratio of times a / b says of a: "faster", "slower" or "no difference".
 
     There is a difference when three things hold: the 95 % interval does not hold 1; the ratio is at least

@@ -27,10 +27,13 @@ from tfeff.artifact import Artifact, open_artifact
 from tfeff.bench.adb.options import PhoneOptions
 from tfeff.bench.delegate import parse_delegate
 from tfeff.bench.devices import BaseDevice, Handle, find_device
+from tfeff.bench.entry import timed_part
 from tfeff.bench.intervals import median_interval, paired_ratio, verdict
+from tfeff.bench.outcome import Outcome, Ratio, Result, WorkerTimes, short_names
+from tfeff.bench.settings import Settings, Tick
 from tfeff.errors import TfeffError
+from tfeff.record.schema import Kernels
 
-SCHEMA_VERSION = 1
 LAUNCHES = 3
 MIN_ROUNDS = 5  # of each launch: at least 15 altogether
 TARGET_WIDTH = 0.02  # of the 95 % interval, as a share of the median
@@ -53,7 +56,7 @@ class _Timing:
 
     artifact: Artifact
     environment: dict[str, Any] = field(default_factory=dict)
-    kernels: dict[str, Any] = field(default_factory=dict)
+    kernels: Kernels = field(default_factory=Kernels)
     rounds_ms: list[list[float]] = field(default_factory=list)  # a list for each launch, a median for each round
     times_ns: list[np.ndarray] = field(default_factory=list)  # an array for each block
     pinned: bool = True
@@ -68,110 +71,85 @@ class _Timing:
 def bench(
     paths: Sequence[str | Path],
     devices: Sequence[str] = ("local",),
+    settings: Settings | None = None,
     *,
-    threads: int | Sequence[int] = 1,
-    xnnpack: bool = True,
-    max_seconds: float = 6.0,
-    seed: int = 0,
-    progress: Progress | None = None,
     phone: PhoneOptions | None = None,
-    delegate: str | None = None,
-) -> dict[str, Any]:
+    progress: Progress | None = None,
+) -> Outcome:
     """Times .tflite files against each other on each device.
 
     Args:
         paths: .tflite files (or their records); the ratios are against the first.
         devices: specs, such as "local" or "python:venv/bin/python".
-        threads: that the runtime may use; several numbers are timed one after the other (on a phone in one go).
-        xnnpack: whether the runtime may hand the graph to XNNPACK, as it does by default.
-        max_seconds: per device, start-up included. It ends the rounds early, but never before 15 of them: slow models
-            take longer.
-        seed: of the input values, the order in rounds and the bootstrap.
-        progress: called with (seconds gone, seconds at most).
+        settings: for how long, with how many threads ...; None is the defaults.
         phone: what only phones have.
-        delegate: a library that the runtimes of local, python and ssh devices load (`delegate.parse_delegate`).
+        progress: called with (seconds gone, seconds at most).
 
     Returns:
-        A JSON-able dict: `schema_version`; `results`, one for each device and file, with `median_ms` of the rounds, its
-        `ci95_ms`, `p90_ms` and `quantiles_ms` (`QUANTILES`) over all timed invocations, `kernels` and `environment`;
-        `ratios` of the time of each further file `a` to the first, `b`, on the same device: below 1 where `a` is
-        quicker; `warnings`, sentences.
-        A phone adds what `bench/adb/results.py` says; a file that it computes wrongly has `void` and no times.
-        A device that counts instructions gives what `instructions.count_on` says in place of times.
+        Results in the order of devices, numbers of threads and files. A device that counts instructions gives counts
+        in place of times; a file that a phone computes wrongly has none.
 
     Raises:
         TfeffError: a file, a device, its runtime or its worker is not fit for use.
     """
+    settings = settings or Settings()
     if not paths:
         raise TfeffError("bench: no file to time", "give one or more .tflite files")
-    external = parse_delegate(delegate) if delegate else None
-    if external and (unfit := [device for device in devices if device.partition(":")[0] not in _TAKE_LIBRARIES]):
-        raise TfeffError(f"{unfit[0]}: loads no delegate out of a library", "a phone takes xnnpack, gpu and nnapi")
-    counts = (threads,) if isinstance(threads, int) else tuple(dict.fromkeys(threads))
+    if settings.delegate:
+        parse_delegate(settings.delegate)
+        if unfit := [device for device in devices if device.partition(":")[0] not in _TAKE_LIBRARIES]:
+            raise TfeffError(f"{unfit[0]}: loads no delegate out of a library", "a phone takes xnnpack, gpu and nnapi")
     artifacts = [open_artifact(path) for path in paths]
     found = [find_device(spec) for spec in devices]
-    outcome: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "results": [], "ratios": [], "warnings": []}
+    outcome = Outcome(warnings=[said for one in artifacts if (said := timed_part(one.path))])
     for number, device in enumerate(found):
         start = time.monotonic()
 
-        def tick(number=number, start=start):
+        def tick(number: int = number, start: float = start) -> None:
             if progress:
-                gone = min(time.monotonic() - start, max_seconds)
-                progress(number * max_seconds + gone, len(found) * max_seconds)
+                gone = min(time.monotonic() - start, settings.max_seconds)
+                progress(number * settings.max_seconds + gone, len(found) * settings.max_seconds)
 
-        if device.counts:
-            from tfeff.bench.instructions import count_on
+        outcome.add(_on(device, artifacts, settings, phone, tick))
+    return outcome
 
-            if counts != (1,):
-                raise TfeffError(f"{device.name}: instructions are counted for one thread", "leave --threads at 1")
-            counted = count_on(device, artifacts, xnnpack=xnnpack, seed=seed, tick=tick)
-            for key, found_there in counted.items():
-                outcome[key] += found_there
-            continue
-        if device.has_tool:
-            from tfeff.bench.adb.protocol import bench_on_phone
 
-            options = {"threads": counts, "xnnpack": xnnpack, "max_seconds": max_seconds, "seed": seed}
-            told = bench_on_phone(device, artifacts, **options, options=phone or PhoneOptions(), tick=tick)
-            for key, found_there in told.items():
-                outcome[key] += found_there
-            continue
-        with device:
-            for count in counts:
-                timings = _time_on(device, artifacts, count, xnnpack, max_seconds / len(counts), seed, tick, external)
-                results = [_result(timing, device.name, count, xnnpack, seed) for timing in timings]
-                ratios = [_ratio(timing, timings[0], device.name, seed) for timing in timings[1:]]
-                outcome["results"] += results
-                outcome["ratios"] += [{**one, "threads": count} for one in ratios]
-                outcome["warnings"] += _warnings(results)
-    outcome["warnings"] = list(dict.fromkeys(outcome["warnings"]))
+def _on(
+    device: BaseDevice, artifacts: list[Artifact], settings: Settings, phone: PhoneOptions | None, tick: Tick
+) -> Outcome:
+    """What one device tells, in its own way."""
+    if device.counts:
+        from tfeff.bench.instructions import count_on
+
+        return count_on(device, artifacts, settings, tick)
+    if device.has_tool:
+        from tfeff.bench.adb.protocol import bench_on_phone
+
+        return bench_on_phone(device, artifacts, settings, phone or PhoneOptions(), tick)
+    outcome = Outcome()
+    with device:
+        for threads in settings.counts:
+            timings = _time_on(device, artifacts, settings, threads, tick)
+            results = [_result(timing, device.name, settings, threads) for timing in timings]
+            ratios = [_ratio(timing, timings[0], device.name, settings, threads) for timing in timings[1:]]
+            outcome.add(Outcome(results, ratios, warnings=_warnings(results)))
     return outcome
 
 
 def _time_on(
-    device: BaseDevice,
-    artifacts: list[Artifact],
-    threads: int,
-    xnnpack: bool,
-    max_seconds: float,
-    seed: int,
-    tick: Callable[[], None],
-    delegate: dict[str, Any] | None = None,
+    device: BaseDevice, artifacts: list[Artifact], settings: Settings, threads: int, tick: Tick
 ) -> list[_Timing]:
     timings = [_Timing(artifact) for artifact in artifacts]
-    random = np.random.default_rng(seed)
-    start, share = time.monotonic(), max_seconds / LAUNCHES
+    random = np.random.default_rng(settings.seed)
+    start, share = time.monotonic(), settings.max_seconds / len(settings.counts) / LAUNCHES
     for launch in range(LAUNCHES):
         deadline = start + (launch + 1) * share
         with ExitStack() as stack:
-            handles = []
+            handles: list[Handle] = []
             for timing in timings:
                 handles.append(stack.enter_context(device.start()))
-                core = _core(handles[0].environment.get("fast_cores"), threads, seed + launch)
-                options = {"threads": threads, "xnnpack": xnnpack, "seed": seed, "core": core}
-                if delegate:
-                    options["delegate"] = delegate
-                _load(handles[-1], timing, device.name, **options)
+                core = _core(handles[0].environment.get("fast_cores"), threads, settings.seed + launch)
+                _load(handles[-1], timing, device.name, settings.load_options(threads) | {"core": core})
                 tick()
             expected_ns = []
             for timing, handle in zip(timings, handles, strict=True):
@@ -193,13 +171,13 @@ def _core(fast_cores: list[int] | None, threads: int, number: int) -> int | None
     return fast_cores[number % len(fast_cores)] if fast_cores and threads == 1 else None
 
 
-def _load(handle: Handle, timing: _Timing, device: str, **options) -> None:
+def _load(handle: Handle, timing: _Timing, device: str, options: dict[str, Any]) -> None:
     loaded = handle.load(timing.artifact.path, **options)
-    if loaded["sha256"] != timing.artifact.sha256:
+    if loaded.sha256 != timing.artifact.sha256:
         raise TfeffError(f"{device}: {timing.artifact.path} was replaced while it was timed", "run the command again")
     timing.environment = timing.environment or handle.environment
-    timing.kernels = loaded["kernels"]
-    timing.pinned &= loaded["pinned"]
+    timing.kernels = loaded.kernels
+    timing.pinned &= loaded.pinned
 
 
 def warm_up(run: Callable[[int], list[int]], max_seconds: float) -> tuple[float, int, bool]:
@@ -252,91 +230,84 @@ def _enough(timings: list[_Timing], deadline: float) -> bool:
     return all(high - low <= target * median for median, low, high in intervals)
 
 
-def _result(timing: _Timing, device: str, threads: int, xnnpack: bool, seed: int) -> dict[str, Any]:
-    median, low, high = median_interval(timing.all_rounds_ms, seed)
+def _result(timing: _Timing, device: str, settings: Settings, threads: int) -> Result:
+    median, low, high = median_interval(timing.all_rounds_ms, settings.seed)
     times_ns = np.concatenate(timing.times_ns)
-    environment = dict(timing.environment)
-    environment.pop("fast_cores", None)
-    return {
-        "file": str(timing.artifact.path),
-        "sha256": timing.artifact.sha256,
-        "device": device,
-        "runtime": environment.pop("runtime"),
-        "version": environment.pop("version"),
-        "threads": threads,
-        "xnnpack": xnnpack,
-        "median_ms": median,
-        "ci95_ms": [low, high],
-        "p90_ms": float(np.quantile(times_ns, 0.9)) / 1e6,
-        "quantiles_ms": [float(value) / 1e6 for value in np.quantile(times_ns, QUANTILES)],
-        "runs": len(times_ns),
-        "rounds": len(timing.all_rounds_ms),
-        "launches": LAUNCHES,
-        "pinned": timing.pinned,
-        "warmup_runs": timing.warmup_runs,
-        "steady": timing.steady,
-        "kernels": timing.kernels,
-        "environment": environment,
-    }
+    environment = {key: value for key, value in timing.environment.items() if key != "fast_cores"}
+    times = WorkerTimes(
+        median_ms=median,
+        ci95_ms=(low, high),
+        p90_ms=float(np.quantile(times_ns, 0.9)) / 1e6,
+        quantiles_ms=tuple(float(value) / 1e6 for value in np.quantile(times_ns, QUANTILES)),
+        runs=len(times_ns),
+        rounds=len(timing.all_rounds_ms),
+        launches=LAUNCHES,
+        pinned=timing.pinned,
+        warmup_runs=timing.warmup_runs,
+        steady=timing.steady,
+    )
+    return Result(
+        file=str(timing.artifact.path),
+        sha256=timing.artifact.sha256,
+        device=device,
+        runtime=environment.pop("runtime"),
+        version=environment.pop("version"),
+        threads=threads,
+        xnnpack=settings.xnnpack,
+        kernels=timing.kernels,
+        environment=environment,
+        times=times,
+    )
 
 
-def _ratio(timing: _Timing, first: _Timing, device: str, seed: int) -> dict[str, Any]:
-    ratio, low, high = paired_ratio(timing.all_rounds_ms, first.all_rounds_ms, seed)
+def _ratio(timing: _Timing, first: _Timing, device: str, settings: Settings, threads: int) -> Ratio:
+    ratio, low, high = paired_ratio(timing.all_rounds_ms, first.all_rounds_ms, settings.seed)
     pairs = zip(timing.rounds_ms, first.rounds_ms, strict=True)
     launches = [float(np.median(np.divide(mine, its))) for mine, its in pairs]
-    return {
-        "device": device,
-        "a": str(timing.artifact.path),
-        "b": str(first.artifact.path),
-        "ratio": ratio,
-        "ci95": [low, high],
-        "launches": launches,
-        "verdict": verdict(ratio, low, high, launches),
-    }
+    return Ratio(
+        device=device,
+        a=str(timing.artifact.path),
+        b=str(first.artifact.path),
+        threads=threads,
+        ratio=ratio,
+        ci95=(low, high),
+        launches=launches,
+        verdict=verdict(ratio, low, high, launches),
+    )
 
 
-def kernel_words(kernels: dict[str, Any]) -> str:
-    """Which kernels ran, for people: "XNNPACK", "built-in", "XNNPACK 4 of 5", "GPU, all" or "unknown"."""
-    if "delegate" in kernels:
-        return f"{kernels['delegate']}, {kernels['taken']}"
-    if kernels["xnnpack"] == "partly":
-        return f"XNNPACK {kernels['delegated']} of {kernels['total']}" if kernels["total"] else "XNNPACK, a part"
-    return {"all": "XNNPACK", "none": "built-in"}.get(kernels["xnnpack"], "unknown")
-
-
-def short_names(files: Sequence[str]) -> list[str]:
-    """File names without their folders, where that still tells the files apart."""
-    names = [Path(file).name for file in files]
-    return names if len(set(names)) == len(set(files)) else list(files)
-
-
-def _warnings(results: list[dict[str, Any]]) -> list[str]:
+def _warnings(results: list[Result]) -> list[str]:
     """What a reader of one device's figures must know."""
-    device, environment = results[0]["device"], results[0]["environment"]
-    runtime = f"{results[0]['runtime']} {results[0]['version']}"
-    names = short_names([one["file"] for one in results])
+    first, environment = results[0], results[0].environment
+    names = short_names([one.file for one in results])
     unsteady, wide, alone, said = [], [], [], []
     load, cores = environment.get("load_average"), environment.get("cores")
     if load is not None and cores and load > NOISY_LOAD * cores:
         said.append(f"other programs keep this machine busy (load average {load:.1f}, {cores} cores)")
     for name, one in zip(names, results, strict=True):
-        kernels, (low, high) = one["kernels"], one["ci95_ms"]
-        if kernels["xnnpack"] == "partly":
-            left = ", ".join(f"{op['count']} {op['op']}" for op in kernels["left"])
-            taken = f"{kernels['delegated']} of {kernels['total']} operations"
+        kernels, times = one.kernels, one.times
+        if kernels.xnnpack == "partly":
+            left = ", ".join(f"{op['count']} {op['op']}" for op in kernels.left)
+            taken = f"{kernels.delegated} of {kernels.total} operations"
             said.append(f"{name}: XNNPACK took only {taken}; left to built-in kernels: {left}")
-        if not one["steady"]:
-            unsteady.append(name)
-        if high - low > TARGET_WIDTH * one["median_ms"]:
-            wide.append(f"{name} ({100 * (high - low) / one['median_ms']:.1f} %)")
-        if kernels["xnnpack"] == "none":
+        if kernels.xnnpack == "none":
             alone.append(name)
+        if not isinstance(times, WorkerTimes):
+            continue
+        low, high = times.ci95_ms
+        if not times.steady:
+            unsteady.append(name)
+        if high - low > TARGET_WIDTH * times.median_ms:
+            wide.append(f"{name} ({100 * (high - low) / times.median_ms:.1f} %)")
     if 0 < len(alone) < len(results):
-        said.append(f"{runtime} ran {', '.join(alone)} without XNNPACK, the rest with it: ratios compare both at once")
+        said.append(
+            f"{first.runtime} {first.version} ran {', '.join(alone)} without XNNPACK, the rest with it: ratios compare "
+            f"both at once"
+        )
     if unsteady:
         said.append(f"not yet steady when the warm-up time ended: {', '.join(unsteady)}")
     if wide:
         said.append(
             f"intervals wider than {100 * TARGET_WIDTH:.0f} %: {', '.join(wide)}; give it more seconds or quiet"
         )
-    return [f"{device}: {one}" for one in dict.fromkeys(said)]
+    return [f"{first.device}: {one}" for one in dict.fromkeys(said)]

@@ -8,9 +8,12 @@ each request and reply is one object. Times are in nanoseconds.
     {"command": "load", "path": P, "threads": N, "xnnpack": true, "seed": S, "core": C or null, "edgetpu": D or null,
      "delegate": {"library": L, "options": {}} or null}              -> sha256, inputs, outputs, kernels, pinned
     {"command": "run", "count": N}                                   -> times_ns, N of them
-    {"command": "outputs", "path": "INPUT.npy"}                      -> outputs: name, dtype, shape, base64 of the bytes
+    {"command": "outputs", "inputs": [{name, dtype, shape, base64}]} -> outputs: the same of every output, in file order
     {"command": "count", "count": N}                                 -> {} after N marked nothings and N invocations
     {"command": "quit"}                                              -> {} and the process ends
+
+Inputs and outputs are called by their names in the signature `serving_default`, else by those of their tensors. An
+input's bytes are in C order.
 
 `edgetpu` is for a file that the Edge TPU's compiler made: the device, "" for any. The environment variable
 EDGETPU_LIBRARY may name its library. `delegate` is another one, or that one for any file (L empty).
@@ -34,6 +37,7 @@ import sys
 import time
 
 RUNTIMES = ("ai_edge_litert", "tflite_runtime")
+SIGNATURE = "serving_default"
 MARK = 0x54464546  # as in count_instructions.c
 EDGETPU_LIBRARIES = {"darwin": "libedgetpu.1.dylib", "win32": "edgetpu.dll"}  # elsewhere libedgetpu.so.1
 
@@ -191,30 +195,78 @@ def kernels_of(interpreter):
         return {"xnnpack": "unknown", "delegated": None, "total": None, "left": []}
 
 
-def random_input(numpy, detail, random):
-    """Values for one input: int8 and uint8 over their full range, float standard normal, wider integers 0 or 1."""
-    shape, dtype = [int(size) for size in detail["shape"]], numpy.dtype(detail["dtype"])
+def random_values(numpy, random, shape, dtype, quantized):
+    """Values for one input: floats standard normal, quantized integers over their full range, others 0 or 1.
+
+    What is not quantized may be an index (numbers of words, a mask): 0 and 1 are in range almost everywhere. An 8-bit
+    one is taken for pixels. None for a type that cannot be filled, such as text.
+    """
+    dtype = numpy.dtype(dtype)
     if dtype.kind == "f":
-        return random.standard_normal(shape).astype(dtype)
-    if dtype.kind in "iu" and dtype.itemsize == 1:
-        limits = numpy.iinfo(dtype)
-        return random.randint(int(limits.min), int(limits.max) + 1, size=shape).astype(dtype)
-    if dtype.kind in "iub":  # may be an index: 0 and 1 are in range almost everywhere
-        return random.randint(0, 2, size=shape).astype(dtype)
-    raise Failure("model", "input {}: type {} cannot be filled with random values".format(detail["name"], dtype))
+        return numpy.asarray(random.standard_normal(tuple(shape))).astype(dtype)
+    low, high = 0, 2
+    if dtype.kind in "iu" and (dtype.itemsize == 1 or (quantized and dtype.itemsize == 2)):
+        low, high = int(numpy.iinfo(dtype).min), int(numpy.iinfo(dtype).max) + 1
+    if dtype.kind in "iub":
+        return numpy.asarray(random.randint(low, high, size=tuple(shape))).astype(dtype)
+    return None
 
 
-def describe(detail, numpy):
-    """Name, shape and type of an input or output."""
-    shape = [int(size) for size in detail["shape"]]
-    return {"name": str(detail["name"]), "shape": shape, "dtype": numpy.dtype(detail["dtype"]).name}
+def ports(interpreter, side, numpy):
+    """The inputs or outputs of a loaded model, in the order of the file: `name`, `shape`, `dtype`, `scale` and
+    `zero_point` (0.0 and 0 where its numbers are not quantized), and `index`, the tensor's, for the interpreter.
+
+    Args:
+        side: "input" or "output".
+    """
+    details = getattr(interpreter, f"get_{side}_details")()
+    names = signature_names(interpreter, side, {int(detail["index"]) for detail in details})
+    found = {}
+    for detail in details:
+        known = names.get(int(detail["index"]))
+        plain = name = known.pop(0) if known else str(detail["name"])
+        number = 1
+        while name in found:  # tensors may share a name
+            number += 1
+            name = f"{plain} ({number})"
+        parameters = detail.get("quantization_parameters") or {}
+        scales, points = parameters.get("scales", ()), parameters.get("zero_points", ())
+        one = len(scales) == len(points) == 1
+        found[name] = {
+            "name": name,
+            "shape": [int(size) for size in detail["shape"]],
+            "dtype": numpy.dtype(detail["dtype"]).name,
+            "scale": float(scales[0]) if one else 0.0,
+            "zero_point": int(points[0]) if one else 0,
+            "index": int(detail["index"]),
+        }
+    return list(found.values())
+
+
+def signature_names(interpreter, side, indices):
+    """Tensor -> its names in the signature `serving_default`; none without one, or where it is another subgraph's."""
+    names = {}
+    try:
+        if SIGNATURE in interpreter.get_signature_list():
+            runner = interpreter.get_signature_runner(SIGNATURE)
+            for name, detail in sorted(getattr(runner, f"get_{side}_details")().items()):
+                names.setdefault(int(detail["index"]), []).append(str(name))
+    except Exception:  # older runtimes lack some of it
+        return {}
+    return names if set(names) == indices else {}
+
+
+def public(port):
+    """What is told of a port: all but the tensor's number."""
+    return {key: value for key, value in port.items() if key != "index"}
 
 
 class Worker:
     """The state behind the commands: one model in one interpreter."""
 
     def __init__(self):
-        self.numpy = self.interpreter = self.timing_input = None
+        self.numpy = self.interpreter = None
+        self.inputs, self.results, self.timing_input = [], [], []  # ports, ports, (tensor, values)
 
     def hello(self, request):
         self.numpy = import_numpy()
@@ -255,18 +307,27 @@ class Worker:
             self.interpreter.allocate_tensors()
         except (ValueError, RuntimeError, OSError) as error:
             raise Failure("model", str(error)) from error
-        random = self.numpy.random.RandomState(request["seed"])
-        inputs, outputs = self.interpreter.get_input_details(), self.interpreter.get_output_details()
-        self.timing_input = [(detail["index"], random_input(self.numpy, detail, random)) for detail in inputs]
+        self.inputs, self.results = (ports(self.interpreter, side, self.numpy) for side in ("input", "output"))
+        self.timing_input = self.drawn(self.numpy.random.RandomState(request["seed"]))
         self.set_timing_input()
         return {
             "sha256": sha256,
-            "inputs": [describe(detail, self.numpy) for detail in inputs],
-            "outputs": [describe(detail, self.numpy) for detail in outputs],
+            "inputs": [public(port) for port in self.inputs],
+            "outputs": [public(port) for port in self.results],
             # Beside the Edge TPU, XNNPACK may take parts too; the runtime does not say whose a node is.
             "kernels": kernels_of(None if "experimental_delegates" in options else self.interpreter),
             "pinned": pinned,
         }
+
+    def drawn(self, random):
+        """Values for every input, in the order of the file."""
+        drawn = []
+        for port in self.inputs:
+            values = random_values(self.numpy, random, port["shape"], port["dtype"], port["scale"] > 0)
+            if values is None:
+                raise Failure("model", "input {name}: type {dtype} cannot be filled with random values".format(**port))
+            drawn.append((port["index"], values))
+        return drawn
 
     def set_timing_input(self):
         for index, values in self.timing_input:
@@ -319,24 +380,27 @@ class Worker:
 
     def outputs(self, request):
         interpreter, numpy = self.loaded(), self.numpy
+        given = {one["name"]: one for one in request["inputs"]}
+        said = "{name} {shape} {dtype}".format
+        fits = set(given) == {port["name"] for port in self.inputs} and all(
+            given[port["name"]][key] == port[key] for port in self.inputs for key in ("shape", "dtype")
+        )
+        if not fits:
+            wanted = ", ".join(said(**port) for port in self.inputs)
+            held = ", ".join(said(**one) for one in request["inputs"]) or "nothing"
+            raise Failure("request", f"the model wants {wanted}; given is {held}")
         try:
-            values = numpy.load(request["path"], allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise Failure("request", "{}: {}".format(request["path"], error)) from error
-        inputs = interpreter.get_input_details()
-        wanted, given = describe(inputs[0], numpy), {"shape": list(values.shape), "dtype": values.dtype.name}
-        if len(inputs) != 1 or any(wanted[key] != given[key] for key in given):
-            wants = ", ".join("{name} {shape} {dtype}".format(**describe(detail, numpy)) for detail in inputs)
-            raise Failure("request", "the model wants {}, the file holds {shape} {dtype}".format(wants, **given))
-        try:
-            interpreter.set_tensor(inputs[0]["index"], values)
+            for port in self.inputs:
+                data = base64.b64decode(given[port["name"]]["base64"])
+                interpreter.set_tensor(
+                    port["index"], numpy.frombuffer(data, numpy.dtype(port["dtype"])).reshape(port["shape"])
+                )
             self.invoke()
             answer = []
-            for detail in interpreter.get_output_details():
-                found = numpy.ascontiguousarray(interpreter.get_tensor(detail["index"]))
-                data = base64.b64encode(found.tobytes()).decode("ascii")
-                answer.append({"name": str(detail["name"]), "dtype": found.dtype.name, "shape": list(found.shape)})
-                answer[-1]["base64"] = data
+            for port in self.results:
+                found = numpy.asarray(interpreter.get_tensor(port["index"]))
+                answer.append({"name": port["name"], "dtype": found.dtype.name, "shape": list(found.shape)})
+                answer[-1]["base64"] = base64.b64encode(found.tobytes()).decode("ascii")
         finally:
             self.set_timing_input()
         return {"outputs": answer}

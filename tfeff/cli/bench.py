@@ -1,9 +1,24 @@
 """`tfeff bench`: times files against each other on one or more devices."""
 
+from typing import TYPE_CHECKING
+
 import click
 
-from tfeff.cli.output import output_options
-from tfeff.cli.phone import Counts, is_phone, phone_options, phone_table, prepared, refuse_wrong, take_library
+from tfeff.cli.output import Output, output_options
+from tfeff.cli.phone import (
+    Counts,
+    figure,
+    is_phone,
+    phone_options,
+    phone_table,
+    prepared,
+    refuse_wrong,
+    take_library,
+    versus,
+)
+
+if TYPE_CHECKING:
+    from tfeff.bench.outcome import CountRatio, Local, Outcome, Ratio, Result
 
 
 @click.command("bench")
@@ -45,82 +60,80 @@ def command(files, devices, threads, xnnpack, max_seconds, seed, record, phone, 
     milliseconds.
     """
     from tfeff.artifact import open_artifact
-    from tfeff.bench import bench, record_latency
+    from tfeff.bench import Settings, bench, record_latency
 
     devices = tuple(dict.fromkeys(devices)) or ("local",)
-    options = {"threads": threads, "xnnpack": xnnpack, "max_seconds": max_seconds, "seed": seed}
-    options["delegate"] = take_library(phone)
-    options["phone"] = prepared(phone, files, devices, xnnpack, seed, app)
+    settings = Settings(threads, xnnpack, max_seconds, seed, take_library(phone))
+    options = prepared(phone, files, devices, settings, app)
     with out.progress("timing") as progress:
-        outcome = bench(files, devices, progress=progress, **options)
+        outcome = bench(files, devices, settings, phone=options, progress=progress)
     for device in devices:
-        if is_phone(device):
-            phone_table(out, outcome, device)
-            continue
         for count in threads:
             _table(out, outcome, device, count)
-    for warning in outcome["warnings"]:
+    for warning in outcome.warnings:
         out.say(f"warning: {warning}")
     if record:
         for file in dict.fromkeys(files):
-            record_latency(open_artifact(file), outcome["results"], outcome["ratios"])
-    out.json(outcome)
+            record_latency(open_artifact(file), outcome.results, outcome.ratios)
+    out.json(outcome.as_dict())
     refuse_wrong(outcome)
 
 
-def _table(out, outcome, device, count):
-    from tfeff.bench.protocol import kernel_words, short_names
+def _table(out: Output, outcome: "Outcome", device: str, threads: int) -> None:
+    """What one device told with one number of threads."""
+    results = outcome.on(device, threads)
+    if is_phone(device):
+        phone_table(out, results, outcome.ratios_on(device, threads))
+    elif results[0].counted is not None:
+        _instructions(out, results, outcome.counted)
+    else:
+        _times(out, results, outcome.ratios_on(device, threads))
 
-    results = [one for one in outcome["results"] if (one["device"], one["threads"]) == (device, count)]
-    if "instructions" in results[0]:
-        return _instructions(out, outcome, results)
-    ratios = [one for one in outcome["ratios"] if (one["device"], one.get("threads")) == (device, count)]
-    environment = results[0]["environment"]
-    threads = f"{results[0]['threads']} thread{'s' if results[0]['threads'] > 1 else ''}"
-    title = f"{device}: {results[0]['runtime']} {results[0]['version']}, {threads}, {environment['cpu']}"
+
+def _times(out: Output, results: "list[Result]", ratios: "dict[str, Ratio]") -> None:
+    from tfeff.bench.outcome import kernel_words, short_names
+
+    first = results[0]
+    threads = f"{first.threads} thread{'s' if first.threads > 1 else ''}"
+    title = f"{first.device}: {first.runtime} {first.version}, {threads}, {first.environment['cpu']}"
     rows = []
-    names = short_names([one["file"] for one in results])
-    for number, one in enumerate(results):
-        low, high = one["ci95_ms"]
-        row = [names[number], _ms(one["median_ms"]), f"{_ms(low)} .. {_ms(high)}", _ms(one["p90_ms"])]
-        row += [str(one["runs"]), kernel_words(one["kernels"])]
-        if ratios:
-            row.append("" if number == 0 else _versus(ratios[number - 1]))
-        rows.append(row)
+    for name, one in zip(short_names(one.file for one in results), results, strict=True):
+        if one.times is None:
+            continue
+        low, high = one.times.ci95_ms
+        row = [name, figure(one.times.median_ms), f"{figure(low)} .. {figure(high)}", figure(one.times.p90_ms)]
+        row += [str(one.times.runs), kernel_words(one.kernels)]
+        rows.append(row + ([versus(ratios.get(one.file))] if ratios else []))
     columns = ["file", "median ms", "95 %", "p90 ms", "runs", "kernels"]
     out.table(title, columns + (["time / first"] if ratios else []), rows)
 
 
-def _instructions(out, outcome, results):
-    from tfeff.bench.protocol import kernel_words, short_names
+def _instructions(out: Output, results: "list[Result]", counted: "list[CountRatio]") -> None:
+    from tfeff.bench.outcome import kernel_words, short_names
 
     first = results[0]
-    ratios = {one["a"]: one["ratio"] for one in outcome["ratios"] if one["device"] == first["device"]}
-    title = f"{first['device']}: {first['runtime']} {first['version']}, {first['environment']['cpu']}: "
+    ratios = {one.a: one.ratio for one in counted if one.device == first.device}
+    title = f"{first.device}: {first.runtime} {first.version}, {first.environment['cpu']}: "
     title += "instructions, not milliseconds"
     rows = []
-    for name, one in zip(short_names([one["file"] for one in results]), results, strict=True):
-        row = [name, f"{one['instructions']:,}" if one["instructions"] else "not counted", kernel_words(one["kernels"])]
-        row.append(_bytes(one["local"]))
-        rows.append(row + ([f"{ratios[one['file']]:.3f}" if one["file"] in ratios else ""] if ratios else []))
+    for name, one in zip(short_names(one.file for one in results), results, strict=True):
+        if one.counted is None:
+            continue
+        count = f"{one.counted.instructions:,}" if one.counted.instructions else "not counted"
+        row = [name, count, kernel_words(one.kernels), _bytes(one.counted.local)]
+        rows.append(row + ([f"{ratios[one.file]:.3f}" if one.file in ratios else ""] if ratios else []))
     columns = ["file", "instructions / inference", "kernels", "output bytes"]
     out.table(title, columns + (["instructions / first"] if ratios else []), rows)
 
 
-def _bytes(local):
-    if not local:
-        return "not compared"
-    if local["equal"]:
+def _bytes(local: "Local") -> str:
+    """How far the outputs are from this machine's; of several, each that differs is named."""
+    if local.equal:
         return "equal to this machine's"
-    why = "" if local["same_runtime"] and local["same_kernels"] else " (its runtime or kernels are others)"
-    return f"{100 * local['differing']:.1f} % differ by up to {local['max_difference']:.4g}{why}"
-
-
-def _versus(ratio):
-    low, high = ratio["ci95"]
-    return f"{ratio['ratio']:.3f} ({low:.3f} .. {high:.3f}) {ratio['verdict']}"
-
-
-def _ms(value):
-    """Four figures: 0.004123, 0.4871, 12.35, 1235."""
-    return f"{value:.4g}" if value < 1000 else f"{value:.0f}"
+    why = "" if local.same_runtime and local.same_kernels else " (its runtime or kernels are others)"
+    told = []
+    for one in local.unequal:
+        name = f"{one.name}: " if len(local.outputs) > 1 else ""
+        largest = "" if one.max_difference is None else f" by up to {one.max_difference:.4g}"
+        told.append(f"{name}{100 * one.differing:.1f} % differ{largest}")
+    return "; ".join(told) + why

@@ -1,10 +1,22 @@
 """What `bench` and `profile` ask and tell of a phone."""
 
 import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from tfeff.cli.output import Output
 from tfeff.errors import GateFailed, TfeffError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tfeff.artifact import Artifact
+    from tfeff.bench.adb.options import PhoneOptions
+    from tfeff.bench.outcome import Outcome, Ratio, Result
+    from tfeff.bench.settings import Settings
 
 DELEGATES = ("xnnpack", "gpu", "nnapi")  # a phone's
 
@@ -14,7 +26,7 @@ class Counts(click.ParamType):
 
     name = "integers"
 
-    def convert(self, value, param, context):
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> tuple[int, ...]:
         if isinstance(value, tuple):
             return value
         try:
@@ -26,7 +38,7 @@ class Counts(click.ParamType):
         return counts
 
 
-def phone_options(function):
+def phone_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the options that only phones have; they reach the command as `phone`, keyword arguments of
     `PhoneOptions`, empty where none was given."""
 
@@ -43,7 +55,7 @@ def phone_options(function):
     @click.option(
         "--cool-down", type=click.FloatRange(0), metavar="SECONDS", help="Phone: longest wait before a block."
     )
-    def wrapped(*args, **kwargs):
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
         names = {name: name for name in ("benchmark_binary", "delegate", "require_full_delegation", "cores")}
         names["cool_down"] = "cool_down_s"
         given = {to: kwargs.pop(name) for name, to in names.items()}
@@ -51,23 +63,33 @@ def phone_options(function):
         return function(*args, phone=given, **kwargs)
 
     wrapped.__name__, wrapped.__doc__ = function.__name__, function.__doc__
-    wrapped.__click_params__ = [*wrapped.__click_params__, *getattr(function, "__click_params__", [])]
+    own: Any = wrapped  # click keeps the options of a function on it
+    own.__click_params__ = [*own.__click_params__, *getattr(function, "__click_params__", [])]
     return wrapped
 
 
 def is_phone(device: str) -> bool:
+    """Whether a device is one that adb reaches."""
     return device.partition(":")[0] == "adb"
 
 
-def take_library(phone: dict) -> str | None:
+def take_library(phone: dict[str, Any]) -> str | None:
     """Takes a delegate that is no phone's out of the options: a library for the runtime to load."""
     return phone.pop("delegate") if phone.get("delegate") not in (None, *DELEGATES) else None
 
 
-def prepared(phone: dict, files, devices, xnnpack: bool, seed: int, app: bool = False):
-    """`PhoneOptions` with a real input for every file that has a record; None where no phone is asked for.
+def prepared(
+    phone: dict[str, Any],
+    files: Iterable[str | Path],
+    devices: Iterable[str],
+    settings: "Settings",
+    app: bool = False,
+) -> "PhoneOptions | None":
+    """`PhoneOptions` with a real input for every file whose record tells how an image becomes one; None where no phone
+    is asked for.
 
     Args:
+        phone: the options that `phone_options` took.
         app: whether the files are timed in the demo app.
     """
     if phone.get("delegate") not in (None, *DELEGATES):
@@ -77,7 +99,7 @@ def prepared(phone: dict, files, devices, xnnpack: bool, seed: int, app: bool = 
             option = next(iter(phone), "app").removesuffix("_s").replace("_", "-")
             raise TfeffError(f"--{option}: is for a phone", "say --on adb too, or leave it out")
         return None
-    if not xnnpack and phone.get("delegate") == "xnnpack":
+    if not settings.xnnpack and phone.get("delegate") == "xnnpack":
         raise TfeffError("--delegate xnnpack and --no-xnnpack", "say one of the two")
     from tfeff.artifact import open_artifact
     from tfeff.bench.adb.options import PhoneOptions
@@ -86,16 +108,14 @@ def prepared(phone: dict, files, devices, xnnpack: bool, seed: int, app: bool = 
         return _in_app(phone, files)
     inputs = {}
     for artifact in map(open_artifact, files):
-        values = _real_input(artifact, seed)
+        values = _real_input(artifact, settings.seed)
         if values is not None:
             inputs[artifact.sha256] = values
     return PhoneOptions(**phone, inputs=inputs)
 
 
-def _in_app(phone: dict, files):
+def _in_app(phone: dict[str, Any], files: Iterable[str | Path]) -> "PhoneOptions":
     """`PhoneOptions` for the demo app: beside each file its record and self-test, whose picture is the input."""
-    import numpy as np
-
     from tfeff.artifact import open_artifact, record_path
     from tfeff.bench.adb.options import AppFiles, PhoneOptions
     from tfeff.demo import APPLICATION, make_self_test, write_app
@@ -107,9 +127,7 @@ def _in_app(phone: dict, files):
     models, inputs = {}, {}
     for artifact in map(open_artifact, files):
         test = make_self_test(artifact, None)
-        expected, door = json.loads(test.expected), artifact.record["input"]
-        values = np.frombuffer(bytes.fromhex(expected["input_hex"]), door["dtype"])
-        inputs[artifact.sha256] = values.reshape(door["shape"])
+        inputs[artifact.sha256] = _self_test_inputs(artifact, test.expected)
         record = record_path(artifact.path).read_bytes()
         models[artifact.sha256] = {
             ".json": record, ".selftest.json": test.expected, ".selftest.png": test.picture,
@@ -117,82 +135,80 @@ def _in_app(phone: dict, files):
     return PhoneOptions(**phone, inputs=inputs, app=AppFiles(APPLICATION, write_app, models))
 
 
-def _real_input(artifact, seed):
-    """A bundled photograph as the file takes it, shape (1, h, w, c); None where no record tells its preprocessing."""
-    recorded = (artifact.record or {}).get("preprocessing")
-    if not recorded:
+def _self_test_inputs(artifact: "Artifact", expected: bytes) -> "dict[str, np.ndarray]":
+    """What the self-test gives to the file's inputs, by the names that the runtime has for them."""
+    import numpy as np
+
+    from tfeff.compare import Runner
+
+    given = json.loads(expected)["input_hex"]
+    ports = Runner(artifact.path).inputs
+    by_port = given if isinstance(given, dict) else {ports[0].name: given}
+    return {
+        port.name: np.frombuffer(bytes.fromhex(by_port[port.name]), port.dtype).reshape(port.shape) for port in ports
+    }
+
+
+def _real_input(artifact: "Artifact", seed: int) -> "dict[str, np.ndarray] | None":
+    """A bundled photograph as the file takes it, by input; None where no record tells how an image becomes it."""
+    if artifact.record is None:
         return None
     from tfeff.compare import real_input
-    from tfeff.data import Preprocessing
+    from tfeff.data.feeds import record_ports
 
-    return real_input(artifact.path, Preprocessing.from_dict(recorded), seed)
-
-
-def phone_table(out, outcome, device):
-    """A table for each number of threads."""
-    from tfeff.bench import kernel_words
-    from tfeff.bench.protocol import short_names
-
-    mine = [one for one in outcome["results"] if one["device"] == device]
-    names = dict(zip([one["file"] for one in mine], short_names([one["file"] for one in mine]), strict=True))
-    for threads in dict.fromkeys(one["threads"] for one in mine):
-        results = [one for one in mine if one["threads"] == threads]
-        told = [one for one in outcome["ratios"] if (one["device"], one.get("threads")) == (device, threads)]
-        ratios = {one["a"]: one for one in told}
-        first, rows = results[0], []
-        title = f"{device}: {first['environment']['model']} ({first['environment']['cpu']}), {first['runtime']} "
-        title += f"{first['version']}, {threads} thread{'s' if threads > 1 else ''}"
-        if first.get("pinned"):
-            title += f" on {first['core_class']} cores"
-        for one in results:
-            row = [names[one["file"]], *_times(one), kernel_words(one["kernels"]), answer_words(one["answer"])]
-            ratio = ratios.get(one["file"])
-            rows.append([*row, _versus(ratio) if ratio else ""])
-        columns = ["file", "median ms", "95 %", "p95 ms", "init ms", "first ms", "peak MB", "runs", "kernels", "answer"]
-        if any("preprocessing_ms" in one for one in results):  # in the demo app
-            columns[6] = "pre + post ms"
-        out.table(title, [*columns, "time / first"], rows, words=("answer",))
+    return real_input(artifact.path, record_ports(artifact.record.inputs), seed)
 
 
-def _times(one):
-    peak = one["memory_mb"]["peak"] or one["memory_mb"]["overall"]
-    if "void" in one:
-        return ["void", "", "", "", "", _figure(peak), ""]
-    low, high = one["ci95_ms"]
-    figures = [one["median_ms"], one["p95_ms"], one["init_ms"], one["first_ms"]]
-    median, *others = map(_figure, figures)
-    last = _figure(peak)
-    if "preprocessing_ms" in one:  # the demo app, which tells no memory
-        last = f"{_figure(one['preprocessing_ms'])} + {_figure(one['postprocessing_ms'])}"
-    return [median, f"{_figure(low)} .. {_figure(high)}", *others, last, str(one["runs"])]
+def phone_table(out: Output, results: "Sequence[Result]", ratios: "dict[str, Ratio]") -> None:
+    """What a phone told with one number of threads; `ratios` by their file."""
+    from tfeff.bench.outcome import PhoneTimes, kernel_words, short_names
+
+    first, rows = results[0], []
+    title = f"{first.device}: {first.environment['model']} ({first.environment['cpu']}), {first.runtime} "
+    title += f"{first.version}, {first.threads} thread{'s' if first.threads > 1 else ''}"
+    if isinstance(first.times, PhoneTimes) and first.times.pinned:
+        title += f" on {first.times.core_class} cores"
+    for name, one in zip(short_names(one.file for one in results), results, strict=True):
+        answer = one.answer.words() if one.answer is not None else ""
+        rows.append([name, *_times(one), kernel_words(one.kernels), answer, versus(ratios.get(one.file))])
+    columns = ["file", "median ms", "95 %", "p95 ms", "init ms", "first ms", "peak MB", "runs", "kernels", "answer"]
+    if any(isinstance(one.times, PhoneTimes) and one.times.preprocessing_ms is not None for one in results):
+        columns[6] = "pre + post ms"  # in the demo app
+    out.table(title, [*columns, "time / first"], rows, words=("answer",))
 
 
-def answer_words(answer) -> str:
-    """Whether a phone's answer is this machine's, for people."""
-    if answer["ok"] is None:
-        return "not compared"
-    if answer["equal"]:
-        return "equal bytes"
-    if not answer["ok"]:
-        return "WRONG"
-    if answer["max_steps"] is not None:
-        return f"within {answer['max_steps']} steps"
-    return f"within {answer['max_error']:.1g}"
+def _times(one: "Result") -> list[str]:
+    from tfeff.bench.outcome import PhoneTimes
+
+    memory, times = one.memory_mb or {}, one.times
+    last = figure(memory.get("peak") or memory.get("overall"))
+    if not isinstance(times, PhoneTimes):
+        return ["void", "", "", "", "", last, ""]
+    if times.preprocessing_ms is not None:  # the demo app, which tells no memory
+        last = f"{figure(times.preprocessing_ms)} + {figure(times.postprocessing_ms)}"
+    low, high = times.ci95_ms
+    shown = [times.median_ms, times.p95_ms, times.init_ms, times.first_ms]
+    median, *others = map(figure, shown)
+    return [median, f"{figure(low)} .. {figure(high)}", *others, last, str(times.runs)]
 
 
-def refuse_wrong(outcome) -> None:
+def refuse_wrong(outcome: "Outcome") -> None:
     """Ends the command as a missed gate where a phone computed something else than this machine."""
-    wrong = [f"{one['device']}: {one['file']}: {one['void']}" for one in outcome["results"] if "void" in one]
+    wrong = [f"{one.device}: {one.file}: {one.void}" for one in outcome.results if one.void]
     if wrong:
         raise GateFailed(
             "; ".join(wrong), "another build of the tool or another --delegate; its latency was not recorded"
         )
 
 
-def _versus(ratio):
-    low, high = ratio["ci95"]
-    return f"{ratio['ratio']:.3f} ({low:.3f} .. {high:.3f}) {ratio['verdict']}"
+def versus(ratio: "Ratio | None") -> str:
+    """A ratio with its interval and verdict; empty without one."""
+    if ratio is None:
+        return ""
+    low, high = ratio.ci95
+    return f"{ratio.ratio:.3f} ({low:.3f} .. {high:.3f}) {ratio.verdict}"
 
 
-def _figure(value):
+def figure(value: float | None) -> str:
+    """Four figures: 0.004123, 0.4871, 12.35, 1235; a dash where nothing is known."""
     return "-" if value is None else f"{value:.4g}" if value < 1000 else f"{value:.0f}"

@@ -1,15 +1,22 @@
 """Whether a phone computes what this machine computes, so that no time is told of a wrong answer."""
 
-import tempfile
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
 from tfeff.artifact import Artifact
+from tfeff.bench.answer import (
+    Allowance,
+    Answer,
+    compare_output,
+    judged,
+    largest_error,
+    largest_steps,
+    split_bytes,
+)
 from tfeff.bench.devices import find_device
-from tfeff.bench.instructions import random_image
-from tfeff.errors import TfeffError
+from tfeff.bench.inputs import seeded_inputs
+from tfeff.record.schema import Kernels
 
 # Measured (all presets, emulated ARM against x86): XNNPACK's kernels give the same bytes on both but for one MUL of
 # MobileNetV3. It is one step off, which is up to 3 at the network's end (random inputs). Other pairs of kernels differ
@@ -18,120 +25,104 @@ SAME_STEPS, FEW_STEPS = 1, 5
 _ROUNDS_OTHERWISE = "MUL"
 # Of the largest output: sums in another order; arithmetic of half precision, which GPUs use.
 SAME_FLOAT, OTHER_FLOAT = 1e-4, 2e-2
+_FAMILIES = {"all": "XNNPACK", "partly": "mixed"}  # else the runtime's own
 
 
 class Reference:
-    """This machine's answers for one file and one input.
+    """This machine's answers for one file and one set of inputs.
 
     Args:
         artifact: the file.
-        values: of its one input; None draws them from `seed`.
+        values: of every input by name; None draws them from `seed`.
 
     Attributes:
-        values: the input, shape and dtype of the file's.
+        values: of every input by name, in the order of the file, of its shapes and dtypes.
         runtime: name and version.
-        outputs: by family of kernels, "XNNPACK" or "mixed" (it took a part), and "built-in": a list of arrays in the
-            file's order.
+        outputs: by family of kernels, "XNNPACK" or "mixed" (it took a part), and "built-in": arrays by output, in the
+            order of the file.
 
     Raises:
-        TfeffError: this machine's runtime cannot run the file, or it has several inputs.
+        TfeffError: this machine's runtime cannot run the file.
     """
 
-    def __init__(self, artifact: Artifact, values: np.ndarray | None, seed: int):
-        self.outputs: dict[str, list[np.ndarray]] = {}
-        with tempfile.TemporaryDirectory(prefix="tfeff-") as folder:
-            path = Path(folder) / "input.npy"
-            for xnnpack in (True, False):
-                with find_device("local").start() as handle:
-                    loaded = handle.load(artifact.path, threads=1, xnnpack=xnnpack, seed=seed)
-                    if len(loaded["inputs"]) != 1:
-                        raise TfeffError(f"{artifact.path}: has {len(loaded['inputs'])} inputs")
-                    if values is None:
-                        values = random_image(loaded["inputs"][0], seed)
-                    np.save(path, values)
-                    who = {"all": "XNNPACK", "partly": "mixed"}.get(loaded["kernels"]["xnnpack"], "built-in")
-                    self.outputs[who] = list(handle.outputs(path).values())
-                    self.runtime = "{runtime} {version}".format(**handle.environment)
-        self.values = values
+    def __init__(self, artifact: Artifact, values: Mapping[str, np.ndarray] | None, seed: int):
+        self.outputs: dict[str, dict[str, np.ndarray]] = {}
+        for xnnpack in (True, False):
+            with find_device("local").start() as handle:
+                loaded = handle.load(artifact.path, threads=1, xnnpack=xnnpack, seed=seed)
+                if values is None:
+                    values = seeded_inputs(loaded.inputs, seed)
+                self.outputs[_FAMILIES.get(loaded.kernels.xnnpack or "", "built-in")] = handle.outputs(values)
+                self.runtime = "{runtime} {version}".format(**handle.environment)
+        self.values = {port.name: values[port.name] for port in loaded.inputs}
+        self._ports = loaded.outputs
         # The last was run without XNNPACK, so all operations stayed with the runtime.
-        left = {one["op"] for one in loaded["kernels"]["left"]}
+        left = {one["op"] for one in loaded.kernels.left}
         self._same_steps = FEW_STEPS if _ROUNDS_OTHERWISE in left else SAME_STEPS
 
-    def compare(self, data: bytes, kernels: dict[str, Any]) -> dict[str, Any]:
+    def compare(self, given: bytes | Mapping[str, bytes], kernels: Kernels) -> Answer:
         """Judges the bytes that came from a phone.
 
         Args:
-            data: all outputs, one after the other, as the tool writes them.
+            given: all outputs, one after the other, as the tool writes them; or by output.
             kernels: who computed them there (`tool.kernels`).
-
-        Returns:
-            `equal` (bytes), `max_steps` (largest difference, in steps; of float outputs None), `max_error` (of float
-            ones, as a share of the largest output, else None), `different` (share of all values), `allowed`, `family`
-            (whose answer it was compared with), `ok`, `why` (not ok; else empty), `runtime`.
         """
-        took = kernels.get("taken") or kernels["xnnpack"]
-        family = "built-in" if "delegate" in kernels else {"all": "XNNPACK", "partly": "mixed"}.get(took, "built-in")
+        data = given if isinstance(given, bytes) else self._joined(given)
+        family, same = self._family(kernels, data)
+        here = self.outputs[family]
+        there = split_bytes(data, here)
+        if there is None:
+            size = sum(one.nbytes for one in here.values())
+            why = f"{len(data)} bytes of {_named(list(here))} came where {size} were expected"
+            return Answer(False, why, (), family, self.runtime)
+        compared = []
+        for port in self._ports:
+            allowance = self._allowance(port.name, kernels, same)
+            compared.append(compare_output(port, here[port.name], there[port.name], allowance))
+        return judged(compared, family, self.runtime)
+
+    def _joined(self, given: Mapping[str, bytes]) -> bytes:
+        return b"".join(given.get(port.name, b"") for port in self._ports)
+
+    def _family(self, kernels: Kernels, data: bytes) -> tuple[str, bool]:
+        """Whose answer of this machine is the one to compare with, and whether it is of the very same kernels."""
+        took = kernels.taken or kernels.xnnpack
+        family = "built-in" if kernels.delegate is not None else _FAMILIES.get(took or "", "built-in")
         # XNNPACK's kernels are the one family that computes (nearly) the same on ARM and x86.
         same = family == "XNNPACK" and family in self.outputs
         family = family if family in self.outputs else next(iter(self.outputs))
         if took == "unknown":  # either's answer is right; the nearer one tells whose it was
             family = min(
-                self.outputs, key=lambda name: _unequal(b"".join(x.tobytes() for x in self.outputs[name]), data)
+                self.outputs,
+                key=lambda name: _unequal(b"".join(one.tobytes() for one in self.outputs[name].values()), data),
             )
-        here = self.outputs[family]
-        told = {"equal": False, "max_steps": None, "max_error": None, "different": None, "allowed": None}
-        told |= {"family": family, "runtime": self.runtime}
-        size = sum(one.nbytes for one in here)
-        if len(data) != size:
-            return {**told, "ok": False, "why": f"{len(data)} bytes came where {size} were expected"}
-        there, at = [], 0
-        for one in here:
-            there.append(np.frombuffer(data[at : at + one.nbytes], one.dtype).reshape(one.shape))
-            at += one.nbytes
-        told["equal"] = data == b"".join(one.tobytes() for one in here)
-        told["different"] = _share(here, there)
-        steps = [pair for pair in zip(here, there, strict=True) if pair[0].dtype.kind in "iub"]
-        floats = [pair for pair in zip(here, there, strict=True) if pair[0].dtype.kind == "f"]
-        if steps:
-            told["max_steps"] = max(_steps(*pair) for pair in steps)
-            told["allowed"] = self._same_steps if same else max(FEW_STEPS, 2 * self._own_steps())
-        if floats:
-            told["max_error"] = max(_error(*pair) for pair in floats)
-        why = ""
-        if steps and told["max_steps"] > told["allowed"]:
-            allowed = f"{told['allowed']} allowed{' within one family of kernels' if same else ''}"
-            why = f"outputs are up to {told['max_steps']} steps off this machine's ({allowed})"
-        limit = OTHER_FLOAT if "delegate" in kernels else SAME_FLOAT
-        if floats:
-            told["allowed"] = limit if not steps else told["allowed"]
-            if not told["max_error"] <= limit:
-                why = f"outputs are off this machine's by {told['max_error']:.2g} of the largest ({limit:g} allowed)"
-        return {**told, "ok": not why, "why": why}
+        return family, same
 
-    def _own_steps(self) -> int:
-        """How far this machine's own two families are apart."""
+    def _allowance(self, output: str, kernels: Kernels, same: bool) -> Allowance:
+        error = OTHER_FLOAT if kernels.delegate is not None else SAME_FLOAT
+        if same:
+            return Allowance(self._same_steps, error, " within one family of kernels")
+        steps, own = self._own_difference(output)
+        # A float output of a file that is int8 inside moves in steps too.
+        return Allowance(max(FEW_STEPS, 2 * steps), max(error, 2 * own))
+
+    def _own_difference(self, output: str) -> tuple[int, float]:
+        """How far this machine's own two families are apart in one output: in steps, and as a share of the largest."""
         if len(self.outputs) < 2:
-            return 0
-        pairs = zip(*self.outputs.values(), strict=True)
-        return max((_steps(a, b) for a, b in pairs if a.dtype.kind in "iub"), default=0)
+            return 0, 0.0
+        one, other = (outputs[output] for outputs in self.outputs.values())
+        if one.shape != other.shape:
+            return 0, 0.0
+        if one.dtype.kind in "fc":
+            error = largest_error(one, other)
+            return 0, error if np.isfinite(error) else 0.0
+        return (largest_steps(one, other) if one.dtype.kind in "iu" else 0), 0.0
+
+
+def _named(names: list[str]) -> str:
+    return f"output {names[0]}" if len(names) == 1 else f"outputs {', '.join(names)}"
 
 
 def _unequal(a: bytes, b: bytes) -> int:
     """How many bytes differ; all where the lengths do."""
     return sum(x != y for x, y in zip(a, b, strict=True)) if len(a) == len(b) else len(a)
-
-
-def _share(here, there) -> float:
-    different = sum(int(np.count_nonzero(a != b)) for a, b in zip(here, there, strict=True))
-    return different / max(sum(one.size for one in here), 1)
-
-
-def _steps(a, b) -> int:
-    return int(np.abs(a.astype(np.int64) - b.astype(np.int64)).max(initial=0))
-
-
-def _error(a, b) -> float:
-    """Largest difference as a share of the largest value; infinite where something is not a number."""
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    worst = float(np.abs(a - b).max(initial=0)) / max(float(np.abs(a).max(initial=0)), 1e-30)
-    return worst if np.isfinite(worst) else float("inf")

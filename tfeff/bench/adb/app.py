@@ -21,7 +21,10 @@ from tfeff.bench.adb.client import Phone, Timeout, quoted
 from tfeff.bench.adb.options import PhoneOptions
 from tfeff.bench.adb.state import Facts
 from tfeff.bench.adb.variant import Variant
+from tfeff.bench.answer import Answer
+from tfeff.bench.settings import Settings
 from tfeff.errors import TfeffError
+from tfeff.record.schema import Kernels
 
 WARMUP = 5
 FIRST_RUNS = 10  # before anything is known of a model
@@ -46,9 +49,10 @@ class AppTimer:
         TfeffError: no Android; the app cannot be installed or does not start; the screen is off or locked.
     """
 
-    def __init__(self, phone: Phone, facts: Facts, options: PhoneOptions, xnnpack: bool, seed: int):
-        self._phone, self._app, self._seed, self._xnnpack = phone, options.app, seed, xnnpack
-        self._inputs = options.inputs
+    def __init__(self, phone: Phone, facts: Facts, options: PhoneOptions, settings: Settings):
+        assert options.app is not None
+        self._phone, self._app, self._inputs = phone, options.app, options.inputs
+        self._seed, self._xnnpack = settings.seed, settings.xnnpack
         self._files = f"/sdcard/Android/data/{self._app.application}/files"
         self._mark = f"tfeff-run-{secrets.token_hex(4)}"
         self.runtime, self.version = "tensorflow-lite", "unknown"
@@ -99,19 +103,21 @@ class AppTimer:
             )
         reference = Reference(artifact, self._inputs[artifact.sha256], self._seed)
         # Times come as they were measured, so no step of the clock limits what can be seen.
-        return [Variant(artifact, count, name, None, reference, None, "app's", step_ms=0.0) for count in threads]
+        return [Variant(artifact, count, name, (), reference, None, "app's", step_ms=0.0) for count in threads]
 
     def check(self, variant: Variant) -> None:
         """The run whose input and output bytes are compared."""
+        assert variant.reference is not None
         answer = self._ask(variant, FIRST_RUNS)
         self.runtime, self.version = answer.runtime, answer.version
-        how = "unknown" if self._xnnpack else "none"  # Java's interpreter does not tell what a delegate took
-        variant.kernels = {"xnnpack": how, "delegated": None, "total": None, "left": []}
-        variant.answer = variant.reference.compare(answer.output, variant.kernels)
-        ours = hashlib.sha256(np.ascontiguousarray(variant.reference.values).tobytes()).hexdigest()
-        if answer.input_sha256 != ours:
-            why = "the app made another input of the self-test's picture than this machine"
-            variant.answer |= {"ok": False, "equal": False, "why": why}
+        # Java's interpreter does not tell what a delegate took.
+        variant.kernels = Kernels(xnnpack="unknown" if self._xnnpack else "none")
+        variant.answer = variant.reference.compare(answer.outputs, variant.kernels)
+        for name, values in variant.reference.values.items():
+            told = answer.input_sha256 if isinstance(answer.input_sha256, str) else answer.input_sha256.get(name)
+            if told != hashlib.sha256(values.tobytes()).hexdigest():
+                why = f"the app made another {name} of the self-test's picture than this machine"
+                variant.answer = Answer(False, why, (), variant.answer.family, variant.answer.runtime)
         variant.runs = _runs(answer)
 
     def require_full(self, device: str, variants: list[Variant]) -> None:

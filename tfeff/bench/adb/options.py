@@ -36,7 +36,7 @@ class PhoneOptions:
         cores: kind of cores to stay on. "auto" takes the big ones while they are as many as the threads, then the
             middle ones too, then all.
         cool_down_s: how long to wait, before a block, for a phone that is throttled.
-        inputs: values for the one input of a file, by the file's sha256; random values for files without.
+        inputs: by the file's sha256, values of every input by name; random values for files without.
         app: times in the demo app instead of the tool.
     """
 
@@ -45,5 +45,5 @@ class PhoneOptions:
     require_full_delegation: bool = False
     cores: str = "auto"
     cool_down_s: float = 120.0
-    inputs: dict[str, np.ndarray] = field(default_factory=dict)
+    inputs: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     app: AppFiles | None = None

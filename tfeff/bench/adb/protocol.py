@@ -8,7 +8,7 @@ this machine's answer: a wrong answer has no time.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -17,11 +17,14 @@ from tfeff.artifact import Artifact
 from tfeff.bench.adb.app import AppTimer
 from tfeff.bench.adb.client import Phone
 from tfeff.bench.adb.options import PhoneOptions
-from tfeff.bench.adb.results import ratio_entry, result_entry, warnings_of
+from tfeff.bench.adb.results import Session, Timer, ratio_entry, result_entry, warnings_of
 from tfeff.bench.adb.state import Facts, State, read_facts, read_state
 from tfeff.bench.adb.tool_timer import ToolTimer
 from tfeff.bench.adb.variant import Variant, figures, good_rounds
+from tfeff.bench.devices import BaseDevice
 from tfeff.bench.intervals import median_interval
+from tfeff.bench.outcome import Outcome
+from tfeff.bench.settings import Settings, Tick
 from tfeff.errors import TfeffError
 
 MIN_ROUNDS = 5
@@ -32,21 +35,12 @@ COOLING_S = 2.0  # between looks at a phone that cools down
 
 
 def bench_on_phone(
-    device,
-    artifacts: Sequence[Artifact],
-    *,
-    threads: Sequence[int],
-    xnnpack: bool,
-    max_seconds: float,
-    seed: int,
-    options: PhoneOptions,
-    tick: Callable[[], None],
-) -> dict[str, list]:
-    """Times artifacts on one phone; arguments and what it gives are those of `tfeff.bench.bench`.
+    device: BaseDevice, artifacts: Sequence[Artifact], settings: Settings, options: PhoneOptions, tick: Tick
+) -> Outcome:
+    """Times artifacts on one phone; each is timed at each number of threads, all in the same rounds.
 
     Args:
-        device: with `name` and `connect()`.
-        threads: numbers of threads; each artifact is timed at each, all in the same rounds.
+        device: one that `has_tool`.
 
     Raises:
         TfeffError: the phone, its tool or a file is not fit for use, or the phone does not cool down.
@@ -55,10 +49,10 @@ def bench_on_phone(
     start = time.monotonic()
     with device.connect() as phone:
         facts = read_facts(phone)
-        timer = (AppTimer if options.app else ToolTimer)(phone, facts, options, xnnpack, seed)
-        variants = []
+        timer: Timer = (AppTimer if options.app else ToolTimer)(phone, facts, options, settings)
+        variants: list[Variant] = []
         for artifact in artifacts:
-            variants += timer.put(artifact, threads)
+            variants += timer.put(artifact, settings.counts)
             tick()
         runner = _Runner(phone, timer, options, facts, tick)
         for variant in variants:
@@ -68,22 +62,21 @@ def bench_on_phone(
             timer.require_full(device.name, variants)
         timed = [variant for variant in variants if not variant.wrong]
         if timed:
-            _rounds(runner, timed, np.random.default_rng(seed), start + max_seconds)
-    rounds = good_rounds(timed) if timed else []
-    told = (device.name, facts, timer, xnnpack, seed, runner.states[0], rounds)
-    results = [result_entry(one, *told) for one in variants]
-    ratios = []
-    for count in threads:
+            _rounds(runner, timed, np.random.default_rng(settings.seed), start + settings.max_seconds)
+    session = Session(device.name, facts, timer, settings, runner.states[0], good_rounds(timed) if timed else [])
+    outcome = Outcome([result_entry(one, session) for one in variants])
+    for count in settings.counts:
         first, *others = (one for one in variants if one.threads == count)
         right = [one for one in others if not one.wrong and not first.wrong]
-        ratios += [ratio_entry(one, first, device.name, seed, rounds) for one in right]
-    return {"results": results, "ratios": ratios, "warnings": warnings_of(results, facts, runner.states)}
+        outcome.ratios += [ratio_entry(one, first, session) for one in right]
+    outcome.warnings = warnings_of(outcome.results, facts, session.state)
+    return outcome
 
 
 class _Runner:
     """Runs blocks, and keeps what the phone told of itself."""
 
-    def __init__(self, phone: Phone, timer, options: PhoneOptions, facts: Facts, tick):
+    def __init__(self, phone: Phone, timer: Timer, options: PhoneOptions, facts: Facts, tick: Tick):
         self.phone, self.timer, self.options, self.facts, self.tick = phone, timer, options, facts, tick
         self.states: list[State] = [read_state(phone)]
         self.limits: dict[int, float] = dict(self.states[0].limits())
@@ -114,7 +107,7 @@ class _Runner:
         return not why
 
 
-def _rounds(runner: _Runner, variants: list[Variant], random, deadline: float) -> None:
+def _rounds(runner: _Runner, variants: list[Variant], random: np.random.Generator, deadline: float) -> None:
     good = bad = 0
     while not _enough(variants, good, deadline):
         well = True

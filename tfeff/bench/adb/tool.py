@@ -4,16 +4,16 @@ import hashlib
 import re
 import signal
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from tfeff.bench.adb.client import Phone, Timeout
 from tfeff.bench.adb.download import fetched_tool
 from tfeff.bench.adb.log import Log, parse_log
 from tfeff.errors import TfeffError
+from tfeff.record.schema import Kernels
 
 _ELF = {183: "arm64-v8a", 40: "armeabi-v7a", 62: "x86_64", 3: "x86"}  # e_machine
 _RUNS_ON = {"arm64-v8a": {"arm64-v8a", "armeabi-v7a"}, "x86_64": {"x86_64", "x86"}}
@@ -59,9 +59,14 @@ class Tool:
     environment: dict[str, str] = field(default_factory=dict)
 
     @property
+    def takes_inputs(self) -> bool:
+        """Whether it can be given values for the inputs."""
+        return {"input_layer", "input_layer_shape", "input_layer_value_files"} <= self.flags
+
+    @property
     def writes_outputs(self) -> bool:
-        """Whether it can be given an input and asked for the bytes that come out."""
-        return {"input_layer_value_files", "output_filepath"} <= self.flags
+        """Whether it can be given inputs and asked for the bytes that come out."""
+        return self.takes_inputs and "output_filepath" in self.flags
 
     def run(self, graph: str, name: str, *, cores: list[int] | None, timeout_s: float, **flags: Any) -> tuple[Log, str]:
         """One run.
@@ -173,15 +178,11 @@ def put_tool(phone: Phone, abi: str, binary: str | None) -> Tool:
     return tool
 
 
-def kernels(log: Log, delegate: str) -> dict[str, Any]:
-    """Who ran the graph, in the words of `worker.delegation`.
+def kernels(log: Log, delegate: str) -> Kernels:
+    """Who ran the graph, in the words of `worker.delegation`; the tool does not tell which operations were left.
 
     Args:
         delegate: that was asked for: `xnnpack`, `none`, `gpu` or `nnapi`.
-
-    Returns:
-        `xnnpack` ("all", "partly", "none" or "unknown"), `delegated`, `total`, `left` (always empty: the tool does not
-        tell which); `delegate` and `taken` of it where another one was asked for.
     """
     name = _DELEGATE_NAMES[delegate]
     taken, total = None, None
@@ -193,19 +194,27 @@ def kernels(log: Log, delegate: str) -> dict[str, Any]:
         how = "all" if taken == total else "partly" if taken else "none"
     if how is None:
         how = "none" if delegate == "none" and not log.default_xnnpack else "unknown"
-    entry = {"xnnpack": how, "delegated": taken, "total": total, "left": []}
     if delegate in ("gpu", "nnapi"):
-        return {**entry, "xnnpack": "none" if how == "all" else "unknown", "delegate": name, "taken": how}
-    return entry
+        others = "none" if how == "all" else "unknown"
+        return Kernels(xnnpack=others, delegated=taken, total=total, delegate=name, taken=how)
+    return Kernels(xnnpack=how, delegated=taken, total=total)
 
 
-def input_flags(values: np.ndarray | None, there: str | None) -> dict[str, str]:
-    """What gives the tool the values of the one input.
+def input_flags(shapes: Sequence[Sequence[int]], there: Sequence[str]) -> dict[str, str]:
+    """What gives the tool the values of all inputs, in the order of the file.
 
-    It goes by position and only warns that a tensor has another name, so the name is one without `:`, of which versions
-    of the tool differ in how it must be escaped.
+    They go by position, and the tool only warns that a tensor has another name: so the names are plain ones, without
+    the `:` and `,` that a tensor's may have, of which versions of the tool differ in how they must be escaped.
+
+    Args:
+        shapes: of the inputs, with the batch.
+        there: their files on the phone.
     """
-    if values is None or there is None:
+    if not there:
         return {}
-    shape = ",".join(map(str, values.shape))
-    return {"input_layer": "image", "input_layer_shape": shape, "input_layer_value_files": f"image:{there}"}
+    names = [f"input{number}" for number in range(len(there))]
+    return {
+        "input_layer": ",".join(names),
+        "input_layer_shape": ":".join(",".join(map(str, shape)) for shape in shapes),
+        "input_layer_value_files": ",".join(f"{name}:{path}" for name, path in zip(names, there, strict=True)),
+    }

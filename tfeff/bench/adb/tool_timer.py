@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from tfeff.artifact import Artifact, check_tflite
 from tfeff.bench.adb.answer import Reference
 from tfeff.bench.adb.client import Phone
+from tfeff.bench.adb.log import Log
 from tfeff.bench.adb.options import PhoneOptions
 from tfeff.bench.adb.state import Facts
 from tfeff.bench.adb.tool import input_flags, kernels, put_tool
 from tfeff.bench.adb.variant import Variant
+from tfeff.bench.settings import Settings
 from tfeff.errors import GateFailed, TfeffError
 
 BLOCK = {"warmup_runs": 1, "warmup_min_secs": 0.1, "num_runs": 5, "min_secs": 0.3, "max_secs": 30}
@@ -29,15 +29,15 @@ class ToolTimer:
         TfeffError: see `put_tool` and `Tool.delegate_flags`.
     """
 
-    def __init__(self, phone: Phone, facts: Facts, options: PhoneOptions, xnnpack: bool, seed: int):
-        self._phone, self._facts, self._options, self._seed = phone, facts, options, seed
-        self._delegate = options.delegate or ("xnnpack" if xnnpack else "none")
+    def __init__(self, phone: Phone, facts: Facts, options: PhoneOptions, settings: Settings):
+        self._phone, self._facts, self._options, self._seed = phone, facts, options, settings.seed
+        self._delegate = options.delegate or ("xnnpack" if settings.xnnpack else "none")
         self._tool = put_tool(phone, facts.abi, options.benchmark_binary)
         self._asked = self._tool.delegate_flags(self._delegate)
         self.runtime, self.version, self.about = self._tool.runtime, self._tool.version, self._tool.about
 
     def put(self, artifact: Artifact, threads: Sequence[int]) -> list[Variant]:
-        """An artifact and its input on the phone, once for each number of threads.
+        """An artifact and its inputs on the phone, once for each number of threads.
 
         Raises:
             TfeffError: it cannot be copied, was replaced meanwhile, or there are no such cores.
@@ -47,30 +47,33 @@ class ToolTimer:
             raise TfeffError(
                 f"{self._phone.name}: {artifact.path} was replaced while it was timed", "run the command again"
             )
-        reference, unchecked, image = None, "", None
+        reference, unchecked = None, ""
         try:
             reference = Reference(artifact, self._options.inputs.get(artifact.sha256), self._seed)
         except TfeffError as error:
             unchecked = f"this machine has no answer to compare with ({error.what})"
-        if reference:
-            image = self._phone.put_bytes(np.ascontiguousarray(reference.values).tobytes())
+        given: tuple[str, ...] = ()
+        if reference and [one.ndim for one in reference.values.values()] == [0]:
+            unchecked = "the benchmark tool takes no values for a single number"
+        elif reference and self._tool.takes_inputs:
+            given = tuple(self._phone.put_bytes(one.tobytes()) for one in reference.values.values())
         found = []
         for count in threads:
             name, cores = choose_cores(self._phone.name, self._facts, count, self._options.cores)
-            found.append(Variant(artifact, count, there, image, reference, cores, name, unchecked=unchecked))
+            found.append(Variant(artifact, count, there, given, reference, cores, name, unchecked=unchecked))
         return found
 
     def check(self, variant: Variant) -> None:
         """The run whose answer is compared; memory is watched in it, which would disturb a timed one."""
         output = f"{self._phone.folder}/output"
         self._phone.shell(f"rm -f {output}")
-        flags = {"output_filepath": output} if variant.image and self._tool.writes_outputs else {}
+        flags = {"output_filepath": output} if variant.given and self._tool.writes_outputs else {}
         log = self._run(variant, **CHECK, **flags, report_peak_memory_footprint="true")
         variant.memory_mb = {"init": log.init_mb, "overall": log.overall_mb, "peak": log.peak_mb}
         variant.kernels = kernels(log, self._delegate)
         if not self._tool.writes_outputs:
             variant.unchecked = variant.unchecked or "this benchmark tool takes no input and writes no output"
-        elif flags:
+        elif flags and variant.reference is not None:
             if self._phone.shell(f"[ -s {output} ]")[0]:
                 variant.unchecked = "the benchmark tool wrote no output"
             else:
@@ -80,12 +83,10 @@ class ToolTimer:
         """Raises GateFailed where the delegate left operations to the runtime."""
         missed = []
         for one in variants:
-            how = one.kernels.get("taken") or one.kernels["xnnpack"]
+            how = one.kernels.taken or one.kernels.xnnpack or "unknown"
             if how != "all":
                 words = {"none": "none of", "partly": "only a part of", "unknown": "an unknown part of"}[how]
-                missed.append(
-                    f"{one.artifact.path.name}: {one.kernels.get('delegate', 'XNNPACK')} took {words} the graph"
-                )
+                missed.append(f"{one.artifact.path.name}: {one.kernels.delegate or 'XNNPACK'} took {words} the graph")
         if self._delegate == "none":
             raise TfeffError(
                 f"{device}: full delegation is required, but no delegate asked for", "leave out --no-xnnpack"
@@ -110,10 +111,11 @@ class ToolTimer:
             "first_ms": log.first_ms,
         }
 
-    def _run(self, variant: Variant, **flags):
-        image = input_flags(variant.reference.values, variant.image) if variant.reference else {}
+    def _run(self, variant: Variant, **flags: Any) -> Log:
+        values = variant.reference.values.values() if variant.reference else ()
+        inputs = input_flags([one.shape for one in values], variant.given)
         timeout_s = flags["max_secs"] + GRACE_S
-        flags = {**self._asked, **image, **flags, "num_threads": variant.threads}
+        flags = {**self._asked, **inputs, **flags, "num_threads": variant.threads}
         name = variant.artifact.path.name
         return self._tool.run(variant.there, name, cores=variant.cores, timeout_s=timeout_s, **flags)[0]
 

@@ -8,6 +8,8 @@ import numpy as np
 
 from tfeff.artifact import Artifact
 from tfeff.bench.adb.answer import Reference
+from tfeff.bench.answer import Answer
+from tfeff.record.schema import Kernels
 
 STEP_MS = 0.001  # tools tell medians in whole us
 COARSE = 5  # medians of fewer steps say too little
@@ -18,9 +20,10 @@ class Variant:
     """One artifact at one number of threads, and what has been seen of it.
 
     Attributes:
-        there, image: the file and its input on the phone.
+        there: the file on the phone.
+        given: its inputs there, in the order of the file; empty where it is given none.
         cores: to stay on, of class `core_class`; None for any.
-        answer: `Reference.compare`; None where it could not be compared, because of `unchecked`.
+        answer: whether it is right; None until it was compared, or for good where it cannot be, because of `unchecked`.
         memory_mb: `init`, `overall`, `peak` in the run that was compared; None where it is not told.
         step_ms: in which medians come.
         runs: of the next block in the demo app.
@@ -30,13 +33,13 @@ class Variant:
     artifact: Artifact
     threads: int
     there: str
-    image: str | None
+    given: tuple[str, ...]
     reference: Reference | None
     cores: list[int] | None
     core_class: str
-    answer: dict[str, Any] | None = None
+    answer: Answer | None = None
     unchecked: str = ""
-    kernels: dict[str, Any] = field(default_factory=dict)
+    kernels: Kernels = field(default_factory=Kernels)
     memory_mb: dict[str, float | None] = field(default_factory=lambda: dict.fromkeys(("init", "overall", "peak")))
     step_ms: float = STEP_MS
     runs: int = 0
@@ -45,7 +48,7 @@ class Variant:
     @property
     def wrong(self) -> str:
         """Why its times count for nothing; empty when they count."""
-        return self.answer["why"] if self.answer else ""
+        return self.answer.why if self.answer is not None else ""
 
 
 def good_rounds(variants: Sequence[Variant]) -> list[int]:

@@ -7,11 +7,34 @@
 import difflib
 import pkgutil
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tfeff.errors import TfeffError
+from tfeff.record.schema import Kernels, Port
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A file on a device.
+
+    Attributes:
+        sha256: of what was loaded.
+        inputs, outputs: its ports, in the order of the file; shapes with the batch.
+        kernels: who runs its operations.
+        pinned: whether the process is kept on one core.
+    """
+
+    sha256: str
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    kernels: Kernels
+    pinned: bool = False
 
 
 class Handle(ABC):
@@ -21,28 +44,27 @@ class Handle(ABC):
         environment: `runtime`, `version`, `python`, `numpy`, `os`, `machine`, `cpu`, `cores`, `governor` (None where
             there is none), `load_average` (before anything was timed), `fast_cores` (numbers of the cores that a
             process can be kept on; empty where it cannot be).
+        counting: whether `count` can be called.
     """
 
     environment: dict[str, Any]
+    counting = False
 
     @abstractmethod
     def load(
         self,
         path: Path,
         *,
-        threads: int,
-        xnnpack: bool,
-        seed: int,
+        threads: int = 1,
+        xnnpack: bool = True,
+        seed: int = 0,
         core: int | None = None,
         delegate: dict[str, Any] | None = None,
-    ) -> dict[str, Any]:
-        """Loads a .tflite file, fills its inputs from `seed` and keeps the process on one core, if one is given.
+    ) -> Loaded:
+        """Loads a .tflite file, fills its inputs from `seed` (`inputs.seeded_inputs`) and keeps the process on one
+        core, if one is given.
 
         `delegate` is what `delegate.parse_delegate` returns.
-
-        Returns:
-            `sha256` of what was loaded, `inputs`, `outputs` (name, shape, dtype), `kernels` (`worker.delegation`),
-            `pinned` (whether it is kept on one core).
         """
 
     @abstractmethod
@@ -50,8 +72,23 @@ class Handle(ABC):
         """Invokes the model `count` times and returns how long each took, in nanoseconds."""
 
     @abstractmethod
-    def outputs(self, path: Path) -> dict[str, Any]:
-        """The model's outputs, by tensor name, for the one input in an .npy file; it must fit in shape and dtype."""
+    def outputs(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """All outputs by name, in the order of the file, for values of every input by name.
+
+        Args:
+            inputs: of the file's own shapes (with the batch) and dtypes.
+
+        Raises:
+            TfeffError: an input that is missing, unknown or of another shape or dtype; the file fails.
+        """
+
+    def count(self, runs: int) -> list[int]:
+        """Invokes the model and returns how many instructions each time took.
+
+        Raises:
+            TfeffError: it counts none.
+        """
+        raise TfeffError("this device counts no instructions", "emulated:aarch64 does")
 
     @abstractmethod
     def close(self) -> None:
@@ -87,6 +124,10 @@ class BaseDevice(ABC):
     @abstractmethod
     def start(self) -> Handle:
         """Starts a worker there; raises TfeffError when it cannot."""
+
+    def connect(self) -> Any:
+        """The phone, of a device that `has_tool`; a context manager (`adb.client.Phone`)."""
+        raise TfeffError(f"{self.name}: is no phone")
 
     def check(self, benchmark_binary: str | None = None) -> None:
         """Raises TfeffError where it cannot be used; leaves nothing behind.

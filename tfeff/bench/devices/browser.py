@@ -5,7 +5,6 @@ has to be installed, and no debugging port is open. Each file gets a web worker 
 launch of the protocol is a new browser with an empty profile.
 """
 
-import base64
 import json
 import os
 import platform
@@ -17,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,11 @@ from typing import Any
 import numpy as np
 
 from tfeff.bench import worker
-from tfeff.bench.devices import BaseDevice, Handle
+from tfeff.bench.client import packed, unpacked
+from tfeff.bench.devices import BaseDevice, Handle, Loaded
+from tfeff.bench.inputs import seeded_inputs
 from tfeff.errors import TfeffError
+from tfeff.record.schema import Kernels, Port
 
 # In this order; all of one family, whose flags are below.
 _NAMES = (
@@ -47,6 +50,7 @@ _FLAGS = (
 )  # fmt: skip
 _POLL_S = 10.0  # that the page waits for a command before it asks again
 _MAX_ANSWER = 64 << 20  # bytes
+_DTYPES = ("float32", "int32", "uint8")  # that the page makes arrays of
 _LONGEST_PROFILE = 60  # characters: it makes a socket below, whose path may have 107
 
 
@@ -87,10 +91,19 @@ class _BrowserHandle(Handle):
         self.environment = browser.environment
         _BrowserHandle._next += 1
         self._number, self._open = _BrowserHandle._next, True
-        self._inputs: list[dict[str, Any]] = []
-        self._outputs: list[dict[str, Any]] = []
+        self._inputs: tuple[Port, ...] = ()
+        self._outputs: tuple[Port, ...] = ()
 
-    def load(self, path: Path, *, threads: int, xnnpack: bool, seed: int, core: int | None = None) -> dict:
+    def load(
+        self,
+        path: Path,
+        *,
+        threads: int = 1,
+        xnnpack: bool = True,
+        seed: int = 0,
+        core: int | None = None,
+        delegate: dict[str, Any] | None = None,
+    ) -> Loaded:
         name = self._browser.name
         if not xnnpack:
             raise TfeffError(f"{name}: LiteRT.js cannot be told to leave XNNPACK out", "do without --no-xnnpack")
@@ -104,18 +117,16 @@ class _BrowserHandle(Handle):
             )
         if threads > 1 and loaded["build"] != "_threaded":
             raise TfeffError(f"{name}: this browser gives LiteRT no threads", "do without --threads")
-        self._inputs, self._outputs = loaded["inputs"], loaded["outputs"]
-        random = np.random.RandomState(seed)
-        values = [worker.random_input(np, detail, random) for detail in self._inputs]
-        self._ask("fill", shown=path, values=[_encode(value) for value in values])
-        return {
-            "sha256": loaded["sha256"],
-            "inputs": self._inputs,
-            "outputs": self._outputs,
-            # LiteRT.js does not list its nodes.
-            "kernels": {"xnnpack": "unknown", "delegated": None, "total": None, "left": []},
-            "pinned": False,
-        }
+        self._inputs, self._outputs = (tuple(map(_port, loaded[side])) for side in ("inputs", "outputs"))
+        for port in self._inputs:
+            if port.dtype not in _DTYPES:
+                raise TfeffError(
+                    f"{name}: {path.name}: its input {port.name} is {port.dtype}; a browser gives {', '.join(_DTYPES)}",
+                    "export it with `--target web`",
+                )
+        self._ask("fill", shown=path, values=self._values(seeded_inputs(self._inputs, seed)))
+        # LiteRT.js does not list its nodes.
+        return Loaded(loaded["sha256"], self._inputs, self._outputs, Kernels(xnnpack="unknown"))
 
     def run(self, count: int) -> list[int]:
         seconds = self._browser.timeout_s + 10 * count * self._invocation_s
@@ -123,20 +134,17 @@ class _BrowserHandle(Handle):
         self._invocation_s = max(times_ns) / 1e9
         return times_ns
 
-    def outputs(self, path: Path) -> dict[str, np.ndarray]:
-        name = self._browser.name
-        try:
-            values = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise TfeffError(f"{name}: {path}: {error}", "give an .npy file") from None
-        wanted = [(list(one["shape"]), one["dtype"]) for one in self._inputs]
-        if wanted != [(list(values.shape), values.dtype.name)]:
-            raise TfeffError(f"{name}: the model wants {wanted}, the file holds {values.shape} {values.dtype.name}")
-        found = self._ask("outputs", values=[_encode(values)])["outputs"]
-        return {
-            detail["name"]: np.frombuffer(base64.b64decode(one["base64"]), one["dtype"]).reshape(detail["shape"])
-            for detail, one in zip(self._outputs, found, strict=True)
-        }
+    def outputs(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        given = {name: (list(values.shape), values.dtype.name) for name, values in inputs.items()}
+        if given != {port.name: (port.shape, port.dtype) for port in self._inputs}:
+            wanted = ", ".join(f"{port.name} {port.shape} {port.dtype}" for port in self._inputs)
+            held = ", ".join(f"{name} {shape} {dtype}" for name, (shape, dtype) in given.items()) or "nothing"
+            raise TfeffError(f"{self._browser.name}: the model wants {wanted}; given is {held}")
+        found = self._ask("outputs", values=self._values(inputs))["outputs"]
+        return {port.name: unpacked(one).reshape(port.shape) for port, one in zip(self._outputs, found, strict=True)}
+
+    def _values(self, inputs: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+        return [packed(inputs[port.name]) for port in self._inputs]
 
     def close(self) -> None:
         if self._open:
@@ -330,8 +338,5 @@ def _executable(name: str, argument: str) -> Path:
     return Path(found)
 
 
-def _encode(values: np.ndarray) -> dict[str, str]:
-    return {
-        "dtype": values.dtype.name,
-        "base64": base64.b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii"),
-    }
+def _port(one: dict[str, Any]) -> Port:
+    return Port(name=str(one["name"]), shape=[int(size) for size in one["shape"]], dtype=str(one["dtype"]))

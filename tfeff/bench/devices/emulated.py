@@ -47,11 +47,7 @@ class Device(BaseDevice):
 
 
 class Emulated(WorkerHandle):
-    """The worker under emulation.
-
-    Attributes:
-        counting: whether `count` can be called.
-    """
+    """The worker under emulation."""
 
     def __init__(self, device: Device):
         self.device, folder = device, default_folder()
