@@ -61,7 +61,7 @@ def count(path: Path, spec: str) -> dict:
     counts = []
     for _ in range(PROCESSES):
         with find_device(spec).start() as handle:
-            loaded = handle.load(path, threads=1, xnnpack=True, seed=0)
+            loaded = handle.load(path)
             counts += handle.count(RUNS + 1)[1:]
             environment = handle.environment
     middle = float(np.median(counts))
@@ -69,7 +69,7 @@ def count(path: Path, spec: str) -> dict:
         "runtime": environment["runtime"],
         "version": environment["version"],
         "cpu": environment["cpu"],
-        "kernels": loaded["kernels"]["xnnpack"],
+        "kernels": loaded.kernels.xnnpack,
         "sha256": sha256(path.read_bytes()).hexdigest(),
         "instructions": round(middle),
         "counts": counts,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfeff.bench import bench
+from tfeff.bench import Settings, bench
 from tfeff.bench.devices import find_device
 from tfeff.cli import main as tfeff
 from tfeff.data import Preprocessing, open_dataset
@@ -34,18 +34,19 @@ def export(target: str, folder: Path) -> Path:
     return path
 
 
-def difference(device: str, stock: Path, split: Path, count: int, folder: Path) -> dict:
+def difference(device: str, stock: Path, split: Path, count: int) -> dict:
     """The outputs of both files in that runtime on `count` real images, in steps of the output's own scale."""
     images, preprocessing = open_dataset("fashion_mnist_sample", "test"), Preprocessing(size=(224, 224))
     largest, unequal, values = 0, 0, 0
     with find_device(device).start() as a, find_device(device).start() as b:
-        for handle, path in ((a, stock), (b, split)):
-            handle.load(path, threads=1, xnnpack=True, seed=0)
+        inputs = [handle.load(path).inputs[0].name for handle, path in ((a, stock), (b, split))]
         for number in range(count):
             # mean = std = 128 makes the input's scale 1/128 and its zero point 0: the int8 input is pixel - 128.
             pixels = preprocessing.pixels(images.image(number)).astype(np.int16) - 128
-            np.save(folder / "image.npy", pixels.astype(np.int8)[None])
-            (one,), (other,) = (handle.outputs(folder / "image.npy").values() for handle in (a, b))
+            values = pixels.astype(np.int8)[None]
+            (one,), (other,) = (
+                handle.outputs({name: values}).values() for handle, name in ((a, inputs[0]), (b, inputs[1]))
+            )
             steps = np.abs(one.astype(int) - other.astype(int))
             largest, unequal, values = (
                 max(largest, int(steps.max())),
@@ -65,8 +66,8 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         stock, split = export("litert", folder), export("tflite-runtime", folder)
-        timing = bench([stock, split], [arguments.on], max_seconds=arguments.seconds)
-        outputs = difference(arguments.on, stock, split, arguments.images, folder)
+        timing = bench([stock, split], [arguments.on], Settings(max_seconds=arguments.seconds)).as_dict()
+        outputs = difference(arguments.on, stock, split, arguments.images)
     results, (ratio,) = timing["results"], timing["ratios"]
     for result, label in zip(results, ("stock", "--target tflite-runtime"), strict=True):
         result["file"] = label

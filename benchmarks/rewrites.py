@@ -39,7 +39,7 @@ def one(name: str, targets: list[str], python: str, seconds: float) -> list[dict
     import numpy as np
 
     import tfeff
-    from tfeff.bench import bench
+    from tfeff.bench import Settings, bench
     from tfeff.export import quantize
     from tfeff.export.rewrites import load_rewrite
     from tfeff.export.rewrites.core import apply_rewrites
@@ -73,8 +73,8 @@ def one(name: str, targets: list[str], python: str, seconds: float) -> list[dict
                 print(f"{name:24s} ethos-u         {row['speedup']:.2f} times fewer cycles", file=sys.stderr)
                 continue
             device = f"python:{python}" if row["target"] == "tflite-runtime" else "local"
-            timing = bench([folder / f"stock.{job.io}.tflite", job.path], [device], max_seconds=seconds)
-            row.update(_figures(timing))
+            timing = bench([folder / f"stock.{job.io}.tflite", job.path], [device], Settings(max_seconds=seconds))
+            row.update(_figures(timing.as_dict()))
             times = f"{row['stock']['median_ms']:9.3f} -> {row['ours']['median_ms']:9.3f} ms"
             print(f"{name:24s} {row['target']:15s} {times} "
                   f" {row['speedup']:.2f} times as fast {row['ci95']} {row['rewrites']}", file=sys.stderr)  # fmt: skip

@@ -19,7 +19,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from tfeff.bench import bench
+from tfeff.bench import Settings, bench
 from tfeff.compare import Runner
 from tfeff.export import quantize
 from tfeff.export.rewrites import load_rewrite
@@ -140,7 +140,7 @@ def case(size, channels, kind, devices, seconds):
             jobs.append(quantize.Job(str(folder / form), "int8", "int8", str(folder / f"{form}.tflite")))
         quantize.convert(jobs, folder / "calibration.npy", folder)
         files = {form: Path(job.path) for form, job in zip(FORMS, jobs, strict=True)}
-        timing = bench(list(files.values()), devices, max_seconds=seconds)
+        timing = bench(list(files.values()), devices, Settings(max_seconds=seconds)).as_dict()
         forms = []
         for form, path in files.items():
             graph = read_graph(path)

@@ -1,9 +1,9 @@
 """Timing by `tfeff.bench` on the devices of a request, phones among them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from tfeff.export.placing import twin_path
 from tfeff.export.request import Request
 from tfeff.record.schema import Latency
 
+if TYPE_CHECKING:
+    from tfeff.bench import Outcome
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -25,7 +28,7 @@ class Timing:
         entries: of the artifact's record.
     """
 
-    bench: dict[str, Any] | None = None
+    bench: "Outcome | None" = None
     entries: list[Latency] = field(default_factory=list)
 
 
@@ -69,8 +72,8 @@ def time_artifact(context: ExportContext, file: Path, twin: Path) -> Timing:
         lambda done, total: context.progress("timing", done, total), context.model.inputs,
     )  # fmt: skip
     # By the file: of a float32 export the twin has the same bytes.
-    own = [result for result in bench["results"] if result["file"] == str(file) and "void" not in result]
-    pairs = bench["results"], bench["ratios"], check_tflite(twin)
+    own = [result for result in bench.results if result.file == str(file) and result.times is not None]
+    pairs = bench.results, bench.ratios, check_tflite(twin)
     entries = [latency_entry(result, ratio_to_float(result, *pairs)) for result in own]
     # They are timed where they were made.
     return Timing(_renamed(bench, {str(file): str(context.path), str(twin): str(twin_path(context.path))}), entries)
@@ -82,34 +85,36 @@ def time_files(
     request: Request,
     progress: Callable[[float, float], None] | None = None,
     inputs: Sequence[InputPort] = (),
-    **options: Any,
-) -> dict[str, Any]:
+    max_seconds: float | None = None,
+) -> "Outcome":
     """`bench` of files against the first, threads and seed as requested.
 
     Args:
         inputs: of the files, which a phone then gets a real image for; random values without.
-        options: others of `bench`.
+        max_seconds: on each device; None is the default of `bench`.
     """
-    from tfeff.bench import bench
+    from tfeff.bench import Settings, bench
 
+    settings = Settings(threads=request.threads, seed=request.seed)
+    if max_seconds is not None:
+        settings = replace(settings, max_seconds=max_seconds)
     phone = None
     if any(map(_is_phone, devices)):
         from tfeff.bench.adb.options import PhoneOptions
 
         phone = PhoneOptions(request.benchmark_binary, inputs=_real_inputs(files, inputs, request.seed))
-    return bench(files, devices, threads=request.threads, seed=request.seed, progress=progress, phone=phone, **options)
+    return bench(files, devices, settings, phone=phone, progress=progress)
 
 
-def void_answers(bench: dict[str, Any] | None) -> list[str]:
+def void_answers(bench: "Outcome | None") -> list[str]:
     """One line for each file that a device computed wrongly."""
-    results = bench["results"] if bench else []
-    return [f"{one['device']}: {Path(one['file']).name}: {one['void']}" for one in results if "void" in one]
+    return [f"{one.device}: {one.name}: {one.void}" for one in (bench.results if bench else []) if one.void]
 
 
-def _renamed(bench: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
-    results = [{**result, "file": names[result["file"]]} for result in bench["results"]]
-    ratios = [{**ratio, "a": names[ratio["a"]], "b": names[ratio["b"]]} for ratio in bench["ratios"]]
-    return {**bench, "results": results, "ratios": ratios}
+def _renamed(bench: "Outcome", names: dict[str, str]) -> "Outcome":
+    results = [replace(result, file=names[result.file]) for result in bench.results]
+    ratios = [replace(ratio, a=names[ratio.a], b=names[ratio.b]) for ratio in bench.ratios]
+    return replace(bench, results=results, ratios=ratios)
 
 
 def _is_phone(device: str) -> bool:

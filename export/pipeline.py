@@ -8,7 +8,7 @@ place
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tfeff.calibration import Calibration
 from tfeff.export import gates, making, on_device, proofs, recording, steps
@@ -23,6 +23,9 @@ from tfeff.export.targets import Compiled, get_target
 from tfeff.export.trained import Trained, TrainedGraph
 from tfeff.record import Record
 from tfeff.tflite.graph import read_graph
+
+if TYPE_CHECKING:
+    from tfeff.bench import Outcome
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Export:
     path: Path
     record: Record
     failed: tuple[str, ...]
-    latency: dict[str, Any] | None
+    latency: "Outcome | None"
 
 
 def export_model(

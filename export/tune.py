@@ -245,16 +245,16 @@ def _tap(x, name):
 def _time(site, paths, request):
     """What was timed at a place, and what it was timed with."""
     timing = time_files(paths, [request.tune], request, max_seconds=_SECONDS)
-    results = timing["results"]
+    results = timing.results
     names = dict(zip((str(path) for path in paths), site.forms, strict=True))
     forms = {
-        names[one["file"]]: TunedForm(median_ms=one["median_ms"], ci95_ms=tuple(one["ci95_ms"]), sha256=one["sha256"])
+        names[one.file]: TunedForm(median_ms=one.times.median_ms, ci95_ms=one.times.ci95_ms, sha256=one.sha256)
         for one in results
-        if "void" not in one
+        if one.times is not None
     }
-    wrong = {names[result["file"]]: result["void"] for result in results if "void" in result}
+    wrong = {names[one.file]: one.void for one in results if one.void}
     own = site.forms[0]
-    quicker = [names[ratio["a"]] for ratio in timing["ratios"] if ratio["verdict"] == "faster"]
+    quicker = [names[ratio.a] for ratio in timing.ratios if ratio.verdict == "faster"]
     if own in wrong:  # a phone computes it wrongly: whatever is right is better
         quicker = list(forms)
         if not quicker:
@@ -273,4 +273,5 @@ def _time(site, paths, request):
         wrong=wrong,
     )
     first = results[0]
-    return place, {key: first[key] for key in ("runtime", "version", "threads")} | {"cpu": first["environment"]["cpu"]}
+    told = {"runtime": first.runtime, "version": first.version, "threads": first.threads}
+    return place, told | {"cpu": first.environment["cpu"]}

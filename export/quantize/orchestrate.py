@@ -242,8 +242,8 @@ def _cost(int8, mixed, request, preprocessing, progress):
         lambda done, total: progress("timing what float costs", done, total), preprocessing,
     )  # fmt: skip
     return [
-        {"device": each["device"].partition(":")[0], "ratio": each["ratio"], "ci95": each["ci95"], "of": "all in int8"}
-        for each in timing["ratios"]
+        {"device": each.device.partition(":")[0], "ratio": each.ratio, "ci95": list(each.ci95), "of": "all in int8"}
+        for each in timing.ratios
     ]
 
 

@@ -8,11 +8,14 @@ from cli_runner import tfeff
 from keras import layers
 from rewrite_models import randomize
 
+from tfeff.bench import Outcome, Ratio, Result
+from tfeff.bench.outcome import Times
 from tfeff.export import tune
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import rewrite_once
 from tfeff.export.targets import get_target, list_targets
 from tfeff.layers import ChannelShuffle, GroupConv2D, GroupShift2D
+from tfeff.record.schema import Kernels
 
 
 @pytest.fixture
@@ -53,18 +56,21 @@ def pretend(monkeypatch, quick):
     """Times that the machine does not decide: the form that `quick` names for a rewrite takes half as long."""
     seen = []
 
-    def bench(paths, devices, **options):
+    def bench(paths, devices, settings, **options):
         forms = [path.stem.partition(".")[2] for path in paths]
         seen.append((forms, devices))
         times = [0.5 if form in quick else 1.0 for form in forms]
         results = [
-            {"median_ms": ms, "ci95_ms": [ms, ms], "sha256": form, "runtime": "r", "version": "1", "threads": 1,
-             "environment": {"cpu": "c"}, "file": str(path)}
+            Result(file=str(path), sha256=form, device="local", runtime="r", version="1", threads=1, xnnpack=True,
+                   kernels=Kernels(), environment={"cpu": "c"}, times=Times(ms, (ms, ms), ms, 1, 1))
             for ms, form, path in zip(times, forms, paths, strict=True)
         ]  # fmt: skip
         words = ["faster" if ms < times[0] else "slower" if ms > times[0] else "no difference" for ms in times]
-        ratios = [{"a": str(path), "verdict": word} for path, word in zip(paths[1:], words[1:], strict=True)]
-        return {"results": results, "ratios": ratios, "warnings": []}
+        ratios = [
+            Ratio("local", str(path), str(paths[0]), 1, ms / times[0], (ms, ms), [], word)
+            for path, ms, word in zip(paths[1:], times[1:], words[1:], strict=True)
+        ]
+        return Outcome(results, ratios)
 
     monkeypatch.setattr("tfeff.bench.bench", bench)
     return seen

@@ -27,12 +27,12 @@ from tfeff.artifact import Artifact, open_artifact
 from tfeff.bench.adb.options import PhoneOptions
 from tfeff.bench.delegate import parse_delegate
 from tfeff.bench.devices import BaseDevice, Handle, find_device
-from tfeff.bench.entry import timed_part
 from tfeff.bench.intervals import median_interval, paired_ratio, verdict
 from tfeff.bench.outcome import Outcome, Ratio, Result, WorkerTimes, short_names
 from tfeff.bench.settings import Settings, Tick
 from tfeff.errors import TfeffError
 from tfeff.record.schema import Kernels
+from tfeff.tflite.entry import which_runs
 
 LAUNCHES = 3
 MIN_ROUNDS = 5  # of each launch: at least 15 altogether
@@ -101,7 +101,7 @@ def bench(
             raise TfeffError(f"{unfit[0]}: loads no delegate out of a library", "a phone takes xnnpack, gpu and nnapi")
     artifacts = [open_artifact(path) for path in paths]
     found = [find_device(spec) for spec in devices]
-    outcome = Outcome(warnings=[said for one in artifacts if (said := timed_part(one.path))])
+    outcome = Outcome(warnings=[said for one in artifacts if (said := which_runs(one.path, "is timed"))])
     for number, device in enumerate(found):
         start = time.monotonic()
 

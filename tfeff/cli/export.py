@@ -119,7 +119,7 @@ def command(network, precision, destination, out, **options):
         words = shlex.join(["tfeff", *sys.argv[1:]])
         export = export_model(model, path, request, command=words, progress=advance.step)
     show(export, out)
-    out.json({**to_dict(export.record), "path": str(export.path), "bench": export.latency})
+    out.json({**to_dict(export.record), "path": str(export.path), "bench": export.latency and export.latency.as_dict()})
     if export.failed:
         raise GateFailed("; ".join(export.failed), f"{export.path} was written; its record says that it failed")
 

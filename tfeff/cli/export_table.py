@@ -1,12 +1,13 @@
 """The table at the end of an export."""
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from tfeff.record import words
 from tfeff.record.schema import Quantization, Record
 
 if TYPE_CHECKING:
+    from tfeff.bench import Outcome, Result
     from tfeff.cli.output import Output
     from tfeff.export import Export
 
@@ -31,7 +32,7 @@ def show(export: "Export", out: "Output") -> None:
     out.facts(f"{record.name} -> {export.path.name}", rows)
     if export.latency:
         columns = [*_COLUMNS[:3], f"{record.precision}, ms", *_COLUMNS[3:]]
-        out.table("latency, median and 95 % interval", columns, _latency_rows(export))
+        out.table("latency, median and 95 % interval", columns, _latency_rows(export.latency))
     for note in (*record.notes, *_timing_notes(export)):
         out.say(f"note: {note}")
     if any(entry.dataset == "fashion_mnist_sample" for entry in record.accuracy):
@@ -153,48 +154,48 @@ def _port_rows(record: Record) -> Rows:
         yield f"output {port.name}", f"{text}, on {port.samples:,} of {port.source}"
 
 
-def _latency_rows(export: "Export") -> list[list[str]]:
+def _latency_rows(timed: "Outcome") -> list[list[str]]:
     rows = []
-    for twin, own in _pairs(export):
-        ratios = [ratio for ratio in export.latency["ratios"] if ratio["device"] == own["device"]]
-        ratios_in_words = [f"{r['ratio']:.2f} [{r['ci95'][0]:.2f}, {r['ci95'][1]:.2f}], {r['verdict']}" for r in ratios]
+    for twin, own in _pairs(timed):
+        ratios = [ratio for ratio in timed.ratios if ratio.device == own.device]
+        ratios_in_words = [f"{r.ratio:.2f} [{r.ci95[0]:.2f}, {r.ci95[1]:.2f}], {r.verdict}" for r in ratios]
         rows.append(
             [
-                own["device"],
-                f"{own['runtime']} {own['version']}, {own['threads']} thread{'s' * (own['threads'] > 1)}",
+                own.device,
+                f"{own.runtime} {own.version}, {own.threads} thread{'s' * (own.threads > 1)}",
                 _time(twin),
                 _time(own),
                 ratios_in_words[0] if ratios_in_words else "",  # none with a void one
-                own["kernels"]["xnnpack"],
+                own.kernels.xnnpack or "unknown",
             ]
         )
     return rows
 
 
-def _time(result: dict[str, Any]) -> str:
-    if "void" in result:
+def _time(result: "Result") -> str:
+    if result.times is None:
         return "void: WRONG answer"
-    return f"{result['median_ms']:.3f} [{result['ci95_ms'][0]:.3f}, {result['ci95_ms'][1]:.3f}]"
+    low, high = result.times.ci95_ms
+    return f"{result.times.median_ms:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def _pairs(export: "Export") -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def _pairs(timed: "Outcome") -> "Iterator[tuple[Result, Result]]":
     """(float twin, file) on each device; in `results` they stand in that order."""
-    results: Sequence[dict[str, Any]] = export.latency["results"]
-    return zip(results[::2], results[1::2], strict=True)
+    return zip(timed.results[::2], timed.results[1::2], strict=True)
 
 
 def _timing_notes(export: "Export") -> list[str]:
     """What a reader of the times must know; not for the record, for it may name places on this machine."""
     if export.latency is None:
         return []
-    notes = list(export.latency["warnings"])
+    notes = list(export.latency.warnings)
     if export.record.precision == "float32":
         return notes
-    runtimes = {result["device"]: result["runtime"] for result in export.latency["results"]}
-    for ratio in export.latency["ratios"]:
-        if ratio["verdict"] == "slower":
-            note = f"{ratio['device']}: quantizing made it slower in {runtimes[ratio['device']]} on this machine"
-            if runtimes[ratio["device"]] != "ai-edge-litert" and export.record.target == "litert":
+    runtimes = {result.device: result.runtime for result in export.latency.results}
+    for ratio in export.latency.ratios:
+        if ratio.verdict == "slower":
+            note = f"{ratio.device}: quantizing made it slower in {runtimes[ratio.device]} on this machine"
+            if runtimes[ratio.device] != "ai-edge-litert" and export.record.target == "litert":
                 note += "; --target tflite-runtime makes a file for that runtime"
             notes.append(note)
     return notes

@@ -112,7 +112,7 @@ def command(network, destination, engine, save, resume, out, **options):
         else:
             export = qat_engines.by_tfeff(run, training, report=_reporter(out, options["epochs"]))
     show(export, out)
-    out.json({**to_dict(export.record), "path": str(export.path), "bench": export.latency})
+    out.json({**to_dict(export.record), "path": str(export.path), "bench": export.latency and export.latency.as_dict()})
     if export.failed:
         raise GateFailed("; ".join(export.failed), f"{export.path} was written; its record says that it failed")
 
