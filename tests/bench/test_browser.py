@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from web_browser import chromium_path
 
-from tfeff.bench import bench
+from tfeff.bench import Settings, bench
 from tfeff.bench.devices import find_device
+from tfeff.bench.inputs import seeded_inputs
 from tfeff.compare import Runner
 from tfeff.errors import TfeffError
 
-pytest_plugins = ["bench_models"]
+pytest_plugins = ["bench_models", "phone_files"]
 
 needs_browser = pytest.mark.skipif(chromium_path() is None, reason="no Chromium or Chrome on this machine")
 
@@ -36,35 +37,53 @@ def scratch(monkeypatch, tmp_path_factory):
 
 
 @needs_browser
-def test_outputs_are_this_machines(models, tmp_path, left_behind):
+def test_outputs_are_this_machines(models, left_behind):
     image = np.random.default_rng(5).standard_normal((1, 24, 24, 3)).astype(np.float32)
-    np.save(tmp_path / "input.npy", image)
     with find_device("browser") as device, device.start() as handle:
         loaded = handle.load(models["float"], threads=1, xnnpack=True, seed=0)
-        assert loaded["sha256"] == Runner(models["float"]).sha256
-        assert loaded["inputs"][0]["shape"] == [1, 24, 24, 3]
-        (output,) = handle.outputs(tmp_path / "input.npy").values()
-        np.testing.assert_allclose(output[0], Runner(models["float"])(image[0]), rtol=1e-4, atol=1e-5)
+        assert loaded.sha256 == Runner(models["float"]).sha256
+        (port,) = loaded.inputs
+        assert port.shape == [1, 24, 24, 3]
+        (output,) = handle.outputs({port.name: image}).values()
+        (expected,) = Runner(models["float"])(image[0]).values()
+        np.testing.assert_allclose(output[0], expected, rtol=1e-4, atol=1e-5)
         times = handle.run(50)
         assert len(times) == 50
         assert all(isinstance(one, int) and one > 0 for one in times)
-        np.save(tmp_path / "wrong.npy", image[:, :20])
-        with pytest.raises(TfeffError, match="the file holds"):
-            handle.outputs(tmp_path / "wrong.npy")
+        with pytest.raises(TfeffError, match=r"the model wants .*24, 3\] float32; given is .*\[1, 20, 24, 3\] float32"):
+            handle.outputs({port.name: image[:, :20]})
+    assert left_behind(5) == 0
+
+
+@needs_browser
+def test_every_port_of_a_file_with_several(tmp_path, left_behind):
+    from phone_files import ports_answer, ports_file  # a plugin of pytest, so not before it is loaded
+
+    path = tmp_path / "ports.tflite"
+    path.write_bytes(ports_file(int8=False))  # LiteRT.js has no int8 at its door
+    with find_device("browser") as device, device.start() as handle:
+        loaded = handle.load(path)
+        inputs = seeded_inputs(loaded.inputs, 3)
+        assert {name: values.dtype.name for name, values in inputs.items()} == {"pixels": "float32", "words": "int32"}
+        outputs = handle.outputs(inputs)
+        assert list(outputs) == ["best", "active", "vectors"]
+        for name, values in outputs.items():
+            np.testing.assert_array_equal(values, ports_answer(**inputs)[name], err_msg=name)
+        assert len(handle.run(3)) == 3
     assert left_behind(5) == 0
 
 
 @needs_browser
 def test_bench_says_which_runtime_and_browser(models, left_behind):
-    outcome = bench([models["float"], models["gather"]], ["browser"], max_seconds=0.5)
-    for one in outcome["results"]:
-        assert (one["runtime"], one["kernels"]["xnnpack"], one["pinned"]) == ("litert.js", "unknown", False)
-        assert one["version"].count(".") == 2
-        assert "Chrome/" in one["environment"]["user_agent"]
-        assert one["environment"]["isolated"] is True
-        assert one["rounds"] >= 15
-        assert one["ci95_ms"][0] <= one["median_ms"] <= one["ci95_ms"][1]
-    assert outcome["ratios"][0]["ratio"] < 1  # a gather of 128 values against two convolutions
+    outcome = bench([models["float"], models["gather"]], ["browser"], Settings(max_seconds=0.5))
+    for one in outcome.results:
+        assert (one.runtime, one.kernels.xnnpack, one.times.pinned) == ("litert.js", "unknown", False)
+        assert one.version.count(".") == 2
+        assert "Chrome/" in one.environment["user_agent"]
+        assert one.environment["isolated"] is True
+        assert one.times.rounds >= 15
+        assert one.times.ci95_ms[0] <= one.times.median_ms <= one.times.ci95_ms[1]
+    assert outcome.ratios[0].ratio < 1  # a gather of 128 values against two convolutions
     assert left_behind(5) == 0
 
 

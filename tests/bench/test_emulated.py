@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 from cli_runner import tfeff
 
-from tfeff.bench import arm_root
-from tfeff.bench.devices import find_device
-from tfeff.bench.instructions import compare_with_local
+from tfeff.artifact import open_artifact
+from tfeff.bench import Settings, arm_root
+from tfeff.bench.client import WORKER, WorkerHandle
+from tfeff.bench.devices import BaseDevice, find_device
+from tfeff.bench.inputs import seeded_inputs
+from tfeff.bench.instructions import compare_with_local, count_on
 from tfeff.errors import TfeffError
 
-pytest_plugins = ["bench_models"]
+pytest_plugins = ["bench_models", "phone_files"]
 
 FOLDER = arm_root.default_folder()
 try:
@@ -38,9 +41,13 @@ def refused(spec):
 
 
 @pytest.fixture
-def image(tmp_path):
-    np.save(tmp_path / "image.npy", np.random.default_rng(0).integers(-128, 128, (1, 24, 24, 3), "i1"))
-    return tmp_path / "image.npy"
+def image():
+    return np.random.default_rng(0).integers(-128, 128, (1, 24, 24, 3), "i1")
+
+
+def outputs_of(handle, loaded, image):
+    """The outputs of a file with one input."""
+    return handle.outputs({loaded.inputs[0].name: image})
 
 
 @built
@@ -50,15 +57,15 @@ def test_litert_computes_the_bytes_of_this_machine_s(models, image, left_behind)
         assert handle.environment["machine"] == "aarch64"
         assert "cortex-a76, emulated by QEMU" in handle.environment["cpu"]
         loaded = handle.load(models["int8"], **OPTIONS)
-        outputs = handle.outputs(image)
+        outputs = outputs_of(handle, loaded, image)
         told = str(handle.environment["version"])
     assert told == "2.3.0"
-    assert loaded["kernels"]["xnnpack"] == "all"
+    assert loaded.kernels.xnnpack == "all"
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(models["int8"]))
     interpreter.allocate_tensors()
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], np.load(image))
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
     interpreter.invoke()
     (output,) = outputs.values()
     np.testing.assert_array_equal(output, interpreter.get_tensor(interpreter.get_output_details()[0]["index"]))
@@ -74,12 +81,12 @@ def test_tflite_runtime_computes_what_the_reference_of_its_kernels_does(models, 
     with find_device("emulated:aarch64:tflite-runtime").start() as handle:
         assert (handle.environment["runtime"], handle.environment["version"]) == ("tflite-runtime", "2.14.0")
         loaded = handle.load(models["int8"], **OPTIONS)
-        (output,) = handle.outputs(image).values()
-    assert loaded["kernels"]["xnnpack"] == "none"
+        (output,) = outputs_of(handle, loaded, image).values()
+    assert loaded.kernels.xnnpack == "none"
     plain = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     interpreter = tf.lite.Interpreter(str(models["int8"]), experimental_op_resolver_type=plain)
     interpreter.allocate_tensors()
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], np.load(image))
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
     interpreter.invoke()
     expected = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
     assert np.abs(output.astype(int) - expected.astype(int)).max() <= 1
@@ -119,21 +126,55 @@ def test_bench_says_instructions_and_never_milliseconds(models, capfd):
     assert "one thread" in ran.err
 
 
-def test_other_bytes_are_measured(models, image):
-    """A comparison that cannot fail would be none: one output is changed."""
-    from tfeff.artifact import open_artifact
-
+def test_other_bytes_are_measured(files):
+    """A comparison that cannot fail would be none: one output of several is changed."""
     with find_device("local").start() as handle:
-        loaded = handle.load(models["int8"], **OPTIONS)
-        outputs = {name: values.copy() for name, values in handle.outputs(image).items()}
+        loaded = handle.load(files["ports"], **OPTIONS)
+        inputs = seeded_inputs(loaded.inputs, 0)
+        outputs = {name: values.copy() for name, values in handle.outputs(inputs).items()}
         environment = handle.environment
-    (values,) = outputs.values()
+    arguments = (open_artifact(files["ports"]), inputs, outputs, environment, loaded)
+    assert compare_with_local(*arguments).equal
+    values = outputs["small"]
     values.flat[0] += 3 if values.flat[0] < 100 else -3
-    arguments = (environment, loaded["kernels"], {**OPTIONS, "core": None})
-    told = compare_with_local(open_artifact(models["int8"]), image, outputs, *arguments)
-    assert (told["equal"], told["max_difference"], told["differing"]) == (False, 3.0, 1 / values.size)
-    assert told["same_runtime"]
-    assert told["same_kernels"]
+    told = compare_with_local(*arguments)
+    assert [(one.name, one.differing, one.max_difference) for one in told.unequal] == [("small", 1 / values.size, 3.0)]
+    assert (told.equal, told.same_runtime, told.same_kernels) == (False, True, True)
+    worst = told.as_dict()
+    assert (worst["equal"], worst["max_difference"], worst["differing"]) == (False, 3.0, 1 / values.size)
+    assert [one["equal"] for one in worst["outputs"]] == [True, True, False, True]
+
+
+def test_an_output_that_differs_is_named(files):
+    class Liar(WorkerHandle):
+        """The worker of this machine, but that it spoils an output, and claims to count."""
+
+        counting = True
+
+        def count(self, runs):
+            return [1000] * runs
+
+        def outputs(self, inputs):
+            return {name: values + (name == "best") for name, values in super().outputs(inputs).items()}
+
+    class Emulator(BaseDevice):
+        def start(self):
+            return Liar(self.name, [sys.executable, str(WORKER)], dict(os.environ), 60)
+
+    outcome = count_on(Emulator("x"), [open_artifact(files["ports"])], Settings(), lambda: None)
+    (said,) = outcome.warnings
+    assert "ports.tflite: other bytes of output best than on this machine" in said
+    assert "100.0 % of the elements differ, by up to 1" in said
+    assert outcome.results[0].counted.instructions == 1000
+
+
+@built
+def test_every_output_of_a_file_with_several_on_the_emulated_core(files, capfd):
+    ran = tfeff(capfd, "bench", files["ports"], "--on", "emulated:aarch64", "--json")
+    assert ran.code == 0, ran.err
+    (result,) = ran.json["results"]
+    assert list(result["outputs_sha256"]) == ["best", "active", "small", "vectors"]
+    assert result["local"]["equal"] is True
 
 
 def test_a_spec_that_is_wrong(monkeypatch, tmp_path):

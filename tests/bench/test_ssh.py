@@ -19,9 +19,10 @@ from cli_runner import tfeff
 
 from tfeff.bench import bench
 from tfeff.bench.devices import find_device
+from tfeff.bench.inputs import seeded_inputs
 from tfeff.errors import TfeffError
 
-pytest_plugins = ["bench_models"]
+pytest_plugins = ["bench_models", "phone_files"]
 
 SSHD = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 pytestmark = pytest.mark.skipif(
@@ -124,19 +125,18 @@ def refused(spec):
     return str(caught.value)
 
 
-def test_the_same_file_gives_the_same_bytes(board, models, tmp_path, left_behind):
-    image = np.random.default_rng(0).integers(-128, 128, (1, 24, 24, 3), "i1")
-    np.save(tmp_path / "it's an image.npy", image)
+@pytest.mark.parametrize("name", ["int8", "ports"])
+def test_the_same_file_gives_the_same_bytes(board, files, left_behind, name):
     found = []
     for spec in (f"ssh:board:{sys.executable}", "local"):
         with find_device(spec).start() as handle:
-            loaded = handle.load(models["int8"], **OPTIONS)
+            loaded = handle.load(files[name], **OPTIONS)
             assert len(handle.run(3)) == 3
-            found.append((loaded, handle.outputs(tmp_path / "it's an image.npy")))
+            found.append((loaded, handle.outputs(seeded_inputs(loaded.inputs, 5))))
     assert found[0][0] == found[1][0]  # sha256, inputs, outputs, kernels
-    assert found[0][1].keys() == found[1][1].keys()
-    for name, values in found[0][1].items():
-        np.testing.assert_array_equal(values, found[1][1][name])
+    assert list(found[0][1]) == list(found[1][1]) == [port.name for port in found[0][0].outputs]
+    for output, values in found[0][1].items():
+        np.testing.assert_array_equal(values, found[1][1][output])
     assert left_behind(10) == 0
 
 
@@ -176,10 +176,10 @@ def test_one_folder_serves_all_and_each_file_is_sent_once(board, models, monkeyp
 def test_a_changed_file_of_the_same_size_is_sent_again(board, models):
     data = bytearray(models["int8"].read_bytes())
     with find_device(f"ssh:board:{sys.executable}") as device, device.start() as handle:
-        first = handle.load(models["int8"], **OPTIONS)["sha256"]
+        first = handle.load(models["int8"], **OPTIONS).sha256
         data[-1] ^= 1
         models["int8"].write_bytes(data)
-        assert handle.load(models["int8"], **OPTIONS)["sha256"] != first
+        assert handle.load(models["int8"], **OPTIONS).sha256 != first
 
 
 def test_hostile_names_stay_names(board, models, tmp_path):

@@ -90,9 +90,10 @@ PORTS = {
 TABLE = np.float32([[1, -2, 3, 0], [0.5, 4, -1, 2]])
 
 
-def ports_file(extra_signature=False):
-    """Two inputs of other ranks and types and four outputs, none of whose tensors is called as the signature does:
-    active = ReLU(pixels); small = pixels in int8; vectors = TABLE[words]; best = argmax of each vector."""
+def ports_file(signatures=("serving_default",), int8=True):
+    """Two inputs of other ranks and types and four outputs, none of whose tensors is called as the signatures do:
+    active = ReLU(pixels); small = pixels in int8; vectors = TABLE[words]; best = argmax of each vector. Without `int8`
+    small is computed, but no output."""
     kinds, operators = schema.TensorType, schema.BuiltinOperator
     tensors = [
         _tensor("serving_default_pixels:0", (1, 6, 6, 3), kinds.FLOAT32, 0),
@@ -113,9 +114,10 @@ def ports_file(extra_signature=False):
         Op(operators.GATHER, [2, 1], [6], gather, options.GatherOptions),
         Op(operators.ARG_MAX, [6, 3], [7], best, options.ArgMaxOptions),
     ]
-    named = {"pixels": 0, "words": 1}, {"vectors": 6, "active": 4, "best": 7, "small": 5}
-    signatures = [("serving_default", *named), *([("train", *named)] if extra_signature else [])]
-    return write(tensors, operations, [None, TABLE, np.int32([2])], [0, 1], [7, 4, 5, 6], signatures)
+    named = {"pixels": 0, "words": 1}, {"vectors": 6, "active": 4, "best": 7, **({"small": 5} if int8 else {})}
+    signed = [(key, *named) for key in signatures]
+    outputs = [7, 4, 5, 6] if int8 else [7, 4, 6]
+    return write(tensors, operations, [None, TABLE, np.int32([2])], [0, 1], outputs, signed)
 
 
 def ports_answer(pixels, words):

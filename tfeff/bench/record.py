@@ -72,8 +72,7 @@ def record_latency(artifact: Artifact, results: Sequence[Result], ratios: Sequen
     """Puts the results that were measured on this very file into its record's `latency`.
 
     An entry of the same device, processor, runtime, version, threads, XNNPACK setting, class of cores and delegate is
-    replaced, and so is every entry that was measured on other bytes. An entry is of one run: the ratio to the float
-    twin goes with the times that it was measured with.
+    replaced. An entry is of one run: the ratio to the float twin goes with the times that it was measured with.
 
     Args:
         results: `bench(...).results`; those of other files, and those without times, are passed over.
@@ -97,7 +96,7 @@ def record_latency(artifact: Artifact, results: Sequence[Result], ratios: Sequen
         return False
 
     def change(record: Record) -> None:
-        kept = [old for old in record.latency if old.sha256 == artifact.sha256 and _setting(old) not in entries]
+        kept = [old for old in record.latency if _setting(old) not in entries]
         record.latency = kept + list(entries.values())
 
     return update_record(artifact, change)
