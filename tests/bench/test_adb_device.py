@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from cli_runner import tfeff
 
-from tfeff.artifact import check_tflite, open_artifact, record_path, write_record
-from tfeff.bench import bench
+from tfeff.artifact import check_tflite, open_artifact, record_path
+from tfeff.bench import Settings, bench
 from tfeff.bench.adb import protocol
 from tfeff.bench.adb.options import PhoneOptions
 from tfeff.bench.devices import find_device
@@ -45,12 +45,19 @@ def on_phone(tool, *files, **options):
     names = ("delegate", "require_full_delegation", "cores", "cool_down_s", "inputs")
     given = {name: options.pop(name) for name in names if name in options}
     phone = PhoneOptions(benchmark_binary=str(tool), **{"cool_down_s": 0.0, **given})
-    return bench(files, ["adb"], phone=phone, **{"max_seconds": 0.1, **options})
+    return bench(files, ["adb"], Settings(**{"max_seconds": 0.1, **options}), phone=phone).as_dict()
+
+
+def with_record(path):
+    """A record as tfeff 0.1 left it, of a file that nobody measured."""
+    record = {"schema_version": 1, "file": path.name, "sha256": check_tflite(path)}
+    record_path(path).write_text(json.dumps(record))
+    return path
 
 
 def test_real_files_are_timed_compared_and_nothing_stays(phone, files, benchmark_tool):
     values = np.random.default_rng(3).integers(-128, 128, (1, 12, 12, 8), np.int8)
-    inputs = {check_tflite(files["int8"]): values}
+    inputs = {check_tflite(files["int8"]): {"image:0": values}}
     outcome = on_phone(benchmark_tool, files["float"], files["int8"], inputs=inputs)
     for one, name in zip(outcome["results"], ("float", "int8"), strict=True):
         assert one["sha256"] == check_tflite(files[name])
@@ -84,6 +91,35 @@ def test_built_in_kernels_and_several_threads(phone, files, benchmark_tool, monk
     assert set((phone.root / "masks").read_text().split()) == {"c0", "f0"}
 
 
+def test_every_input_is_given_and_every_output_compared(phone, files, benchmark_tool, capfd):
+    """The tool draws indices that no table has, were it not given values."""
+    ran = tfeff(capfd, "bench", with_record(files["ports"]), "--on", "adb", "--benchmark-binary", benchmark_tool,
+                "--max-seconds", "0.1", "--json")  # fmt: skip
+    assert ran.code == 0, ran.err
+    (one,) = ran.json["results"]
+    assert (one["answer"]["ok"], one["answer"]["equal"], one["answer"]["family"]) == (True, True, "mixed")
+    assert [output["name"] for output in one["answer"]["outputs"]] == ["best", "active", "small", "vectors"]
+    assert one["median_ms"] > 0
+    assert len(open_artifact(files["ports"]).record.latency) == 1
+    assert phone.left == []
+
+
+def test_a_wrong_answer_names_the_output(phone, files, benchmark_tool, tmp_path, capfd):
+    broken = tmp_path / "broken"
+    size = 4 * 5 + 4 * 108  # `best` and `active` stand before `small` in what the tool writes
+    broken.write_text(
+        benchmark_tool.read_text().replace("exec ", "")
+        + 'for flag; do case "$flag" in --output_filepath=*) file=${flag#*=}\n'
+        + f"printf '\\x7f\\x80' | dd of=$file bs=1 seek={size} conv=notrunc 2>/dev/null;; esac; done\n"
+    )
+    ran = tfeff(capfd, "bench", files["ports"], "--on", "adb", "--benchmark-binary", broken, "--max-seconds", "0.1")
+    assert ran.code == 1
+    assert "ports.tflite: output small is up to" in " ".join(ran.err.split())
+    for right in ("best", "active", "vectors"):
+        assert f"output {right}" not in ran.err
+    assert phone.left == []
+
+
 def test_a_wrong_answer_has_no_time_and_ends_as_a_missed_gate(phone, files, benchmark_tool, tmp_path, capfd):
     # The tool of a phone whose arithmetic is broken: it runs the right file and spoils one value of the output.
     broken = tmp_path / "broken"
@@ -92,9 +128,7 @@ def test_a_wrong_answer_has_no_time_and_ends_as_a_missed_gate(phone, files, benc
         + 'for flag; do case "$flag" in --output_filepath=*) file=${flag#*=}\n'
         + "printf '\\x55' | dd of=$file bs=1 seek=7 conv=notrunc 2>/dev/null;; esac; done\n"
     )
-    write_record(
-        record_path(files["int8"]), {"schema_version": 1, "file": "int8.tflite", "sha256": check_tflite(files["int8"])}
-    )
+    with_record(files["int8"])
     ran = tfeff(capfd, "bench", files["int8"], files["float"], "--on", "adb", "--benchmark-binary", broken,
                 "--max-seconds", "0.1", "--json")  # fmt: skip
     assert ran.code == 1
@@ -102,7 +136,7 @@ def test_a_wrong_answer_has_no_time_and_ends_as_a_missed_gate(phone, files, benc
     assert "steps off this machine's (1 allowed within one family of kernels)" in wrong["void"]
     assert "median_ms" not in wrong
     assert "WRONG" in ran.err
-    assert "latency" not in open_artifact(files["int8"]).record
+    assert open_artifact(files["int8"]).record.latency == []
     assert ran.json["ratios"] == []
     assert "void" in right or right["answer"]["ok"]
     assert phone.left == []
@@ -110,18 +144,14 @@ def test_a_wrong_answer_has_no_time_and_ends_as_a_missed_gate(phone, files, benc
 
 def test_phone_and_this_machine_in_one_command(phone, files, benchmark_tool, capfd, monkeypatch):
     monkeypatch.setattr(protocol, "MIN_ROUNDS", 2)
-    write_record(
-        record_path(files["int8"]), {"schema_version": 1, "file": "int8.tflite", "sha256": check_tflite(files["int8"])}
-    )
+    with_record(files["int8"])
     ran = tfeff(capfd, "bench", files["int8"], "--on", "local", "--on", "adb", "--benchmark-binary", benchmark_tool,
                 "--max-seconds", "0.2", "--json")  # fmt: skip
     assert ran.code == 0, ran.err
     assert [one["device"] for one in ran.json["results"]] == ["local", "adb"]
-    local, there = open_artifact(files["int8"]).record["latency"]
-    assert (local["device"], there["device"], there["runtime"], there["cpu"]) == (
-        "local", "adb", "benchmark_model", "Pretended",
-    )  # fmt: skip
-    assert there["sha256"] == check_tflite(files["int8"])
+    local, there = open_artifact(files["int8"]).record.latency
+    assert (local.device, there.device, there.runtime, there.cpu) == ("local", "adb", "benchmark_model", "Pretended")
+    assert there.sha256 == check_tflite(files["int8"])
     assert "equal bytes" in ran.err
     json.dumps(ran.json, allow_nan=False)
 
@@ -166,7 +196,7 @@ def test_throttled_rounds_are_marked_and_left_out(phone, files, scripted):
     marked = [block["throttled"] for block in one["blocks"]]
     assert marked[:6] == [[], [], ["thermal status 2 (moderate)"], ["thermal status 2 (moderate)"],
                           ["thermal status 2 (moderate)"], []]  # fmt: skip
-    assert (one["median_ms"], one["ci95_ms"], one["throttled_rounds"]) == (5.0, [5.0, 5.0], 3)
+    assert (one["median_ms"], one["ci95_ms"], one["throttled_rounds"]) == (5.0, (5.0, 5.0), 3)
     assert one["blocks"][2]["after"]["thermal_status"] == 2
 
 

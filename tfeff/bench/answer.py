@@ -109,7 +109,7 @@ class Answer:
             return "equal bytes"
         if not self.ok:
             return "WRONG"
-        parts = [f"{self.max_steps} steps"] if self.max_steps is not None else []
+        parts = [f"{self.max_steps} step{'s' * (self.max_steps != 1)}"] if self.max_steps is not None else []
         parts += [f"{self.max_error:.1g}"] if self.max_error is not None else []
         return f"within {', '.join(parts)}"
 
