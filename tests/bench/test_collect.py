@@ -20,9 +20,9 @@ pytest_plugins = ["web_browser", "web_models"]
 
 
 @pytest.fixture
-def collecting(make_artifact):
+def collecting(make_artifact, request):
     """A server that collects for one artifact; `send` posts to it."""
-    path = make_artifact()
+    path = make_artifact(**getattr(request, "param", {}))
     assets = site([path], collect=True)
     lines = []
     collector = Collector([open_artifact(path)], probes(assets), "2.5.3", lines.append)
@@ -48,7 +48,8 @@ def result(server, **changed):
     assets = server.assets
     (inputs,) = probes(assets).values()
     runner = Runner(server.path)
-    outputs = np.stack([runner(one) for one in inputs])
+    names = [port.name for port in open_artifact(server.path).record.outputs]  # the record's order, not the file's
+    outputs = np.stack([np.concatenate([runner(one)[name] for name in names]) for one in inputs])
     one = {
         "sha256": runner.sha256,
         "rounds_ms": [[2.0, 2.1, 1.9, 2.0, 2.2], [2.0, 2.0, 2.0, 2.1, 1.9], [2.4, 2.0, 2.0, 1.8, 2.0]],
@@ -69,40 +70,58 @@ def unwritten(server):
 def test_an_honest_result_goes_into_the_record(collecting):
     status, answer = send(collecting, result(collecting))
     assert status == 200, answer
-    (entry,) = open_artifact(collecting.path).record["latency"]
-    assert (entry["device"], entry["runtime"], entry["version"], entry["threads"]) == (
-        "browser",
-        "litert.js",
-        "2.5.3",
-        2,
-    )
-    assert (entry["median_ms"], entry["quantiles_ms"]) == (2.0, [1.8, 1.9, 2.0, 2.2, 2.9])
-    assert entry["ci95_ms"][0] <= 2.0 <= entry["ci95_ms"][1]
-    assert entry["sha256"] == open_artifact(collecting.path).sha256
-    browser = entry["browser"]
-    assert (browser["user_agent"], browser["cores"], browser["accelerator"]) == ("Phone/1", 8, "wasm")
-    assert (browser["same_top1"], browser["images"]) == (4, 4)
-    assert browser["max_abs_difference"] < 1e-5
+    (entry,) = open_artifact(collecting.path).record.latency
+    assert (entry.device, entry.runtime, entry.version, entry.threads) == ("browser", "litert.js", "2.5.3", 2)
+    assert (entry.median_ms, entry.quantiles_ms) == (2.0, [1.8, 1.9, 2.0, 2.2, 2.9])
+    assert entry.ci95_ms[0] <= 2.0 <= entry.ci95_ms[1]
+    assert entry.sha256 == open_artifact(collecting.path).sha256
+    browser = entry.browser
+    assert (browser.user_agent, browser.cores, browser.accelerator) == ("Phone/1", 8, "wasm")
+    assert (browser.same_top1, browser.images) == (4, 4)
+    assert browser.max_abs_difference < 1e-5
     assert "2 ms" in collecting.lines[0]
+    assert "the answer is ours on 4 of 4 images, logits at most" in collecting.lines[0]
 
 
 def test_outputs_that_differ_are_recorded_as_such(collecting):
     zeros = base64.b64encode(np.float32([[0, 0, 0, 0, 99]] * 4).tobytes()).decode()
     assert send(collecting, result(collecting, outputs=zeros))[0] == 200
-    browser = open_artifact(collecting.path).record["latency"][0]["browser"]
-    assert browser["max_abs_difference"] > 50
+    browser = open_artifact(collecting.path).record.latency[0].browser
+    assert browser.max_abs_difference > 50
     (inputs,) = probes(collecting.assets).values()
-    assert browser["same_top1"] == sum(int(Runner(collecting.path)(one).argmax()) == 4 for one in inputs)
+    assert browser.same_top1 == sum(int(Runner(collecting.path)(one)["logits"].argmax()) == 4 for one in inputs)
+
+
+HEADS = (("far", 3), ("near", 2))
+
+
+@pytest.mark.parametrize("collecting", [{"heads": HEADS}], indirect=True)
+def test_every_output_is_compared_and_the_worst_named(collecting):
+    """Of a file with several outputs, whose record tells no task: there is no answer to be the same."""
+    honest = result(collecting)
+    assert send(collecting, honest)[0] == 200
+    browser = open_artifact(collecting.path).record.latency[0].browser
+    assert (browser.same_top1, browser.images) == (None, 4)
+    assert browser.max_abs_difference < 1e-5
+    assert "answer" not in collecting.lines[0]
+    values = np.frombuffer(base64.b64decode(honest["results"][0]["outputs"]), "<f4").reshape(4, 5).copy()
+    values[2, 4] += 3  # the last value of `near`, of the third sample
+    assert send(collecting, result(collecting, outputs=base64.b64encode(values.tobytes()).decode()))[0] == 200
+    assert "; near at most 3 apart" in collecting.lines[1]
+    assert open_artifact(collecting.path).record.latency[0].browser.max_abs_difference == pytest.approx(3, rel=1e-3)
+    one_output = base64.b64encode(np.ascontiguousarray(values[:, :3]).tobytes()).decode()
+    status, answer = send(collecting, result(collecting, outputs=one_output))
+    assert (status, "another size" in answer["error"]) == (400, True)
 
 
 def test_a_second_result_of_the_same_browser_replaces_the_first(collecting):
     assert send(collecting, result(collecting))[0] == 200
     assert send(collecting, result(collecting))[0] == 200
     assert send(collecting, result(collecting), **{"User-Agent": "Another\x1b[31m" + "x" * 9000})[0] == 200
-    entries = open_artifact(collecting.path).record["latency"]
-    assert [entry["browser"]["user_agent"][:7] for entry in entries] == ["Phone/1", "Another"]
-    assert len(entries[1]["browser"]["user_agent"]) == 300
-    assert "\x1b" not in entries[1]["browser"]["user_agent"]
+    agents = [entry.browser.user_agent for entry in open_artifact(collecting.path).record.latency]
+    assert [agent[:7] for agent in agents] == ["Phone/1", "Another"]
+    assert len(agents[1]) == 300
+    assert "\x1b" not in agents[1]
 
 
 def test_no_token_no_other_token_no_form(collecting):
@@ -203,12 +222,12 @@ def test_the_page_measures_and_sends(chromium, collecting, monkeypatch):
         page.click("#send")
         page.wait_for_selector("#send:not([disabled])", timeout=120_000)
         assert page.inner_text("#measured").startswith("Sent."), page.inner_text("#problem")
-    (entry,) = open_artifact(collecting.path).record["latency"]
-    assert (entry["browser"]["same_top1"], entry["browser"]["isolated"]) == (4, True)
-    assert entry["browser"]["max_abs_difference"] < 0.05
-    assert "Chrome/" in entry["browser"]["user_agent"]
-    assert entry["rounds"] >= 15
-    assert 0 < entry["median_ms"] <= entry["p90_ms"] * 1.5
+    (entry,) = open_artifact(collecting.path).record.latency
+    assert (entry.browser.same_top1, entry.browser.isolated) == (4, True)
+    assert entry.browser.max_abs_difference < 0.05
+    assert "Chrome/" in entry.browser.user_agent
+    assert entry.rounds >= 15
+    assert 0 < entry.median_ms <= entry.p90_ms * 1.5
     assert len(collecting.lines) == 2  # the float twin's, too, is told
 
 

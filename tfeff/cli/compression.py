@@ -103,7 +103,8 @@ def run(kind: Kind, network, destination, out, options):
         done = _export(kind, model, compressed, path, request, words, advance.step)
     show(done.export, out)
     _show(kind.key, done.entry, out)
-    out.json({**to_dict(done.export.record), "path": str(done.export.path), "bench": done.export.latency and done.export.latency.as_dict()})
+    export = done.export
+    out.json({**to_dict(export.record), "path": str(export.path), "bench": export.latency and export.latency.as_dict()})
     failed = [*done.export.failed, *done.failed, *_dropped(done.entry, options["max_drop"])]
     if failed:
         raise GateFailed("; ".join(failed), f"{done.export.path} was written; its record says what is in it")
