@@ -138,14 +138,6 @@ def test_every_output_is_compared_and_the_wrong_one_named(ports):
     assert told["different"] == pytest.approx(0.2)  # the worst of all
 
 
-def test_outputs_that_come_by_name(ports):
-    """As an app may tell them."""
-    by_name = {name: values.tobytes() for name, values in reversed(ports.outputs["mixed"].items())}
-    assert ports.compare(by_name, MIXED).equal
-    del by_name["small"]
-    assert "came where" in ports.compare(by_name, MIXED).why
-
-
 def test_given_values_go_to_their_inputs(files):
     from phone_files import ports_answer
 

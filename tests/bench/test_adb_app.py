@@ -126,7 +126,7 @@ def test_a_wrong_answer_has_no_time(phone, demo_app, app_artifacts, run, which):
     ran = run()
     assert ran.code == 1
     assert "WRONG" in ran.err
-    told = {"wrong input": "of the self-test's picture than this machine", "wrong output": "steps off this machine's"}
+    told = {"wrong input": "another input of the self-test's picture", "wrong output": "steps off this machine's"}
     assert told[which] in ran.err
     assert not json.loads(app_artifacts["int8"].with_suffix(".json").read_text()).get("latency")
     assert_no_trace(phone, demo_app)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from web_browser import visit
 
-from tfeff.artifact import open_artifact, record_path
+from tfeff.artifact import open_artifact, read_record, record_path
 from tfeff.bench import collect
 from tfeff.bench.collect import MAX_BYTES, POSTS_A_MINUTE, Collector
 from tfeff.compare import Runner
@@ -48,7 +48,7 @@ def result(server, **changed):
     assets = server.assets
     (inputs,) = probes(assets).values()
     runner = Runner(server.path)
-    names = [port.name for port in open_artifact(server.path).record.outputs]  # the record's order, not the file's
+    names = [port.name for port in read_record(record_path(server.path)).outputs]  # the record's order, not the file's
     outputs = np.stack([np.concatenate([runner(one)[name] for name in names]) for one in inputs])
     one = {
         "sha256": runner.sha256,

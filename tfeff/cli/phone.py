@@ -116,9 +116,10 @@ def prepared(
 
 def _in_app(phone: dict[str, Any], files: Iterable[str | Path]) -> "PhoneOptions":
     """`PhoneOptions` for the demo app: beside each file its record and self-test, whose picture is the input."""
-    from tfeff.artifact import open_artifact, record_path
+    from tfeff.artifact import open_artifact
     from tfeff.bench.adb.options import AppFiles, PhoneOptions
     from tfeff.demo import APPLICATION, make_self_test, write_app
+    from tfeff.record import encode
 
     unfit = {"benchmark_binary", "require_full_delegation", "cores"} & phone.keys()
     unfit |= {"delegate"} if phone.get("delegate") not in (None, "xnnpack") else set()
@@ -127,26 +128,24 @@ def _in_app(phone: dict[str, Any], files: Iterable[str | Path]) -> "PhoneOptions
     models, inputs = {}, {}
     for artifact in map(open_artifact, files):
         test = make_self_test(artifact, None)
-        inputs[artifact.sha256] = _self_test_inputs(artifact, test.expected)
-        record = record_path(artifact.path).read_bytes()
+        inputs[artifact.sha256] = _self_test_input(artifact, test.expected)
         models[artifact.sha256] = {
-            ".json": record, ".selftest.json": test.expected, ".selftest.png": test.picture,
-        }  # fmt: skip
+            ".json": encode(artifact.record),
+            ".selftest.json": test.expected,
+            ".selftest.png": test.picture,
+        }
     return PhoneOptions(**phone, inputs=inputs, app=AppFiles(APPLICATION, write_app, models))
 
 
-def _self_test_inputs(artifact: "Artifact", expected: bytes) -> "dict[str, np.ndarray]":
-    """What the self-test gives to the file's inputs, by the names that the runtime has for them."""
+def _self_test_input(artifact: "Artifact", expected: bytes) -> "dict[str, np.ndarray]":
+    """The image that the self-test gives to the file, by the name that the runtime has for its input."""
     import numpy as np
 
     from tfeff.compare import Runner
 
-    given = json.loads(expected)["input_hex"]
-    ports = Runner(artifact.path).inputs
-    by_port = given if isinstance(given, dict) else {ports[0].name: given}
-    return {
-        port.name: np.frombuffer(bytes.fromhex(by_port[port.name]), port.dtype).reshape(port.shape) for port in ports
-    }
+    (port,) = Runner(artifact.path).inputs
+    data = bytes.fromhex(json.loads(expected)["input_hex"])
+    return {port.name: np.frombuffer(data, port.dtype).reshape(port.shape)}
 
 
 def _real_input(artifact: "Artifact", seed: int) -> "dict[str, np.ndarray] | None":

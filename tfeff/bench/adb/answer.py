@@ -60,14 +60,13 @@ class Reference:
         left = {one["op"] for one in loaded.kernels.left}
         self._same_steps = FEW_STEPS if _ROUNDS_OTHERWISE in left else SAME_STEPS
 
-    def compare(self, given: bytes | Mapping[str, bytes], kernels: Kernels) -> Answer:
+    def compare(self, data: bytes, kernels: Kernels) -> Answer:
         """Judges the bytes that came from a phone.
 
         Args:
-            given: all outputs, one after the other, as the tool writes them; or by output.
+            data: of all outputs, one after the other, as the tool writes them.
             kernels: who computed them there (`tool.kernels`).
         """
-        data = given if isinstance(given, bytes) else self._joined(given)
         family, same = self._family(kernels, data)
         here = self.outputs[family]
         there = split_bytes(data, here)
@@ -80,9 +79,6 @@ class Reference:
             allowance = self._allowance(port.name, kernels, same)
             compared.append(compare_output(port, here[port.name], there[port.name], allowance))
         return judged(compared, family, self.runtime)
-
-    def _joined(self, given: Mapping[str, bytes]) -> bytes:
-        return b"".join(given.get(port.name, b"") for port in self._ports)
 
     def _family(self, kernels: Kernels, data: bytes) -> tuple[str, bool]:
         """Whose answer of this machine is the one to compare with, and whether it is of the very same kernels."""

@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +22,8 @@ class AppAnswer:
         runtime, version: of the app's.
         inference, preprocessing, postprocessing: ms of each run, in order.
         open_ms, first_ms: making the interpreter; the first inference.
-        input_sha256: of the bytes that the app gave to the file's input, or by input.
-        outputs: what came out: the bytes of all outputs in the order of the file, or by output.
+        input_sha256: of the bytes that the app made of the self-test's picture.
+        outputs: the bytes of all outputs, in the order of the file.
     """
 
     error: str
@@ -37,8 +36,8 @@ class AppAnswer:
     postprocessing: tuple[float, ...] = ()
     open_ms: float = 0.0
     first_ms: float = 0.0
-    input_sha256: str | dict[str, str] = ""
-    outputs: bytes | dict[str, bytes] = b""
+    input_sha256: str = ""
+    outputs: bytes = b""
 
 
 def read_answer(text: str) -> AppAnswer:
@@ -66,17 +65,12 @@ def read_answer(text: str) -> AppAnswer:
             version=version,
             open_ms=_ms(found["open_ms"]),
             first_ms=_ms(found["first_inference_ms"]),
-            input_sha256=_by_port(found["input_sha256"], str),
-            outputs=_by_port(found["output_hex"], bytes.fromhex),
+            input_sha256=str(found["input_sha256"]),
+            outputs=bytes.fromhex(found["output_hex"]),
             **times,
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         raise TfeffError("the demo app wrote an answer that cannot be read", _MEND) from None
-
-
-def _by_port(found: Any, read: Callable[[str], Any]) -> Any:
-    """One value, or one for each port by its name."""
-    return {str(name): read(value) for name, value in found.items()} if isinstance(found, dict) else read(found)
 
 
 def _times(values) -> tuple[float, ...]:
