@@ -66,9 +66,10 @@ def compare(
         TfeffError: a file that cannot be run, files, tasks or dataset that do not fit each other, an unreadable sample,
             or outputs that are not finite.
     """
-    runners = [Runner(path, threads=max(1, threads // 2)) for path in (float_file, quantized)]
-    _check_inputs(*runners, inputs)
-    outputs, names = _match_outputs(*runners, {name for spec in tasks for name in spec.outputs})
+    of_float, of_quantized = (Runner(path, threads=max(1, threads // 2)) for path in (float_file, quantized))
+    runners = of_float, of_quantized
+    _check_inputs(of_float, of_quantized, inputs)
+    outputs, names = _match_outputs(of_float, of_quantized, {name for spec in tasks for name in spec.outputs})
     measured = [_Measured(spec, outputs, dataset) for spec in tasks]
     if not len(dataset):
         raise TfeffError(f"dataset {dataset.name}: holds no images", "give a dataset with images")

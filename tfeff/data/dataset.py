@@ -78,7 +78,10 @@ class TensorDataset(Dataset):
 
 
 class Subset(Dataset):
-    """Some images of another dataset, in the given order."""
+    """Some samples of another dataset, in the given order."""
+
+    _dataset: Dataset
+    _numbers: np.ndarray
 
     def __init__(self, dataset: Dataset, numbers: np.ndarray):
         labels = None if dataset.labels is None else dataset.labels[numbers]

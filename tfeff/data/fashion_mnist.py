@@ -3,6 +3,7 @@
 import gzip
 import os
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,7 @@ def _read_idx(folder: Path, split: str, kind: str) -> np.ndarray:
         if zero or dtype != 8 or rank != int(kind[-1]):
             raise ValueError("not an idx file of bytes")
         return np.frombuffer(data, np.uint8, offset=4 + 4 * rank).reshape(shape)
-    except (OSError, EOFError, ValueError, struct.error, gzip.zlib.error) as error:
+    except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
         raise TfeffError(f"{path}: damaged ({error})", "get this file anew") from None
 
 

@@ -24,8 +24,7 @@ def read_image(path: Path) -> np.ndarray:
             if any(";16" in kind and "BGR;16" not in kind for kind in raw):  # Pillow would drop the lower half unasked
                 raise _too_deep(path, f"16-bit {image.mode}")
             image.load()
-            image = ImageOps.exif_transpose(image)
-            return _as_8_bit(image, path)
+            return _as_8_bit(ImageOps.exif_transpose(image), path)
     except TfeffError:
         raise
     except Exception as error:  # Pillow's readers raise many kinds on damaged files
@@ -56,6 +55,6 @@ def _as_8_bit(image: Image.Image, path: Path) -> np.ndarray:
         raise _too_deep(path, image.mode)
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
-        if image.getextrema()[3][0] < 255:
+        if np.asarray(image)[..., 3].min() < 255:
             raise TfeffError(f"{path}: has transparent pixels", "flatten it onto a background of your choice")
     return np.asarray(image if image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB"))

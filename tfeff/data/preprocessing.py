@@ -53,14 +53,19 @@ class Preprocessing:
             )
         if not all(s > 0 for s in self.std) or not np.isfinite([*self.mean, *self.std]).all():
             raise TfeffError(f"preprocessing: mean {self.mean} and std {self.std} must be finite, every std above 0")
-        if not len(self.size) == len(self.resize_size) == 2 or min(self.size) < 1:
+        if not len(self.size) == len(self.resized) == 2 or min(self.size) < 1:
             raise TfeffError(f"preprocessing: sizes are (h, w), at least 1, not {self.size} and {self.resize_size}")
-        if self.resize_size[0] < self.size[0] or self.resize_size[1] < self.size[1]:
+        if self.resized[0] < self.size[0] or self.resized[1] < self.size[1]:
             raise TfeffError(f"preprocessing: cannot cut {self.size} out of an image resized to {self.resize_size}")
 
     @property
     def channels(self) -> int:
         return _CHANNELS[self.colour]
+
+    @property
+    def resized(self) -> tuple[int, int]:
+        """(h, w) that an image is resized to before the centre is cut out."""
+        return self.resize_size or self.size
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -71,7 +76,7 @@ class Preprocessing:
         """Steps 1 to 3: uint8 (h, w), (h, w, 1) or (h, w, 3) in RGB order -> uint8 `shape`."""
         image = check_image(image)
         height, width = image.shape[:2]
-        to_height, to_width = self.resize_size
+        to_height, to_width = self.resized
         if self.resize == "cover":
             scale = max(to_height / height, to_width / width)
             to_height = max(to_height, int(height * scale + 0.5))
@@ -89,7 +94,7 @@ class Preprocessing:
 
     def normalize(self, pixels: np.ndarray) -> np.ndarray:
         """Step 4: uint8 (..., h, w, c) -> float32 of the same shape."""
-        mean, std = np.float32(self.mean), np.float32(self.std)
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         return (pixels.astype(np.float32) - mean) / std
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
@@ -100,7 +105,7 @@ class Preprocessing:
         """The form that the record and the preset carry."""
         return {
             "resize": {
-                "mode": self.resize, "height": self.resize_size[0], "width": self.resize_size[1],
+                "mode": self.resize, "height": self.resized[0], "width": self.resized[1],
                 "filter": "bilinear",
             },
             "crop": {"mode": "center", "height": self.size[0], "width": self.size[1]},

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from tfeff.record.base import Interval
-from tfeff.record.schema import Accuracy, Latency, Record
+from tfeff.record.schema import Accuracy, Group, Latency, Record
 
 _SUM_TOLERANCE = 1e-6  # of differences and percentages that were rounded to decimal fractions
 
@@ -71,7 +71,10 @@ def _intervals(record: Record) -> Iterator[tuple[str, Interval]]:
 
 
 def _check_accuracy(where: str, accuracy: Accuracy) -> None:
-    parts = [(where, accuracy), *((f"{where}.groups[{n}]", row) for n, row in enumerate(accuracy.groups))]
+    parts: list[tuple[str, Accuracy | Group]] = [
+        (where, accuracy),
+        *((f"{where}.groups[{n}]", row) for n, row in enumerate(accuracy.groups)),
+    ]
     parts += [(f"{where}.worst[{n}]", row) for n, row in enumerate(accuracy.worst)]
     for name, part in parts:
         difference = part.quantized - part.float_value

@@ -93,7 +93,7 @@ SCHEMA_VERSION = 2
 class Record(Part, kw_only=True):
     """How an artifact was made and all that was measured on it. `docs/record.md` says what each part is."""
 
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[2] = 2
     file: FileName
     sha256: Sha256
     network: str | None = None

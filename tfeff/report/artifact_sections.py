@@ -53,7 +53,7 @@ def _what(item):
         if limit is not None:
             rows.append((f"gate {key}", f"{limit:g}, {'failed' if gates.failed else 'met'}"))
     rows += [(key, _compressed(part)) for key in ("pruning", "clustering") if (part := getattr(record, key))]
-    blocks = [Facts(rows)]
+    blocks: list[Any] = [Facts(rows)]
     blocks += [Words(short(note, 600), warning=True) for note in record.notes]
     return Section("What it is", [*blocks, Measured([("file", item.sha256)])])
 

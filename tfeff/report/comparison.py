@@ -158,10 +158,10 @@ def _stand(point: Point, points: Sequence[Point], sign: int) -> Point:
         return gain >= 0 and saved >= 0 and (gain > 0 or saved > 0)
 
     def far_ahead(other):
-        if other.value_ci95 is None or point.value_ci95 is None:
+        theirs, own = other.value_ci95, point.value_ci95
+        if theirs is None or own is None:
             return False
-        better, worse = (other, point) if sign > 0 else (point, other)
-        apart = better.value_ci95[0] > worse.value_ci95[1]
+        apart = theirs[0] > own[1] if sign > 0 else theirs[1] < own[0]
         return apart and other.cost_ci95[1] < point.cost_ci95[0]
 
     standing = BEHIND if any_other(far_ahead) else UNDECIDED if any_other(ahead) else FRONT

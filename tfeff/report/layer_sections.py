@@ -1,5 +1,7 @@
 """What a report says of an artifact's layers, as `tfeff debug --record` measured them."""
 
+from typing import Any
+
 from tfeff.record import words
 from tfeff.report import layer_charts
 from tfeff.report.blocks import Chart, Measured, Missing, Section, Table, Words
@@ -33,7 +35,7 @@ def layer_sections(item: Reported, hints: bool = True) -> list[Section]:
 def _errors(debug, layers, hints):
     against = "the float file" if debug.float_sha256 else "the file without its grids"
     on = f"On {debug.samples:,} samples of {short(debug.images)}"
-    blocks = [Words(f"{on}; the outputs have {_sqnr(debug)} against {against}.")]
+    blocks: list[Any] = [Words(f"{on}; the outputs have {_sqnr(debug)} against {against}.")]
     if debug.output is not None:
         blocks.append(Words(f"Shares are of the error of the output {short(debug.output, 80)}."))
     if len(debug.ports) > 1:

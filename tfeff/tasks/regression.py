@@ -96,7 +96,7 @@ class Regression(Task):
             )
         if not np.isfinite(labels).all():
             raise TfeffError(f"dataset {dataset.name}: its labels hold NaN or infinity", "remove these samples")
-        return labels
+        return list(labels)
 
     def metric(self, spec: TaskSpec) -> MeanAbsoluteError:
         return MeanAbsoluteError(spec.labels)
