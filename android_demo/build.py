@@ -22,6 +22,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 MAIN, TEST = HERE / "app/src/main", HERE / "app/src/test"
 BUILD = HERE / "build"
+VECTORS = HERE.parent / "tests/support/decode_vectors.json"  # outputs and what Python makes of them
 ABIS = ("arm64-v8a", "armeabi-v7a", "x86_64")
 PACKAGES = "openjdk-17-jdk-headless maven aapt zipalign apksigner"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # of every entry, so that the same sources give the same bytes
@@ -221,6 +222,7 @@ def run_tests(libraries, class_path, only):
     command = ["java", "-Xmx2g", "-cp", class_path, "-Drobolectric.offline=true",
                f"-Drobolectric.dependency.dir={libraries.folder}",
                "-Drobolectric.graphicsMode=NATIVE", f"-Dtfeff.screens={BUILD / 'screens'}",
+               f"-Dtfeff.vectors={VECTORS}",
                "org.junit.runner.JUnitCore", *(name for name in names if only in name)]  # fmt: skip
     code = subprocess.run(command, cwd=HERE).returncode
     if code:

@@ -15,6 +15,7 @@ import pytest
 
 from tfeff.bench.adb.app_answer import read_answer
 from tfeff.data import Preprocessing
+from tfeff.tasks import list_tasks
 
 ROOT = Path(__file__).parents[2]
 APP = ROOT / "android_demo"
@@ -65,7 +66,7 @@ def test_preprocessing_equals_pythons_on_50_images_byte_for_byte(tmp_path):
         dtype, scale, zero_point = INPUTS[number // len(RULES) % len(INPUTS)]
         rgb = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)  # as Android decodes a grey file
         (tmp_path / f"{number}.rgb").write_bytes(struct.pack(">II", *rgb.shape[:2]) + rgb.tobytes())
-        spec = {"shape": [1, *rule.shape], "dtype": dtype, "scale": scale, "zero_point": zero_point}
+        spec = {"name": "image", "shape": [1, *rule.shape], "dtype": dtype, "scale": scale, "zero_point": zero_point}
         record = {"preprocessing": rule.as_dict(), "input": spec, "tall_first": PIL_MAJOR >= 13}
         (tmp_path / f"{number}.json").write_text(json.dumps(record), encoding="utf-8")
         real = rule(pixels)
@@ -74,7 +75,7 @@ def test_preprocessing_equals_pythons_on_50_images_byte_for_byte(tmp_path):
             steps = np.rint(real / np.float32(scale)) + np.float32(zero_point)
             real = np.clip(steps, limits.min, limits.max).astype(dtype)
         expected[number] = (rule.pixels(pixels).tobytes(), real.tobytes())
-    core = sorted((APP / "app/src/main/java/org/tfeff/demo/core").glob("*.java"))
+    core = sorted((APP / "app/src/main/java/org/tfeff/demo/core").rglob("*.java"))
     tool = APP / "app/src/test/java/org/tfeff/demo/core/PreprocessAll.java"
     classes = tmp_path / "classes"
     subprocess.run(["javac", "--release", "8", "-Xlint:-options", "-d", classes, *core, tool], check=True)
@@ -92,12 +93,19 @@ def test_the_packaged_app_was_built_from_these_sources():
 
 
 def test_core_names_no_class_of_android_nor_of_the_runtime():
-    for path in (APP / "app/src/main/java/org/tfeff/demo/core").glob("*.java"):
+    for path in (APP / "app/src/main/java/org/tfeff/demo/core").rglob("*.java"):
         text = path.read_text(encoding="utf-8")
         assert "import android" not in text, path.name
         assert "org.tensorflow" not in text, path.name
     named = [path.name for path in APP.glob("app/src/main/**/*.java") if "org.tensorflow" in path.read_text("utf-8")]
     assert named == ["LiteRuntime.java"]
+
+
+def test_every_task_is_a_file_of_the_app():
+    folder = APP / "app/src/main/java/org/tfeff/demo/core/tasks"
+    files = {path.stem.lower() for path in folder.glob("*.java")}
+    assert set(list_tasks()) <= files
+    assert files - set(list_tasks()) == {"answer", "line", "numbers", "task", "taskspec"}
 
 
 def test_gradle_and_maven_name_the_same_versions():
@@ -140,7 +148,7 @@ def test_junit_and_robolectric_pass_and_draw_every_screen():
     shutil.rmtree(screens, ignore_errors=True)
     assert "\nOK (" in build("test")
     drawn = {path.stem for path in screens.glob("*.png")}
-    assert drawn == {"no-models", "picked", "self-test", "self-test-failed", "mismatch", "benchmark"}
+    assert drawn == {"no-models", "picked", "several", "self-test", "self-test-failed", "mismatch", "benchmark"}
     # What the app writes is what `tfeff bench --app` reads.
     told = read_answer((screens / "benchmark.run-1.json").read_text("utf-8"))
     assert (told.error, told.output, len(told.inference), told.device["locked"]) == ("", bytes([0, 8, 12]), 4, False)

@@ -168,10 +168,12 @@ def _matched(
 
 
 def _pairs(said: Port, found: FilePort) -> list[tuple[str, Any, Any]]:
-    """What the record says and the file has, by key; a scale as the file has it, in float32."""
+    """What the record says and the file has, by key: a shape with its batch, which some files drop; a scale in float32,
+    as files have it."""
     pairs: list[tuple[str, Any, Any]] = [
-        ("shape", said.shape, list(found.shape)), ("dtype", said.dtype, found.dtype.name)
-    ]  # fmt: skip
+        ("shape", said.shape, list(found.shape) if said.shape == list(found.shape) else [1, *found.sample]),
+        ("dtype", said.dtype, found.dtype.name),
+    ]
     if found.quantized:
         pairs += [
             ("scale", float(np.float32(said.scale)), float(np.float32(found.scale))),

@@ -13,7 +13,6 @@ import org.tfeff.demo.core.Shelf;
 
 /** Opens and runs models on a thread of its own; answers come back on the main thread. */
 final class Engine {
-    static final int TOP = 5;
     private static final int WINDOW = 100; // timings that the screen's median is over
 
     /** What the screen hears; `session` has the timings. */
@@ -79,7 +78,7 @@ final class Engine {
                     return; // the reason was told when the model did not open
                 }
                 final Session by = session;
-                final Session.Result result = by.run(picture, TOP);
+                final Session.Result result = by.run(picture);
                 answer(new Runnable() {
                     @Override
                     public void run() {
@@ -106,8 +105,8 @@ final class Engine {
                     throw new DemoException(missing);
                 }
                 final Picture picture = Pictures.decode(file, model.name + ".selftest.png");
-                final Session.Result result = by.run(picture, TOP);
-                final SelfTest.Outcome outcome = test.compare(result, model.record.output);
+                final Session.Result result = by.run(picture);
+                final SelfTest.Outcome outcome = test.compare(result);
                 answer(new Runnable() {
                     @Override
                     public void run() {

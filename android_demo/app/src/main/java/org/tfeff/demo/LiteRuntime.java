@@ -1,16 +1,33 @@
 package org.tfeff.demo;
 
 import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.EnumMap;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
 import org.tensorflow.lite.DataType;
 import org.tensorflow.lite.Interpreter;
 import org.tensorflow.lite.Tensor;
 import org.tensorflow.lite.TensorFlowLite;
 import org.tfeff.demo.core.DemoException;
+import org.tfeff.demo.core.Port;
 import org.tfeff.demo.core.Runtime;
-import org.tfeff.demo.core.TensorSpec;
 
 /** TensorFlow Lite's interpreter; the only class that names it. */
 final class LiteRuntime implements Runtime {
+    private static final String SIGNATURE = "serving_default";
+    private static final Map<DataType, String> DTYPES = new EnumMap<DataType, String>(DataType.class);
+
+    static {
+        DTYPES.put(DataType.INT8, "int8");
+        DTYPES.put(DataType.UINT8, "uint8");
+        DTYPES.put(DataType.FLOAT32, "float32");
+        DTYPES.put(DataType.INT32, "int32");
+        DTYPES.put(DataType.INT64, "int64");
+    }
+
     @Override
     public String name() {
         try {
@@ -28,10 +45,6 @@ final class LiteRuntime implements Runtime {
         Interpreter interpreter = null;
         try {
             interpreter = new Interpreter(file, options);
-            if (interpreter.getInputTensorCount() != 1 || interpreter.getOutputTensorCount() != 1) {
-                throw new DemoException("the file has " + interpreter.getInputTensorCount() + " inputs and "
-                        + interpreter.getOutputTensorCount() + " outputs, the app runs files with one of each");
-            }
             return new Opened(interpreter);
         } catch (DemoException error) {
             interpreter.close();
@@ -46,29 +59,33 @@ final class LiteRuntime implements Runtime {
 
     private static final class Opened implements Network {
         private final Interpreter interpreter;
-        private final TensorSpec input;
-        private final TensorSpec output;
+        private final List<Port> inputs;
+        private final List<Port> outputs;
 
         Opened(Interpreter interpreter) throws DemoException {
             this.interpreter = interpreter;
-            input = spec(interpreter.getInputTensor(0), "input");
-            output = spec(interpreter.getOutputTensor(0), "output");
+            inputs = ports(interpreter, true);
+            outputs = ports(interpreter, false);
         }
 
         @Override
-        public TensorSpec input() {
-            return input;
+        public List<Port> inputs() {
+            return inputs;
         }
 
         @Override
-        public TensorSpec output() {
-            return output;
+        public List<Port> outputs() {
+            return outputs;
         }
 
         @Override
-        public void run(ByteBuffer from, ByteBuffer to) throws DemoException {
+        public void run(ByteBuffer[] from, ByteBuffer[] to) throws DemoException {
+            Map<Integer, Object> into = new HashMap<Integer, Object>();
+            for (int i = 0; i < to.length; i++) {
+                into.put(i, to[i]);
+            }
             try {
-                interpreter.run(from, to);
+                interpreter.runForMultipleInputsOutputs(from, into);
             } catch (RuntimeException error) {
                 throw new DemoException("the runtime failed: " + error.getMessage());
             }
@@ -79,15 +96,33 @@ final class LiteRuntime implements Runtime {
             interpreter.close();
         }
 
-        private static TensorSpec spec(Tensor tensor, String side) throws DemoException {
-            DataType type = tensor.dataType();
-            String dtype = type == DataType.INT8 ? "int8" : type == DataType.UINT8 ? "uint8"
-                    : type == DataType.FLOAT32 ? "float32" : null;
+        /** By their names in the signature; of a file without one, by those of the tensors. */
+        private static List<Port> ports(Interpreter of, boolean inputs) throws DemoException {
+            Map<Integer, String> names = new HashMap<Integer, String>();
+            if (Arrays.asList(of.getSignatureKeys()).contains(SIGNATURE)) {
+                for (String name : inputs ? of.getSignatureInputs(SIGNATURE) : of.getSignatureOutputs(SIGNATURE)) {
+                    Tensor tensor = inputs ? of.getInputTensorFromSignature(name, SIGNATURE)
+                            : of.getOutputTensorFromSignature(name, SIGNATURE);
+                    names.put(tensor.index(), name);
+                }
+            }
+            List<Port> out = new ArrayList<Port>();
+            int count = inputs ? of.getInputTensorCount() : of.getOutputTensorCount();
+            for (int i = 0; i < count; i++) {
+                Tensor tensor = inputs ? of.getInputTensor(i) : of.getOutputTensor(i);
+                String name = names.get(tensor.index());
+                out.add(port(tensor, name == null ? tensor.name() : name));
+            }
+            return out;
+        }
+
+        private static Port port(Tensor tensor, String name) throws DemoException {
+            String dtype = DTYPES.get(tensor.dataType());
             if (dtype == null) {
-                throw new DemoException("the file's " + side + " is " + type + ", the app takes int8, uint8 and float32");
+                throw new DemoException(name + " of the file is " + tensor.dataType() + ", the app takes " + DTYPES.values());
             }
             Tensor.QuantizationParams steps = tensor.quantizationParams();
-            return new TensorSpec(tensor.shape(), dtype, steps.getScale(), steps.getZeroPoint());
+            return new Port(name, tensor.shape(), dtype, steps.getScale(), steps.getZeroPoint());
         }
     }
 }

@@ -21,10 +21,11 @@ import android.widget.TextView;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import org.tfeff.demo.core.Port;
 import org.tfeff.demo.core.Record;
-import org.tfeff.demo.core.Scores;
 import org.tfeff.demo.core.Session;
 import org.tfeff.demo.core.Timings;
+import org.tfeff.demo.core.tasks.Line;
 
 /** The views of the main screen, and what is written into them. */
 final class Screen {
@@ -56,7 +57,7 @@ final class Screen {
     private final TextView message;
     private final TextView about;
     private final TextView times;
-    private final ScoreBars bars;
+    private final AnswerView answer;
     private String chosen = ""; // the settings that the listener was told last
 
     Screen(Activity activity, final Listener listener) {
@@ -96,9 +97,9 @@ final class Screen {
         about = text(12);
         times = text(13);
         times.setTypeface(Typeface.MONOSPACE);
-        bars = new ScoreBars(activity);
+        answer = new AnswerView(activity);
         column.addView(message);
-        column.addView(bars);
+        column.addView(answer);
         column.addView(times);
         column.addView(about);
         ScrollView scroll = new ScrollView(activity);
@@ -201,13 +202,17 @@ final class Screen {
         message.setText("");
         times.setText("");
         about.setText("");
-        bars.clear();
+        answer.clear();
     }
 
     void opened(Session session) {
         Record record = session.model.record;
+        StringBuilder outputs = new StringBuilder();
+        for (Port port : record.outputs) {
+            outputs.append("\nout: ").append(port);
+        }
         about.setText(record.network + ", " + record.precision + ", " + session.model.place + "\nin: " + record.input
-                + "\nout: " + record.output + "\nresize: " + record.preprocessing.resize + " to "
+                + outputs + "\nresize: " + record.preprocessing.resize + " to "
                 + record.preprocessing.resizeHeight + " x " + record.preprocessing.resizeWidth + ", cut to "
                 + record.preprocessing.height + " x " + record.preprocessing.width + ", "
                 + record.preprocessing.colour + "\nopened in " + milliseconds(session.openMs) + " ms");
@@ -215,10 +220,22 @@ final class Screen {
 
     void result(Session session, Session.Result result) {
         message.setText("");
-        bars.show(session.model.record, result.top);
+        answer.show(lines(session.model.record, result));
         times.setText(String.format(Locale.ROOT, "%-12s %9s %9s", "ms", "median", "p90")
                 + line("prepare", session.preprocessing) + line("inference", session.inference)
-                + line("scores", session.postprocessing) + "\nof the last " + session.inference.size());
+                + line("answer", session.postprocessing) + "\nof the last " + session.inference.size());
+    }
+
+    /** The answers of all tasks; of several, each under the names of its outputs. */
+    private static List<Line> lines(Record record, Session.Result result) {
+        List<Line> out = new ArrayList<Line>();
+        for (int i = 0; i < result.answers.size(); i++) {
+            if (result.answers.size() > 1) {
+                out.add(Line.heading(record.tasks.get(i).outputs));
+            }
+            out.addAll(result.answers.get(i).lines());
+        }
+        return out;
     }
 
     void verdict(String text, boolean good) {
@@ -227,7 +244,7 @@ final class Screen {
     }
 
     void error(String text) {
-        bars.clear();
+        answer.clear();
         times.setText("");
         verdict(text, false);
     }

@@ -193,7 +193,8 @@ public final class ScreensTest {
         pushModel("tiny");
         click(activity, R.string.rescan);
         assertEquals("tiny", find(activity.getWindow().getDecorView(), Spinner.class, null).getSelectedItem());
-        shows(activity, "tiny.shoes", "int8 [1, 2, 2, 1], scale 0.5, zero point -3", "exact to 2 x 2");
+        shows(activity, "tiny.shoes", "image int8 [1, 2, 2, 1], scale 0.5, zero point -3", "exact to 2 x 2",
+                "logits int8 [1, 3], scale 0.25, zero point 4");
         assertEquals("11 bytes, 1 threads, true", app.fake.opened);
     }
 
@@ -209,8 +210,38 @@ public final class ScreensTest {
         shadowOf(activity).receiveResult(asked, Activity.RESULT_OK, new Intent().setData(uri));
         settle(activity);
         assertArrayEquals(new byte[] {5, 5, 5, 5}, app.fake.fed);
-        shows(activity, "Ankle boot 70.5 %", "Bag 25.9 %", "prepare", "inference", "scores", "median", "p90");
+        shows(activity, "Ankle boot 70.5 %", "Bag 25.9 %", "prepare", "inference", "answer", "median", "p90");
         picture(activity, "picked");
+    }
+
+    private void pick(MainActivity activity) {
+        click(activity, R.string.pick);
+        Intent asked = shadowOf(activity).getNextStartedActivity();
+        Uri uri = Uri.parse("content://pictures/boot.png");
+        shadowOf(activity.getContentResolver()).registerInputStream(uri, new ByteArrayInputStream(png(90)));
+        shadowOf(activity).receiveResult(asked, Activity.RESULT_OK, new Intent().setData(uri));
+        settle(activity);
+    }
+
+    @Test
+    public void aModelOfSeveralTasksShowsEach() throws Exception {
+        Samples.several(app.fake);
+        push("tiny.tflite", Samples.FILE);
+        push("tiny.json", Samples.severalRecord().getBytes("UTF-8"));
+        MainActivity activity = open();
+        shows(activity, "age float32 [1, 1]", "steps int8 [1, 2], scale 0.25, zero point 4", "ids int32 [1, 2]");
+        pick(activity);
+        shows(activity, "age:. age 31.5. ids, steps:. ids [2]: 7e+04, -3. steps [2]: -1, 2.");
+        picture(activity, "several");
+    }
+
+    @Test
+    public void aRecordOfBeforeRunsAsItDid() throws Exception {
+        push("tiny.tflite", Samples.FILE);
+        push("tiny.json", Samples.record1().getBytes("UTF-8"));
+        MainActivity activity = open();
+        pick(activity);
+        shows(activity, "tiny.shoes", "Ankle boot 70.5 %", "Bag 25.9 %");
     }
 
     @Test
@@ -240,7 +271,7 @@ public final class ScreensTest {
         pushSelfTest("tiny", "007f0c");
         MainActivity activity = open();
         click(activity, R.string.self_test);
-        shows(activity, "FAILED: input bytes equal, 1 output values differ, by up to 119.0; another class comes first");
+        shows(activity, "FAILED: input bytes equal, 1 output values differ, by up to 119.0; the answer is another");
         picture(activity, "self-test-failed");
     }
 

@@ -5,8 +5,16 @@ import java.util.List;
 import java.util.Map;
 
 /** Takes typed values out of parsed JSON; every error names the key and says what stands there. */
-final class Keys {
+public final class Keys {
     private Keys() {}
+
+    /** Any parsed value that must be an object; `where` is what errors call it. */
+    public static Map<?, ?> object(Object value, String where) throws DemoException {
+        if (!(value instanceof Map)) {
+            throw new DemoException(where + ": not a JSON object");
+        }
+        return (Map<?, ?>) value;
+    }
 
     static Map<?, ?> map(Map<?, ?> from, String key, String where) throws DemoException {
         Object value = from.get(key);
@@ -16,7 +24,7 @@ final class Keys {
         return (Map<?, ?>) value;
     }
 
-    static List<?> list(Map<?, ?> from, String key, String where) throws DemoException {
+    public static List<?> list(Map<?, ?> from, String key, String where) throws DemoException {
         Object value = from.get(key);
         if (!(value instanceof List)) {
             throw wrong(where, key, "a list", value);
@@ -24,7 +32,7 @@ final class Keys {
         return (List<?>) value;
     }
 
-    static String string(Map<?, ?> from, String key, String where) throws DemoException {
+    public static String string(Map<?, ?> from, String key, String where) throws DemoException {
         Object value = from.get(key);
         if (!(value instanceof String)) {
             throw wrong(where, key, "text", value);
@@ -32,7 +40,7 @@ final class Keys {
         return (String) value;
     }
 
-    static String oneOf(Map<?, ?> from, String key, String where, String... allowed) throws DemoException {
+    public static String oneOf(Map<?, ?> from, String key, String where, String... allowed) throws DemoException {
         Object value = from.get(key);
         if (!(value instanceof String) || !Arrays.asList(allowed).contains(value)) {
             throw wrong(where, key, "one of " + Arrays.toString(allowed), value);
@@ -40,7 +48,7 @@ final class Keys {
         return (String) value;
     }
 
-    static double number(Map<?, ?> from, String key, String where) throws DemoException {
+    public static double number(Map<?, ?> from, String key, String where) throws DemoException {
         Object value = from.get(key);
         if (!(value instanceof Double)) {
             throw wrong(where, key, "a number", value);

@@ -3,38 +3,46 @@ package org.tfeff.demo.core;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
-/** Between real numbers and the bytes of a tensor: int8, uint8 and float32, as `tfeff/compare/runner.py` does it. */
+/** Between real numbers and the bytes of a tensor, as `tfeff/compare/runner.py` does it. */
 public final class Quantization {
     private Quantization() {}
 
     /** round(value / scale) + zero point in float32, halves to even, clipped; float32 passes unchanged. */
-    public static void store(float[] values, TensorSpec spec, ByteBuffer to) {
+    public static void store(float[] values, Port port, ByteBuffer to) {
         to.clear();
         to.order(ByteOrder.nativeOrder());
-        if (spec.dtype.equals("float32")) {
+        if (!port.quantized()) {
             to.asFloatBuffer().put(values);
             return;
         }
-        int low = spec.dtype.equals("int8") ? -128 : 0;
+        int low = port.dtype.equals("int8") ? -128 : 0;
         for (float value : values) {
-            float step = (float) Math.rint(value / spec.scale) + spec.zeroPoint;
+            float step = (float) Math.rint(value / port.scale) + port.zeroPoint;
             to.put((byte) (int) Math.max(low, Math.min(low + 255, step)));
         }
         to.rewind();
     }
 
-    /** (stored - zero point) * scale in float32; float32 passes unchanged. */
-    public static float[] load(ByteBuffer from, TensorSpec spec) {
-        float[] out = new float[spec.elements()];
+    /** (stored - zero point) * scale in float32; what is not quantized passes unchanged. */
+    public static double[] load(ByteBuffer from, Port port) {
+        double[] out = new double[port.elements()];
         ByteBuffer buffer = from.duplicate().order(ByteOrder.nativeOrder());
         buffer.rewind();
-        if (spec.dtype.equals("float32")) {
-            buffer.asFloatBuffer().get(out);
-            return out;
-        }
-        int mask = spec.dtype.equals("uint8") ? 255 : -1;
+        int mask = port.dtype.equals("uint8") ? 255 : -1;
         for (int i = 0; i < out.length; i++) {
-            out[i] = ((float) (buffer.get() & mask) - (float) spec.zeroPoint) * spec.scale;
+            switch (port.dtype) {
+                case "float32":
+                    out[i] = buffer.getFloat();
+                    break;
+                case "int32":
+                    out[i] = buffer.getInt();
+                    break;
+                case "int64":
+                    out[i] = buffer.getLong();
+                    break;
+                default:
+                    out[i] = ((float) (buffer.get() & mask) - (float) port.zeroPoint) * port.scale;
+            }
         }
         return out;
     }

@@ -1,6 +1,7 @@
 package org.tfeff.demo.core;
 
 import java.nio.ByteBuffer;
+import java.util.List;
 
 /** What the app needs of a runtime; `LiteRuntime` is TensorFlow Lite's. */
 public interface Runtime {
@@ -10,14 +11,15 @@ public interface Runtime {
     /** Opens a file held in a direct buffer; throws DemoException when the runtime refuses it. */
     Network open(ByteBuffer file, int threads, boolean xnnpack) throws DemoException;
 
-    /** An opened file, with one input and one output. */
+    /** An opened file. */
     interface Network {
-        TensorSpec input();
+        /** In the order of the file, as are `outputs` and the buffers of `run`. */
+        List<Port> inputs();
 
-        TensorSpec output();
+        List<Port> outputs();
 
         /** Direct buffers in native order, of the tensors' sizes. */
-        void run(ByteBuffer input, ByteBuffer output) throws DemoException;
+        void run(ByteBuffer[] inputs, ByteBuffer[] outputs) throws DemoException;
 
         void close();
     }

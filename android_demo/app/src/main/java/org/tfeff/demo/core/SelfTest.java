@@ -3,37 +3,48 @@ package org.tfeff.demo.core;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
+import org.tfeff.demo.core.tasks.Answer;
 
 /**
  * One image run on the phone and compared with the bytes that the PC computed for it, which lie beside the model as
  * `NAME.selftest.json` with the picture in `NAME.selftest.png`.
  */
 public final class SelfTest {
+    private static final double SHARE = 1e-3; // of the largest number of a float output
+
     public final byte[] input;
-    public final byte[] output;
+    public final Map<String, byte[]> outputs; // by the record's names
     public final int limit; // largest difference in steps that kernels of another family may make
     public final String runtime;
+    private final Record record;
 
     /** Reads the expected bytes; throws DemoException when they are not of this model's sha256. */
     public SelfTest(String json, Model model) throws DemoException {
-        Object value = Json.parse(json);
-        if (!(value instanceof Map)) {
-            throw new DemoException(model.name + ".selftest.json: not a JSON object");
-        }
-        Map<?, ?> map = (Map<?, ?>) value;
         String where = model.name + ".selftest";
-        if (!Keys.string(map, "sha256", where).equals(model.record.sha256)) {
+        Map<?, ?> map = Keys.object(Json.parse(json), where + ".json");
+        record = model.record;
+        if (!Keys.string(map, "sha256", where).equals(record.sha256)) {
             throw new DemoException(where + ": made for another file than this model");
         }
         input = Bytes.unhex(Keys.string(map, "input_hex", where));
-        output = Bytes.unhex(Keys.string(map, "output_hex", where));
         limit = Keys.integer(map, "max_steps", where);
         runtime = Keys.string(map, "runtime", where);
-        if (input.length != model.record.input.bytes() || output.length != model.record.output.bytes()) {
-            throw new DemoException(where + ": has " + input.length + " and " + output.length
-                    + " bytes, the model takes " + model.record.input.bytes() + " and gives "
-                    + model.record.output.bytes());
+        outputs = new LinkedHashMap<String, byte[]>();
+        boolean one = map.get("output_hex") instanceof String; // of a file with one output, before outputs had names
+        Map<?, ?> hex = one ? map : Keys.map(map, "output_hex", where);
+        for (Port port : record.outputs) {
+            byte[] bytes = Bytes.unhex(Keys.string(hex, one ? "output_hex" : port.name, where));
+            if (bytes.length != port.bytes()) {
+                throw new DemoException(where + ": has " + bytes.length + " bytes, the model gives " + port.bytes()
+                        + " (" + port.name + ")");
+            }
+            outputs.put(port.name, bytes);
+        }
+        if (input.length != record.input.bytes()) {
+            throw new DemoException(where + ": has " + input.length + " bytes, the model takes "
+                    + record.input.bytes());
         }
     }
 
@@ -46,21 +57,21 @@ public final class SelfTest {
     /** How what the phone computed differs from the PC's. */
     public static final class Outcome {
         public final int inputDiffering; // bytes of the input tensor; every one is a fault of the preprocessing
-        public final int outputDiffering; // elements of the output tensor
-        public final double maxDifference; // in steps of the output's scale; in float32 relative to the largest number
-        public final boolean sameTop;
+        public final int outputDiffering; // values of all outputs
+        public final double maxDifference; // of the worst output: in steps; of a float one as a share of its largest number
+        public final boolean sameAnswer;
         public final boolean passed;
         public final String text;
 
-        Outcome(int inputDiffering, int outputDiffering, double maxDifference, boolean sameTop, boolean within) {
+        Outcome(int inputDiffering, int outputDiffering, Difference worst, boolean sameAnswer, String where) {
             this.inputDiffering = inputDiffering;
             this.outputDiffering = outputDiffering;
-            this.maxDifference = maxDifference;
-            this.sameTop = sameTop;
-            passed = inputDiffering == 0 && within && sameTop;
+            this.maxDifference = worst.size;
+            this.sameAnswer = sameAnswer;
+            passed = inputDiffering == 0 && worst.within() && sameAnswer;
             String how = outputDiffering == 0 ? "output bytes equal"
-                    : outputDiffering + " output values differ, by up to " + (float) maxDifference
-                            + (sameTop ? "" : "; another class comes first");
+                    : outputDiffering + " output values differ" + where + ", by up to " + (float) maxDifference
+                            + (sameAnswer ? "" : "; the answer is another");
             text = (passed ? "passed: " : "FAILED: ")
                     + (inputDiffering == 0 ? "input bytes equal" : inputDiffering + " input bytes differ") + ", " + how;
         }
@@ -71,41 +82,79 @@ public final class SelfTest {
             out.put("input_bytes_differing", inputDiffering);
             out.put("output_values_differing", outputDiffering);
             out.put("max_difference", maxDifference);
-            out.put("same_top", sameTop);
+            out.put("same_answer", sameAnswer);
             return out;
         }
     }
 
     /** Compares one result with the expected bytes. */
-    public Outcome compare(Session.Result result, TensorSpec spec) {
+    public Outcome compare(Session.Result result) {
         int inputDiffering = 0;
         for (int i = 0; i < input.length; i++) {
             inputDiffering += input[i] != result.input[i] ? 1 : 0;
         }
-        float[] expected = Quantization.load(ByteBuffer.wrap(output).order(ByteOrder.nativeOrder()), spec);
-        float[] found = Quantization.load(ByteBuffer.wrap(result.output).order(ByteOrder.nativeOrder()), spec);
-        boolean real = spec.dtype.equals("float32");
-        double unit = spec.scale;
-        if (real) {
-            unit = Double.MIN_NORMAL;
-            for (float one : expected) {
-                unit = Math.max(unit, Math.abs(one));
+        Map<String, Values> expected = new LinkedHashMap<String, Values>();
+        Difference worst = null;
+        String name = "";
+        int differing = 0;
+        for (Port port : record.outputs) {
+            Values wanted = values(outputs.get(port.name), port);
+            Difference one = new Difference(wanted.data, values(result.outputs.get(port.name), port).data, port, limit);
+            expected.put(port.name, wanted);
+            differing += one.count;
+            if (worst == null || one.share() > worst.share()) {
+                worst = one;
+                name = port.name;
             }
         }
-        int differing = 0;
-        double most = 0;
-        for (int i = 0; i < expected.length; i++) {
-            double difference = Math.abs((double) expected[i] - found[i]);
-            differing += difference != 0 ? 1 : 0;
-            // NaN compares false with everything, and must not pass
-            most = difference <= most * unit ? most : difference / unit;
+        List<Answer> answers = Session.answers(record, expected);
+        boolean same = true;
+        for (int i = 0; i < answers.size(); i++) {
+            same &= answers.get(i).sameAs(result.answers.get(i));
         }
-        boolean within = real ? most <= 1e-3 : Math.round(most) <= limit;
-        boolean sameTop = best(expected) == best(found);
-        return new Outcome(inputDiffering, differing, real ? most : Math.round(most), sameTop, within);
+        String where = record.outputs.size() > 1 ? ", the farthest in " + name : "";
+        return new Outcome(inputDiffering, differing, worst, same, where);
     }
 
-    private static int best(float[] values) {
-        return Scores.top(values, 1).get(0).index;
+    private static Values values(byte[] bytes, Port port) {
+        return new Values(port.sample(), Quantization.load(ByteBuffer.wrap(bytes).order(ByteOrder.nativeOrder()), port));
+    }
+
+    /** How far an output is from what the PC computed. */
+    private static final class Difference {
+        final int count; // of values that differ
+        final double size; // the largest: in steps, or of a float output as a share of its largest number
+        private final double allowed;
+
+        Difference(double[] expected, double[] found, Port port, int limit) {
+            boolean real = port.dtype.equals("float32");
+            double unit = port.quantized() ? port.scale : 1; // integers that are no measurements must be equal
+            allowed = real ? SHARE : port.quantized() ? limit : 0;
+            if (real) {
+                unit = Double.MIN_NORMAL;
+                for (double one : expected) {
+                    unit = Math.max(unit, Math.abs(one));
+                }
+            }
+            int differing = 0;
+            double most = 0;
+            for (int i = 0; i < expected.length; i++) {
+                double difference = Math.abs(expected[i] - found[i]);
+                differing += difference != 0 ? 1 : 0;
+                // NaN compares false with everything, and must not pass
+                most = difference <= most * unit ? most : difference / unit;
+            }
+            count = differing;
+            size = real ? most : Math.round(most);
+        }
+
+        boolean within() {
+            return size <= allowed;
+        }
+
+        /** Of what is allowed; infinite for what is no number. */
+        double share() {
+            return size == 0 ? 0 : size <= Double.MAX_VALUE && allowed > 0 ? size / allowed : Double.POSITIVE_INFINITY;
+        }
     }
 }

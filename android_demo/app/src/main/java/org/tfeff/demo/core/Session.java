@@ -1,11 +1,16 @@
 package org.tfeff.demo.core;
 
+import java.io.ByteArrayOutputStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import org.tfeff.demo.core.tasks.Answer;
+import org.tfeff.demo.core.tasks.TaskSpec;
 
-/** A model opened in a runtime: image in, scores out, with the time of each step. Not for two threads at once. */
+/** A model opened in a runtime: image in, answers out, with the time of each step. Not for two threads at once. */
 public final class Session {
     public final Model model;
     public final int threads;
@@ -15,19 +20,29 @@ public final class Session {
     public final Timings inference;
     public final Timings postprocessing;
     private final Runtime.Network network;
-    private final ByteBuffer input;
-    private final ByteBuffer output;
+    private final ByteBuffer[] inputs;
+    private final ByteBuffer[] outputs; // in the order of the file
+    private final List<String> names; // the record's, of the file's outputs
 
     /** What one image gave. */
     public static final class Result {
-        public final List<Scores.Entry> top;
+        public final List<Answer> answers; // of the record's tasks
         public final byte[] input; // the bytes of the input tensor
-        public final byte[] output; // and of the output tensor
+        public final Map<String, byte[]> outputs; // and of the outputs, in the order of the file
 
-        Result(List<Scores.Entry> top, byte[] input, byte[] output) {
-            this.top = top;
+        Result(List<Answer> answers, byte[] input, Map<String, byte[]> outputs) {
+            this.answers = answers;
             this.input = input;
-            this.output = output;
+            this.outputs = outputs;
+        }
+
+        /** The bytes of all outputs, one after the other. */
+        public byte[] output() {
+            ByteArrayOutputStream out = new ByteArrayOutputStream();
+            for (byte[] one : outputs.values()) {
+                out.write(one, 0, one.length);
+            }
+            return out.toByteArray();
         }
     }
 
@@ -49,38 +64,100 @@ public final class Session {
         long from = System.nanoTime();
         network = runtime.open(file, threads, xnnpack);
         openMs = milliseconds(from, System.nanoTime());
-        List<String> wrong = new ArrayList<String>();
-        wrong.addAll(model.record.input.differences(network.input(), "input"));
-        wrong.addAll(model.record.output.differences(network.output(), "output"));
-        if (!wrong.isEmpty()) {
+        try {
+            names = match();
+        } catch (DemoException error) {
             network.close();
-            StringBuilder text = new StringBuilder(model.name + ": record and file do not fit.");
-            for (String one : wrong) {
-                text.append('\n').append(one);
-            }
-            throw new DemoException(text.toString());
+            throw error;
         }
-        input = ByteBuffer.allocateDirect(model.record.input.bytes()).order(ByteOrder.nativeOrder());
-        output = ByteBuffer.allocateDirect(model.record.output.bytes()).order(ByteOrder.nativeOrder());
+        inputs = buffers(network.inputs());
+        outputs = buffers(network.outputs());
+    }
+
+    /** The record's names of the file's outputs, in their order; every difference of record and file is an error. */
+    private List<String> match() throws DemoException {
+        List<String> wrong = new ArrayList<String>();
+        if (network.inputs().size() == 1) {
+            wrong.addAll(model.record.input.differences(network.inputs().get(0), "input"));
+        } else {
+            wrong.add("inputs: the record says 1, the file has " + network.inputs().size());
+        }
+        Map<String, Port> said = new LinkedHashMap<String, Port>();
+        for (Port port : model.record.outputs) {
+            said.put(port.name, port);
+        }
+        List<String> out = new ArrayList<String>();
+        boolean alone = said.size() == 1 && network.outputs().size() == 1; // old records gave it a name of their own
+        for (Port found : network.outputs()) {
+            String name = alone ? said.keySet().iterator().next() : found.name;
+            if (!said.containsKey(name)) {
+                wrong.add("outputs: the record says " + said.keySet() + ", the file has " + name);
+            } else {
+                wrong.addAll(said.get(name).differences(found, alone ? "output" : "output " + name));
+            }
+            out.add(name);
+        }
+        if (wrong.isEmpty() && out.size() != said.size()) {
+            wrong.add("outputs: the record says " + said.keySet() + ", the file has " + out);
+        }
+        if (wrong.isEmpty()) {
+            return out;
+        }
+        StringBuilder text = new StringBuilder(model.name + ": record and file do not fit.");
+        for (String one : wrong) {
+            text.append('\n').append(one);
+        }
+        throw new DemoException(text.toString());
+    }
+
+    private static ByteBuffer[] buffers(List<Port> ports) {
+        ByteBuffer[] out = new ByteBuffer[ports.size()];
+        for (int i = 0; i < out.length; i++) {
+            out[i] = ByteBuffer.allocateDirect(ports.get(i).bytes()).order(ByteOrder.nativeOrder());
+        }
+        return out;
     }
 
     /** Runs one picture and notes the time of each step. */
-    public Result run(Picture picture, int topK) throws DemoException {
-        Record record = model.record;
+    public Result run(Picture picture) throws DemoException {
         long start = System.nanoTime();
-        Preprocessing steps = record.preprocessing;
-        Quantization.store(steps.normalize(steps.pixels(picture, model.tallFirst)), record.input, input);
+        Preprocessing steps = model.record.preprocessing;
+        Quantization.store(steps.normalize(steps.pixels(picture, model.tallFirst)), model.record.input, inputs[0]);
         long prepared = System.nanoTime();
-        input.rewind();
-        output.rewind();
-        network.run(input, output);
+        inputs[0].rewind();
+        for (ByteBuffer output : outputs) {
+            output.rewind();
+        }
+        network.run(inputs, outputs);
         long inferred = System.nanoTime();
-        List<Scores.Entry> top = Scores.top(Quantization.load(output, record.output), topK);
+        List<Answer> answers = answers(model.record, values());
         long done = System.nanoTime();
         preprocessing.add(milliseconds(start, prepared));
         inference.add(milliseconds(prepared, inferred));
         postprocessing.add(milliseconds(inferred, done));
-        return new Result(top, bytes(input), bytes(output));
+        Map<String, byte[]> stored = new LinkedHashMap<String, byte[]>();
+        for (int i = 0; i < outputs.length; i++) {
+            stored.put(names.get(i), bytes(outputs[i]));
+        }
+        return new Result(answers, bytes(inputs[0]), stored);
+    }
+
+    private Map<String, Values> values() {
+        Map<String, Values> out = new LinkedHashMap<String, Values>();
+        for (int i = 0; i < outputs.length; i++) {
+            Port port = network.outputs().get(i);
+            out.put(names.get(i), new Values(port.sample(), Quantization.load(outputs[i], port)));
+        }
+        return out;
+    }
+
+    /** What outputs, by the record's names, say by its tasks. */
+    static List<Answer> answers(Record record, Map<String, Values> outputs) {
+        List<Answer> out = new ArrayList<Answer>();
+        for (TaskSpec task : record.tasks) {
+            out.add(task.decode(outputs));
+        }
+        return out;
     }
 
     public void close() {

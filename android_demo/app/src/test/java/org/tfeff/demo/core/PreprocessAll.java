@@ -27,7 +27,7 @@ public final class PreprocessAll {
             String base = file.getPath().substring(0, file.getPath().length() - 4);
             Map<?, ?> record = (Map<?, ?>) Json.parse(new String(Bytes.read(new FileInputStream(base + ".json")), "UTF-8"));
             Preprocessing steps = new Preprocessing(Keys.map(record, "preprocessing", "record"));
-            TensorSpec spec = TensorSpec.read(record, "input");
+            Port spec = Port.read(Keys.map(record, "input", "record"), "input");
             byte[] pixels = steps.pixels(new Picture(height, width, rgb), Boolean.TRUE.equals(record.get("tall_first")));
             ByteBuffer input = ByteBuffer.allocate(spec.bytes());
             Quantization.store(steps.normalize(pixels), spec, input);

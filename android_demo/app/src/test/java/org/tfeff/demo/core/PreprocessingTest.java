@@ -59,7 +59,7 @@ public final class PreprocessingTest {
     }
 
     private static Preprocessing read(String... changes) throws DemoException {
-        Map<?, ?> record = (Map<?, ?>) Json.parse(Samples.record(changes));
+        Map<?, ?> record = (Map<?, ?>) Json.parse(Samples.record1(changes));
         return new Preprocessing((Map<?, ?>) record.get("preprocessing"));
     }
 

@@ -1,22 +1,49 @@
 package org.tfeff.demo.core;
 
 import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
 
-/** A small artifact for tests: 2 x 2 grey image in, three classes out, and a runtime that computes it by hand. */
+/** Small artifacts for tests: 2 x 2 grey image in, and a runtime that gives outputs by hand. */
 public final class Samples {
     public static final byte[] FILE = {0, 0, 0, 0, 'T', 'F', 'L', '3', 1, 2, 3};
+    private static final String HEAD = "'network': 'tiny', 'preset': 'tiny.shoes', 'precision': 'int8',"
+            + " 'file': 'tiny.tflite', 'sha256': '" + Bytes.sha256(FILE) + "',";
+    private static final String PREPROCESSING = "{'resize': {'mode': 'exact', 'height': 2, 'width': 2, 'filter': 'bilinear'},"
+            + " 'crop': {'mode': 'center', 'height': 2, 'width': 2}, 'colour': 'gray', 'mean': [10], 'std': [20]}";
+    private static final String INPUT = "'name': 'image', 'shape': [1, 2, 2, 1], 'dtype': 'int8', 'scale': 0.5,"
+            + " 'zero_point': -3";
+    private static final String LABELS = "'labels': ['Sandal', 'Bag', 'Ankle boot']";
 
     private Samples() {}
 
-    /** A record that fits FILE; every `from`, `to` pair is replaced in its text. */
+    /** A record of three classes that fits FILE; every `from`, `to` pair is replaced in its text. */
     public static String record(String... changes) {
-        String text = "{'schema_version': 1, 'network': 'tiny', 'preset': 'tiny.shoes', 'precision': 'int8',"
-                + " 'file': 'tiny.tflite', 'sha256': '" + Bytes.sha256(FILE) + "',"
-                + " 'input': {'name': 'image', 'shape': [1, 2, 2, 1], 'dtype': 'int8', 'scale': 0.5, 'zero_point': -3},"
+        return changed("{'schema_version': 2, " + HEAD + " 'inputs': [{" + INPUT + ", 'preprocessing': " + PREPROCESSING
+                + "}], 'outputs': [{'name': 'logits', 'shape': [1, 3], 'dtype': 'int8', 'scale': 0.25, 'zero_point': 4,"
+                + " 'preprocessing': null}], 'tasks': [{'name': 'classification', 'outputs': ['logits'], " + LABELS
+                + ", 'decode': {'kind': 'classes', 'scores': 'logits'}}]}", changes);
+    }
+
+    /** The same as it was written before ports and tasks. */
+    public static String record1(String... changes) {
+        return changed("{'schema_version': 1, " + HEAD + " 'input': {" + INPUT + "},"
                 + " 'output': {'name': 'logits', 'shape': [1, 3], 'dtype': 'int8', 'scale': 0.25, 'zero_point': 4},"
-                + " 'preprocessing': {'resize': {'mode': 'exact', 'height': 2, 'width': 2, 'filter': 'bilinear'},"
-                + " 'crop': {'mode': 'center', 'height': 2, 'width': 2}, 'colour': 'gray', 'mean': [10], 'std': [20]},"
-                + " 'labels': ['Sandal', 'Bag', 'Ankle boot']}";
+                + " 'preprocessing': " + PREPROCESSING + ", " + LABELS + "}", changes);
+    }
+
+    /** A record of two outputs, an age and five numbers that nobody described; `several()` runs it. */
+    public static String severalRecord(String... changes) {
+        return changed("{'schema_version': 2, " + HEAD + " 'inputs': [{" + INPUT + ", 'preprocessing': " + PREPROCESSING
+                + "}], 'outputs': [{'name': 'age', 'shape': [1, 1], 'dtype': 'float32'},"
+                + " {'name': 'steps', 'shape': [1, 2], 'dtype': 'int8', 'scale': 0.25, 'zero_point': 4},"
+                + " {'name': 'ids', 'shape': [1, 2], 'dtype': 'int32'}],"
+                + " 'tasks': [{'name': 'regression', 'outputs': ['age'], 'labels': ['age']},"
+                + " {'name': 'tensors', 'outputs': ['ids', 'steps']}]}", changes);
+    }
+
+    private static String changed(String text, String... changes) {
         for (int i = 0; i < changes.length; i += 2) {
             if (!text.contains(changes[i])) {
                 throw new IllegalArgumentException(changes[i]);
@@ -37,11 +64,36 @@ public final class Samples {
         return new Picture(height, width, rgb);
     }
 
+    public static FakeRuntime several() {
+        return several(new FakeRuntime());
+    }
+
+    /** Makes a runtime fit `severalRecord`; the file has the outputs in another order. */
+    public static FakeRuntime several(FakeRuntime runtime) {
+        runtime.outputs = Arrays.asList(new Port("ids", new int[] {1, 2}, "int32", 0, 0),
+                new Port("age", new int[] {1, 1}, "float32", 0, 0),
+                new Port("steps", new int[] {1, 2}, "int8", 0.25f, 4));
+        runtime.answers.clear();
+        runtime.answers.add(little(70000, -3));
+        runtime.answers.add(little(Float.floatToIntBits(31.5f)));
+        runtime.answers.add(new byte[] {0, 12});
+        return runtime;
+    }
+
+    /** Numbers of four bytes in this machine's order. */
+    public static byte[] little(int... values) {
+        ByteBuffer out = ByteBuffer.allocate(4 * values.length).order(java.nio.ByteOrder.nativeOrder());
+        for (int one : values) {
+            out.putInt(one);
+        }
+        return out.array();
+    }
+
     /** Gives fixed output bytes, and remembers how it was opened and what it was fed. */
     public static final class FakeRuntime implements Runtime {
-        public TensorSpec input = new TensorSpec(new int[] {1, 2, 2, 1}, "int8", 0.5f, -3);
-        public TensorSpec output = new TensorSpec(new int[] {1, 3}, "int8", 0.25f, 4);
-        public byte[] answer = {0, 8, 12}; // -1, 1 and 2
+        public Port input = new Port("image", new int[] {1, 2, 2, 1}, "int8", 0.5f, -3);
+        public List<Port> outputs = Arrays.asList(new Port("logits", new int[] {1, 3}, "int8", 0.25f, 4));
+        public final List<byte[]> answers = new ArrayList<byte[]>(Arrays.asList(new byte[] {0, 8, 12})); // -1, 1 and 2
         public String opened = "";
         public byte[] fed;
         public int runs;
@@ -58,24 +110,26 @@ public final class Samples {
             opened = file.remaining() + " bytes, " + threads + " threads, " + xnnpack;
             return new Network() {
                 @Override
-                public TensorSpec input() {
-                    return input;
+                public List<Port> inputs() {
+                    return Arrays.asList(input);
                 }
 
                 @Override
-                public TensorSpec output() {
-                    return output;
+                public List<Port> outputs() {
+                    return outputs;
                 }
 
                 @Override
-                public void run(ByteBuffer from, ByteBuffer to) throws DemoException {
+                public void run(ByteBuffer[] from, ByteBuffer[] to) throws DemoException {
                     if (failure != null) {
                         throw new DemoException(failure);
                     }
                     runs++;
-                    fed = new byte[from.remaining()];
-                    from.get(fed);
-                    to.put(answer);
+                    fed = new byte[from[0].remaining()];
+                    from[0].get(fed);
+                    for (int i = 0; i < to.length; i++) {
+                        to[i].put(answers.get(i));
+                    }
                 }
 
                 @Override

@@ -5,23 +5,28 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 
-/** Shape, type and scale of a network's input or output: what a record says, or what a runtime found in the file. */
-public final class TensorSpec {
+/** A named input or output of a network: what a record says of it, or what a runtime found in the file. */
+public final class Port {
+    private static final String[] INPUTS = {"int8", "uint8", "float32"};
+    private static final String[] OUTPUTS = {"int8", "uint8", "float32", "int32", "int64"};
+
+    public final String name;
     public final int[] shape; // with the batch
-    public final String dtype; // "int8", "uint8" or "float32"
-    public final float scale; // real = (stored - zeroPoint) * scale; 0 for float32
+    public final String dtype;
+    public final float scale; // real = (stored - zeroPoint) * scale; 0 where the numbers are not quantized
     public final int zeroPoint;
 
-    public TensorSpec(int[] shape, String dtype, float scale, int zeroPoint) {
+    public Port(String name, int[] shape, String dtype, float scale, int zeroPoint) {
+        this.name = name;
         this.shape = shape.clone();
         this.dtype = dtype;
         this.scale = scale;
         this.zeroPoint = zeroPoint;
     }
 
-    /** Reads the record's `input` or `output`. */
-    static TensorSpec read(Map<?, ?> record, String side) throws DemoException {
-        Map<?, ?> value = Keys.map(record, side, "record");
+    /** Reads one of the record's `inputs` or `outputs`, which `side` names: "input" or "output". */
+    static Port read(Map<?, ?> value, String side) throws DemoException {
+        String name = Keys.string(value, "name", side);
         List<?> sizes = Keys.list(value, "shape", side);
         int[] shape = new int[sizes.size()];
         for (int i = 0; i < shape.length; i++) {
@@ -31,15 +36,23 @@ public final class TensorSpec {
             }
             shape[i] = ((Double) one).intValue();
         }
-        String dtype = Keys.oneOf(value, "dtype", side, "int8", "uint8", "float32");
-        if (dtype.equals("float32")) {
-            return new TensorSpec(shape, dtype, 0, 0);
+        String dtype = Keys.oneOf(value, "dtype", side, side.equals("input") ? INPUTS : OUTPUTS);
+        if (!isQuantized(dtype)) {
+            return new Port(name, shape, dtype, 0, 0);
         }
         float scale = (float) Keys.number(value, "scale", side);
         if (!(scale > 0)) {
             throw new DemoException(side + ".scale: must be above 0, not " + scale);
         }
-        return new TensorSpec(shape, dtype, scale, Keys.integer(value, "zero_point", side));
+        return new Port(name, shape, dtype, scale, Keys.integer(value, "zero_point", side));
+    }
+
+    private static boolean isQuantized(String dtype) {
+        return dtype.equals("int8") || dtype.equals("uint8");
+    }
+
+    public boolean quantized() {
+        return isQuantized(dtype);
     }
 
     public int elements() {
@@ -51,18 +64,24 @@ public final class TensorSpec {
     }
 
     public int bytes() {
-        return elements() * (dtype.equals("float32") ? 4 : 1);
+        int each = quantized() ? 1 : dtype.equals("int64") ? 8 : 4;
+        return elements() * each;
+    }
+
+    /** The shape without its batch of 1; some files drop the batch of a list of numbers, records never do. */
+    public int[] sample() {
+        return shape.length > 1 && shape[0] == 1 ? Arrays.copyOfRange(shape, 1, shape.length) : shape.clone();
     }
 
     /** What differs from `found`, the file's own, as the record's word against the file's; empty when nothing does. */
-    List<String> differences(TensorSpec found, String side) {
+    List<String> differences(Port found, String side) {
         List<String> out = new ArrayList<String>();
-        if (!Arrays.equals(shape, found.shape)) {
+        if (!Arrays.equals(sample(), found.sample())) {
             out.add(against(side + " shape", Arrays.toString(shape), Arrays.toString(found.shape)));
         }
         if (!dtype.equals(found.dtype)) {
             out.add(against(side + " type", dtype, found.dtype));
-        } else if (!dtype.equals("float32")) {
+        } else if (quantized()) {
             if (scale != found.scale) {
                 out.add(against(side + " scale", "" + scale, "" + found.scale));
             }
@@ -79,7 +98,7 @@ public final class TensorSpec {
 
     @Override
     public String toString() {
-        String text = dtype + " " + Arrays.toString(shape);
-        return dtype.equals("float32") ? text : text + ", scale " + scale + ", zero point " + zeroPoint;
+        String text = name + " " + dtype + " " + Arrays.toString(shape);
+        return quantized() ? text + ", scale " + scale + ", zero point " + zeroPoint : text;
     }
 }
