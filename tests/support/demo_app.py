@@ -68,16 +68,17 @@ def _measure(folder, extras, does):
     import numpy as np
     from PIL import Image
 
-    from tfeff.compare.runner import Runner, quantize
-    from tfeff.data import Preprocessing
+    from tfeff.artifact import read_record
+    from tfeff.compare.runner import Runner
+    from tfeff.data.preprocessing import from_record
 
     path = folder / f"{extras['model']}.tflite"
-    record = json.loads(path.with_suffix(".json").read_text())
+    record = read_record(path.with_suffix(".json"))
     test = json.loads(path.with_suffix(".selftest.json").read_text())
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert sha256 == record["sha256"] == test["sha256"]
+    assert sha256 == record.sha256 == test["sha256"]
     runner = Runner(path, threads=int(extras["threads"]))
-    rule = Preprocessing.from_dict(record["preprocessing"])
+    rule = from_record(record.inputs[0].preprocessing)
     with Image.open(path.with_suffix(".selftest.png")) as image:
         pixels = np.asarray(image)
     times = {"preprocessing": [], "inference": [], "postprocessing": []}
@@ -85,14 +86,12 @@ def _measure(folder, extras, does):
         start = time.perf_counter()
         real = rule(pixels)
         middle = time.perf_counter()
-        output = runner(real)
+        outputs = runner(real)
         times["preprocessing"].append(1e3 * (middle - start))
         times["inference"].append(1e3 * (time.perf_counter() - middle))
         times["postprocessing"].append(0.01)
-    doors = runner.input, runner.output
-    stored = [quantize(each, door.scale, door.zero_point, door.dtype) for each, door in zip((real, output), doors)]  # noqa: B905
-    if does in ("wrong input", "wrong output"):
-        stored[does == "wrong output"] = stored[does == "wrong output"] + (1 if does == "wrong input" else 60)
+    fed = runner.inputs[0].store(real) + (does == "wrong input")
+    stored = [port.store(outputs[port.name]) + (60 if does == "wrong output" else 0) for port in runner.outputs]
     told = {name: {"all_ms": each[int(extras["warmup"]) :]} for name, each in times.items()}
     return {
         "schema_version": 1 if does != "another version" else 9,
@@ -100,7 +99,8 @@ def _measure(folder, extras, does):
         "threads": int(extras["threads"]), "xnnpack": extras["xnnpack"] == "true", "warmup": int(extras["warmup"]),
         "open_ms": 1.5, "first_inference_ms": times["inference"][0],
         **told,
-        "input_sha256": hashlib.sha256(stored[0].tobytes()).hexdigest(), "output_hex": stored[1].tobytes().hex(),
+        "input_sha256": hashlib.sha256(fed.tobytes()).hexdigest(),
+        "output_hex": b"".join(one.tobytes() for one in stored).hex(),
         "self_test": {"passed": True},
     }  # fmt: skip
 
