@@ -130,7 +130,7 @@ def test_outputs_that_nobody_described_are_shown_as_numbers(chromium, make_artif
         (one, _) = classify(page, png(noise(5)))
         assert page.inner_text("#answer") == "What the outputs hold:"
         names = [cell.inner_text() for cell in page.query_selector_all("#outputs tbody th")]
-        assert names == ["b [2]", "b 0", "b 1", "a [20], the first 8", *(f"a {n}" for n in range(8))]
+        assert names == ["b [2]", "0", "1", "a [20], the first 8", *"01234567"]
         assert f"{one['a'][7]:.4g}" in page.inner_text("#outputs")
 
 

@@ -145,5 +145,6 @@ export function showTimes(table, network) {
 /** With its sign; of four digits where it is not said how many stand behind the point. */
 function signed(value, digits) {
   const size = Math.abs(value);
-  return `${value < 0 ? '−' : '+'}${digits === undefined ? short(size) : size.toFixed(digits)}`;
+  const text = digits === undefined ? short(size) : size.toFixed(digits);
+  return `${Number(text) === 0 ? '' : value < 0 ? '−' : '+'}${text}`;
 }

@@ -27,7 +27,7 @@ export const tensors = {
       const rest = data.length > SHOWN ? `, the first ${SHOWN}` : '';
       const head = { name: `${port} [${shape.join(', ')}]${rest}`, values: null };
       return [head, ...Array.from({ length: count }, (_, i) => (
-        { name: `${port} ${i}`, values: predictions.map((one) => Number(one[port].data[i])) }))];
+        { name: String(i), values: predictions.map((one) => Number(one[port].data[i])) }))];
     });
     return { caption: 'Outputs as numbers', head: 'value', percent: false, rows };
   },
