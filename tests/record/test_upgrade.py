@@ -132,3 +132,10 @@ def test_what_was_not_measured_is_not_made_up():
     assert (record.accuracy[0].p, record.accuracy[0].test, record.accuracy[0].groups) == (None, None, [])
     assert record.accuracy[0].details == {}
     assert record.ports == []
+
+
+def test_of_a_users_model_the_scores_are_not_said():
+    """It may have ended in a softmax; whoever shows its answers goes by the values."""
+    old, _ = read("measured")
+    (task,) = decode(json.dumps({**old, "preset": None, "network": "mine.keras"}).encode(), "x").tasks
+    assert task.decode == {"kind": "classes"}

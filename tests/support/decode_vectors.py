@@ -47,6 +47,8 @@ def cases():
         classes(scores="probabilities"),
         {"logits": values(0.25, 0.5, 0.24609375, 0)},
     )
+    yield "scores not said, shares", classes(kind="classes"), {"logits": values(0.25, 0.5, 0.24609375, 0)}
+    yield "scores not said, no shares", classes(kind="classes"), {"logits": values(0.25, 0.5, 0.375, 0)}
     for number, value in enumerate((-900, -0.75, 0.0, 0.5, 900)):
         spec = classes(("cat", "dog"), kind="binary", scores="logits", threshold=0.6)
         yield f"binary logit {number}", spec, {"logits": values(value)}

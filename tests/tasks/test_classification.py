@@ -27,6 +27,12 @@ def test_probabilities_are_taken_as_they_are():
     assert TASK.decode({"out": values}, spec("classification", scores="probabilities")).scores.tolist() == [0.25, 0.75]
 
 
+def test_where_nobody_said_it_the_values_tell_whether_they_are_probabilities():
+    for values, shares in (([0.25, 0.5, 0.24609375], True), ([0.5, 0.5, 0.5], False), ([1.5, -0.5, 0.0], False)):
+        scores = TASK.decode({"out": np.float32(values)}, spec("classification", kind="classes")).scores
+        assert scores == pytest.approx(values if shares else softmax(values))
+
+
 @pytest.mark.parametrize("scores", ["logits", "probabilities"])
 @pytest.mark.parametrize("threshold", [None, 0.2])
 def test_one_value_against_a_threshold(scores, threshold):

@@ -23,14 +23,9 @@ def upgrade(old: dict[str, Any]) -> dict[str, Any]:
     record["inputs"] = [_port(image, "image", preprocessing)] if image else []
     record["outputs"] = [_port(output, "logits", None)] if output else []
     name = record["outputs"][0]["name"] if output else "logits"
-    record["tasks"] = [
-        {
-            "name": "classification",
-            "outputs": [name],
-            "labels": labels,
-            "decode": {"kind": "classes", "scores": "logits"},
-        }
-    ]
+    # Of a user's own model it was not said whether it ends in a softmax.
+    decode = {"kind": "classes", "scores": "logits"} if record.get("preset") else {"kind": "classes"}
+    record["tasks"] = [{"name": "classification", "outputs": [name], "labels": labels, "decode": decode}]
     accuracy = _object(record.pop("accuracy", None), "accuracy")
     if accuracy is not None:
         record["accuracy"] = [_accuracy(accuracy, name, "accuracy")]

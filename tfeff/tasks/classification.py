@@ -1,8 +1,8 @@
 """Classification: which class, whether (one value against a threshold), or which labels (each value by itself).
 
 `decode` of the spec: `kind` is `classes` (the largest of two or more values), `binary` (one value) or `multi-label`;
-`scores` says what the values are, `logits` or `probabilities`; `threshold` is a probability, of `binary` and
-`multi-label`.
+`scores` says what the values are, `logits` or `probabilities` (records of schema 1 do not say it of users' models: of
+`classes` the values then tell); `threshold` is a probability, of `binary` and `multi-label`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -174,13 +174,14 @@ class Classification(Task):
 
     def decode(self, outputs: Outputs, spec: TaskSpec) -> Classes:
         values = outputs[spec.outputs[0]].reshape(-1).astype(np.float64)
-        kind, logits = spec.decode.get("kind", CLASSES), spec.decode.get("scores", "logits") == "logits"
+        kind, scores = spec.decode.get("kind", CLASSES), spec.decode.get("scores")
         if kind == CLASSES:
             chosen = np.zeros(len(values), bool)
             chosen[values.argmax()] = True
-            return Classes(chosen, _softmax(values) if logits else values)
-        scores = 1 / (1 + np.exp(-np.clip(values, -700, 700))) if logits else values
-        return Classes(scores > spec.decode.get("threshold", 0.5), scores)
+            shares = _are_shares(values) if scores is None else scores == "probabilities"
+            return Classes(chosen, values if shares else _softmax(values))
+        chances = values if scores == "probabilities" else 1 / (1 + np.exp(-np.clip(values, -700, 700)))
+        return Classes(chances > spec.decode.get("threshold", 0.5), chances)
 
     def annotations(self, dataset: Any, spec: TaskSpec, outputs: Sequence[Port]) -> Sequence[Any]:
         if dataset.labels is None:
@@ -270,6 +271,11 @@ def _kind_of(head: Head, count: int) -> str | None:
     if labels.shape[1:] != (count,) or not np.isin(labels, (0, 1)).all():
         return None
     return CLASSES if count > 1 and (labels.sum(axis=1) == 1).all() else each
+
+
+def _are_shares(values: np.ndarray) -> bool:
+    """Whether numbers are probabilities, where nobody said it: none below 0, together 1 but for int8's rounding."""
+    return bool(values.min() >= 0 and abs(float(values.sum()) - 1) < 0.02)
 
 
 def _softmax(values):

@@ -3,6 +3,8 @@
 import { largest, softmax } from '../statistics.js';
 
 const DRAWN = 5;
+// Records of schema 1 did not say it of users' models.
+const areShares = (values) => values.every((value) => value >= 0) && Math.abs(values.reduce((a, b) => a + b) - 1) < 0.02;
 const sigmoid = (value) => 1 / (1 + Math.exp(-value));
 
 function names(spec, count) {
@@ -18,13 +20,13 @@ export const classification = {
   /** { chosen: the one class, or each label that holds; scores: probabilities }. */
   decode(outputs, spec) {
     const values = Array.from(outputs[spec.outputs[0]].data, Number);
-    const { kind = 'classes', scores: said = 'logits', threshold = 0.5 } = spec.decode ?? {};
-    const logits = said === 'logits';
+    const { kind = 'classes', scores: said, threshold = 0.5 } = spec.decode ?? {};
     if (kind === 'classes') {
       const [top] = largest(values, 1);
-      return { chosen: values.map((_, i) => i === top), scores: logits ? softmax(values) : values };
+      const shares = said ? said === 'probabilities' : areShares(values);
+      return { chosen: values.map((_, i) => i === top), scores: shares ? values : softmax(values) };
     }
-    const scores = logits ? values.map(sigmoid) : values;
+    const scores = said === 'probabilities' ? values : values.map(sigmoid);
     return { chosen: scores.map((score) => score > threshold), scores };
   },
 
