@@ -15,6 +15,8 @@ import pytest
 
 from tfeff.bench.adb.app_answer import read_answer
 from tfeff.data import Preprocessing
+from tfeff.record import build as record_of
+from tfeff.record import to_dict
 from tfeff.tasks import list_tasks
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +60,21 @@ def image(random, number):
     return np.ascontiguousarray(pixels[..., 0]) if number % 3 == 0 and number % 2 else pixels
 
 
+def a_record(rule, dtype, scale, zero_point):
+    """As Python writes it, so that Java is seen to read that."""
+    image = {
+        "name": "image", "shape": [1, *rule.shape], "dtype": dtype, "scale": scale, "zero_point": zero_point,
+        "preprocessing": rule.as_dict(),
+    }  # fmt: skip
+    outputs = [{"name": name, "shape": [1, 2], "dtype": "float32"} for name in ("logits", "features")]
+    tasks = [
+        {"name": "classification", "outputs": ["logits"], "labels": ["a", "b"],
+         "decode": {"kind": "multi-label", "scores": "probabilities", "threshold": 0.25}},
+        {"name": "tensors", "outputs": ["features"]},
+    ]  # fmt: skip
+    return record_of({"file": "a.tflite", "sha256": "0" * 64, "inputs": [image], "outputs": outputs, "tasks": tasks})
+
+
 @needs_javac
 def test_preprocessing_equals_pythons_on_50_images_byte_for_byte(tmp_path):
     random, expected = np.random.default_rng(6), {}
@@ -66,8 +83,7 @@ def test_preprocessing_equals_pythons_on_50_images_byte_for_byte(tmp_path):
         dtype, scale, zero_point = INPUTS[number // len(RULES) % len(INPUTS)]
         rgb = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)  # as Android decodes a grey file
         (tmp_path / f"{number}.rgb").write_bytes(struct.pack(">II", *rgb.shape[:2]) + rgb.tobytes())
-        spec = {"name": "image", "shape": [1, *rule.shape], "dtype": dtype, "scale": scale, "zero_point": zero_point}
-        record = {"preprocessing": rule.as_dict(), "input": spec, "tall_first": PIL_MAJOR >= 13}
+        record = to_dict(a_record(rule, dtype, scale, zero_point)) | {"tall_first": PIL_MAJOR >= 13}
         (tmp_path / f"{number}.json").write_text(json.dumps(record), encoding="utf-8")
         real = rule(pixels)
         if dtype != "float32":  # TensorFlow's affine quantization, halves to even
@@ -151,7 +167,7 @@ def test_junit_and_robolectric_pass_and_draw_every_screen():
     assert drawn == {"no-models", "picked", "several", "self-test", "self-test-failed", "mismatch", "benchmark"}
     # What the app writes is what `tfeff bench --app` reads.
     told = read_answer((screens / "benchmark.run-1.json").read_text("utf-8"))
-    assert (told.error, told.output, len(told.inference), told.device["locked"]) == ("", bytes([0, 8, 12]), 4, False)
+    assert (told.error, told.outputs, len(told.inference), told.device["locked"]) == ("", bytes([0, 8, 12]), 4, False)
     assert len(told.sha256) == len(told.input_sha256) == 64
     assert (bool(told.runtime), bool(told.version)) == (True, True)
     refused = read_answer((screens / "benchmark.result.json").read_text("utf-8"))

@@ -8,8 +8,8 @@ import java.util.Map;
 
 /**
  * Not a test: tests/demo/test_android_demo.py runs it. For every NAME.rgb of a folder (height and width as 4 bytes each, big
- * end first, then the pixels) and its NAME.json (`preprocessing` and `input` of a record, `tall_first`), writes the pixels into
- * NAME.pixels and the bytes of the input tensor into NAME.input.
+ * end first, then the pixels) and its NAME.json (a record, and `tall_first` beside), writes the pixels into NAME.pixels and
+ * the bytes of the input tensor into NAME.input.
  */
 public final class PreprocessAll {
     private PreprocessAll() {}
@@ -25,12 +25,13 @@ public final class PreprocessAll {
             byte[] rgb = new byte[data.remaining()];
             data.get(rgb);
             String base = file.getPath().substring(0, file.getPath().length() - 4);
-            Map<?, ?> record = (Map<?, ?>) Json.parse(new String(Bytes.read(new FileInputStream(base + ".json")), "UTF-8"));
-            Preprocessing steps = new Preprocessing(Keys.map(record, "preprocessing", "record"));
-            Port spec = Port.read(Keys.map(record, "input", "record"), "input");
-            byte[] pixels = steps.pixels(new Picture(height, width, rgb), Boolean.TRUE.equals(record.get("tall_first")));
-            ByteBuffer input = ByteBuffer.allocate(spec.bytes());
-            Quantization.store(steps.normalize(pixels), spec, input);
+            String json = new String(Bytes.read(new FileInputStream(base + ".json")), "UTF-8");
+            Record record = Record.parse(json);
+            Preprocessing steps = record.preprocessing;
+            boolean tallFirst = Boolean.TRUE.equals(((Map<?, ?>) Json.parse(json)).get("tall_first"));
+            byte[] pixels = steps.pixels(new Picture(height, width, rgb), tallFirst);
+            ByteBuffer input = ByteBuffer.allocate(record.input.bytes());
+            Quantization.store(steps.normalize(pixels), record.input, input);
             write(base + ".pixels", pixels);
             write(base + ".input", input.array());
         }
