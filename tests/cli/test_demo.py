@@ -11,7 +11,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 from cli_runner import assert_refused, tfeff
-from compare_models import PREPROCESSING, doors, write_test_record
+from compare_models import PREPROCESSING, write_old_record, write_test_record
 from PIL import Image
 
 from tfeff.artifact import read_record
@@ -19,7 +19,7 @@ from tfeff.data import open_dataset
 from tfeff.demo.key import open_key
 from tfeff.record import to_dict
 
-pytest_plugins = ["compare_fixtures"]
+pytest_plugins = ["compare_fixtures", "web_models"]
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,7 @@ def change_record(path, **changes):
 
 def test_the_apk_holds_models_records_self_tests_and_the_runtime(artifacts, tmp_path, capfd):
     out = tmp_path / "app.apk"
+    write_old_record(artifacts["float"])
     ran = tfeff(capfd, "demo", artifacts["int8"], artifacts["float"].with_suffix(".json"), "--out", out, "--json")
     assert ran.code == 0, ran.err
     assert ran.json["sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
@@ -55,7 +56,7 @@ def test_the_apk_holds_models_records_self_tests_and_the_runtime(artifacts, tmp_
         assert apk.testzip() is None
         for name, path in artifacts.items():
             assert apk.read(f"assets/models/{name}.tflite") == path.read_bytes()
-            # The record in today's schema: the files here have one of schema 1.
+            # The record in today's schema, whatever it is in beside the file.
             told = json.loads(apk.read(f"assets/models/{name}.json"))
             assert told == to_dict(read_record(path.with_suffix(".json")))
             assert (told["schema_version"], told["sha256"]) == (2, hashlib.sha256(path.read_bytes()).hexdigest())
@@ -66,11 +67,13 @@ def test_the_apk_holds_models_records_self_tests_and_the_runtime(artifacts, tmp_
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["int8", "float"])
-def test_the_self_tests_bytes_are_the_runtimes(artifacts, tmp_path, capfd, name):
+@pytest.mark.parametrize(("name", "schema"), [("int8", 2), ("int8", 1), ("float", 2)])
+def test_the_self_tests_bytes_are_the_runtimes(artifacts, tmp_path, capfd, name, schema):
     from ai_edge_litert.interpreter import Interpreter
 
     out = tmp_path / "app.apk"
+    if schema == 1:
+        write_old_record(artifacts[name], dataset="fashion_mnist")
     assert tfeff(capfd, "demo", artifacts[name], "--out", out).code == 0
     with zipfile.ZipFile(out) as apk:
         expected = json.loads(apk.read(f"assets/models/{name}.selftest.json"))
@@ -87,7 +90,8 @@ def test_the_self_tests_bytes_are_the_runtimes(artifacts, tmp_path, capfd, name)
     interpreter.invoke()
     output = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
     assert bytes.fromhex(expected["input_hex"]) == stored.tobytes()
-    assert {port: bytes.fromhex(text) for port, text in expected["output_hex"].items()} == {"logits": output.tobytes()}
+    (port,) = read_record(artifacts[name].with_suffix(".json")).outputs
+    assert {name: bytes.fromhex(text) for name, text in expected["output_hex"].items()} == {port.name: output.tobytes()}
     assert expected["sha256"] == hashlib.sha256(artifacts[name].read_bytes()).hexdigest()
     labels = open_dataset("fashion_mnist_sample", "test").classes
     (lines,) = expected["answers"]
@@ -102,6 +106,53 @@ def test_a_picture_of_the_users_own_comes_into_the_self_test(artifacts, tmp_path
     with zipfile.ZipFile(out) as apk:
         found = np.asarray(Image.open(BytesIO(apk.read("assets/models/int8.selftest.png"))))
     assert np.array_equal(found, pixels)
+
+
+HEADS = (("age", 1), ("objects", 6), ("features", 12))
+TASKS = [
+    {"name": "regression", "outputs": ["age"], "labels": ["years"]},
+    {"name": "classification", "outputs": ["objects"], "decode": {"kind": "multi-label", "scores": "logits"}},
+]
+
+
+def test_every_output_of_several_is_in_the_self_test(make_artifact, own_key, tmp_path, capfd):
+    from ai_edge_litert.interpreter import Interpreter
+
+    path, out = make_artifact(heads=HEADS, tasks=TASKS), tmp_path / "app.apk"
+    ran = tfeff(capfd, "demo", path, "--out", out, "--key", own_key, "--json")
+    assert ran.code == 0, ran.err
+    with zipfile.ZipFile(out) as apk:
+        expected = json.loads(apk.read("assets/models/small.selftest.json"))
+        told = json.loads(apk.read("assets/models/small.json"))
+    assert [(port["name"], port["shape"]) for port in told["outputs"]] == [(n, [1, size]) for n, size in HEADS]
+    interpreter = Interpreter(model_path=str(path), num_threads=1)
+    outputs = interpreter.get_signature_runner("serving_default")(
+        image=np.frombuffer(bytes.fromhex(expected["input_hex"]), np.float32).reshape(told["inputs"][0]["shape"])
+    )
+    assert {name: bytes.fromhex(text) for name, text in expected["output_hex"].items()} == {
+        name: values.tobytes() for name, values in outputs.items()
+    }
+    assert list(expected["output_hex"]) == [name for name, _ in HEADS]
+    (age,), objects = expected["answers"]
+    assert age == f"years {outputs['age'].item():.4g}"
+    assert objects[0] == f"class {outputs['objects'].argmax()}"
+    assert ran.json["models"] == [{"name": "small", "sha256": told["sha256"], "answer": age}]
+
+
+def test_models_that_the_app_cannot_feed_are_refused(make_artifact, tmp_path, capfd):
+    out = tmp_path / "app.apk"
+    vector = {"name": "vector", "shape": [1, 9], "dtype": "float32"}
+    ran = tfeff(capfd, "demo", make_artifact("flat", inputs=[vector]), "--out", out)
+    assert_refused(ran, "no preprocessing for vector [1, 9]", "the app runs models that take one image")
+    image = json.loads(make_artifact("whole").with_suffix(".json").read_text())["inputs"][0]
+    ran = tfeff(capfd, "demo", make_artifact("two", inputs=[image, vector]), "--out", out)
+    assert_refused(ran, "has 2 inputs (image, vector); the app runs models that take one image")
+    other = [{"name": name, "shape": [1, size], "dtype": "float32"} for name, size in (("age", 1), ("sex", 2))]
+    ran = tfeff(capfd, "demo", make_artifact("names", heads=HEADS[:2], outputs=other), "--out", out)
+    assert_refused(ran, "outputs: the record says age, sex, the file has", "objects")
+    ran = tfeff(capfd, "demo", make_artifact("kind", tasks=[{"name": "dreaming", "outputs": ["logits"]}]), "--out", out)
+    assert_refused(ran, "unknown task 'dreaming'")
+    assert not out.exists()
 
 
 @pytest.mark.skipif(shutil.which("apksigner") is None, reason="no apksigner (Debian package apksigner)")
@@ -148,8 +199,28 @@ def test_openssl_finds_the_key_sound(app_artifacts, tmp_path, capfd):
     ],
     ids=["scale", "input", "labels", "preprocessing", "sha256"],
 )
-def test_a_record_that_does_not_fit_is_refused(artifacts, tmp_path, capfd, changes, words):
+def test_an_old_record_that_does_not_fit_is_refused(artifacts, tmp_path, capfd, changes, words):
+    write_old_record(artifacts["int8"])
     change_record(artifacts["int8"], **changes)
+    assert_refused(tfeff(capfd, "demo", artifacts["int8"], "--out", tmp_path / "app.apk"), *words)
+    assert not list(tmp_path.glob("*app.apk*"))
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "words"),
+    [
+        ("outputs", {"scale": 0.5}, ["output scale", "0.5"]),
+        ("outputs", {"zero_point": 99}, ["output zero_point: the record says 99"]),
+        ("inputs", {"shape": [1, 9, 9, 1]}, ["takes images of [9, 9, 1], its preprocessing gives [14, 14, 1]"]),
+        ("tasks", {"labels": ["one", "two"]}, ["2 labels", "gives 10 values"]),
+        ("tasks", {"outputs": ["boxes"]}, ["boxes"]),
+        ("inputs", {"preprocessing": None}, ["no preprocessing"]),
+    ],
+    ids=["scale", "zero point", "size", "labels", "outputs", "preprocessing"],
+)
+def test_a_record_that_does_not_fit_is_refused(artifacts, tmp_path, capfd, part, changes, words):
+    record = json.loads(artifacts["int8"].with_suffix(".json").read_text())
+    change_record(artifacts["int8"], **{part: [{**record[part][0], **changes}]})
     assert_refused(tfeff(capfd, "demo", artifacts["int8"], "--out", tmp_path / "app.apk"), *words)
     assert not list(tmp_path.glob("*app.apk*"))
 
@@ -166,7 +237,7 @@ def test_what_cannot_be_done_is_refused_and_leaves_nothing(artifacts, tmp_path, 
     assert_refused(tfeff(capfd, "demo", int8, "--out", out, "--key", bad), "bad.pem", "RSA")
     odd = tmp_path / "two words.tflite"
     shutil.copy(int8, odd)
-    write_test_record(odd, **doors(odd))
+    write_test_record(odd)
     assert_refused(tfeff(capfd, "demo", odd, "--out", out), "letters, digits")
     int8.with_suffix(".json").unlink()
     assert_refused(tfeff(capfd, "demo", int8, "--out", out), "has no record")
