@@ -131,6 +131,10 @@ def test_ports_that_do_not_fit():
     assert "one value, so no class is the largest" in refused(TASK.check, spec("classification"), [port(1, 1)])
     assert "has 2 values, `binary` has one" in refused(TASK.check, BINARY, [port(1, 2)])
     assert "kind 'many'" in refused(TASK.check, spec("classification", kind="many"), [port(1, 3)])
+    for threshold in ("0.5", True, 2, None, [0.5]):
+        assert "threshold" in refused(
+            TASK.check, spec("classification", kind="binary", threshold=threshold), [port(1, 1)]
+        )
     assert "scores 'chances'" in refused(TASK.check, spec("classification", scores="chances"), [port(1, 3)])
 
 

@@ -147,6 +147,9 @@ class Classification(Task):
                 f"task classification: kind {kind!r} with scores {scores!r}",
                 f"kind is {', '.join(KINDS)}; scores are {' or '.join(SCORES)}",
             )
+        threshold = spec.decode.get("threshold", 0.5)
+        if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+            raise TfeffError(f"task classification: threshold {threshold!r:.40}", "give a probability, 0 to 1")
         if len(outputs) != 1:
             raise TfeffError(f"task classification: reads one output, not {len(outputs)}", "name one")
         shape, count = outputs[0].shape, int(np.prod(outputs[0].shape[1:]))
