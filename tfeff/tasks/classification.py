@@ -144,7 +144,7 @@ class Classification(Task):
         kind, scores = spec.decode.get("kind", CLASSES), spec.decode.get("scores", "logits")
         if kind not in KINDS or scores not in SCORES:
             raise TfeffError(
-                f"task classification: kind {kind!r} with scores {scores!r}",
+                f"task classification: kind {kind!r:.40} with scores {scores!r:.40}",
                 f"kind is {', '.join(KINDS)}; scores are {' or '.join(SCORES)}",
             )
         threshold = spec.decode.get("threshold", 0.5)
