@@ -73,12 +73,13 @@ def _load_keras(path: Path, imports: Sequence[str]) -> Loaded:
 
     graph = read_keras(path, imports)
     model = float_model(graph) if is_fake_quant(graph) else graph
-    taken = port_names(model.inputs, model.input, [tensor.name for tensor in model.inputs])
-    given = port_names(model.outputs, model.output, as_functional(model).output_names)
+    functional = as_functional(model)
+    taken = port_names(model.inputs, functional.input, [tensor.name for tensor in model.inputs])
+    given = port_names(model.outputs, functional.output, functional.output_names)
     inputs = [OpenInput(name, tuple(tensor.shape[1:]), str(tensor.dtype))
               for name, tensor in zip(taken, model.inputs, strict=True)]  # fmt: skip
     heads = heads_of(model, given, path)
-    if not all(isinstance(each, keras.KerasTensor | list) for each in (model.input, model.output)):
+    if not all(isinstance(each, keras.KerasTensor | list) for each in (functional.input, functional.output)):
         model = keras.Model(model.inputs, model.outputs, name=model.name)  # as it is called: by position
     return Loaded(model, tuple(inputs), tuple(heads), graph if is_fake_quant(graph) else None)
 

@@ -1,0 +1,122 @@
+"""A user's file: all of its inputs and outputs, by the names that their author gave, and what its heads tell."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers, ops
+
+from tfeff.errors import TfeffError
+from tfeff.export.loading import load
+
+
+def saved(model, tmp_path, loss=None):
+    if loss is not None:
+        model.compile(loss=loss)
+    model.save(tmp_path / "model.keras")
+    return load(tmp_path / "model.keras")
+
+
+def activations(loaded):
+    return [head.activation for head in loaded.heads]
+
+
+def two_ports():
+    a, b = keras.Input((8,), name="a"), keras.Input((None, 4), name="b", dtype="int32")
+    x = layers.Concatenate()([a, ops.mean(ops.cast(b, "float32"), axis=1)])
+    return a, b, layers.Dense(3, name="kind", activation="softmax")(x), layers.Dense(1, name="size")(x)
+
+
+def test_names_and_order_of_lists(tmp_path):
+    a, b, kind, size = two_ports()
+    loaded = saved(keras.Model([b, a], [size, kind]), tmp_path)
+    assert [(each.name, each.shape, each.dtype) for each in loaded.inputs] == [
+        ("b", (None, 4), "int32"), ("a", (8,), "float32"),
+    ]  # fmt: skip
+    assert [head.output for head in loaded.heads] == ["size", "kind"]
+    assert activations(loaded) == ["linear", "softmax"]
+
+
+def test_names_of_dicts_are_their_keys_and_the_model_takes_them_in_order(tmp_path):
+    a, b, kind, size = two_ports()
+    loaded = saved(keras.Model({"b": b, "a": a}, {"z": kind, "q": size}), tmp_path, {"z": "categorical_crossentropy",
+                                                                                   "q": "mse"})  # fmt: skip
+    assert [each.name for each in loaded.inputs] == ["a", "b"]
+    assert [(head.output, head.shape, head.loss) for head in loaded.heads] == [
+        ("q", (1,), "mean_squared_error"), ("z", (3,), "categorical_crossentropy"),
+    ]  # fmt: skip
+    given = [np.ones((2, 8), "float32"), np.ones((2, 5, 4), "int32")]
+    q, z = loaded.callable(given)
+    wanted = keras.saving.load_model(tmp_path / "model.keras")({"a": given[0], "b": given[1]})
+    np.testing.assert_array_equal(z, wanted["z"])
+    np.testing.assert_array_equal(q, wanted["q"])
+
+
+def test_names_that_no_signature_can_have(tmp_path):
+    image = keras.Input((4,), name="my input")
+    outputs = [
+        layers.Dense(2, name="2nd")(image),
+        layers.Dense(2, name="a.b")(image),
+        layers.Dense(2, name="a_b")(image),
+    ]
+    loaded = saved(keras.Model(image, outputs), tmp_path)
+    assert loaded.inputs[0].name == "my_input"
+    assert [head.output for head in loaded.heads] == ["_2nd", "a_b", "a_b_2"]
+
+
+@pytest.mark.parametrize(
+    ("loss", "name"),
+    [
+        ("mse", "mean_squared_error"),
+        (keras.losses.SparseCategoricalCrossentropy(from_logits=True), "sparse_categorical_crossentropy"),
+        (keras.losses.binary_crossentropy, "binary_crossentropy"),
+        (keras.losses.Huber(), "huber"),
+        (["mae"], "mean_absolute_error"),
+        (None, None),
+    ],
+    ids=str,
+)
+def test_the_loss_of_training(tmp_path, loss, name):
+    loaded = saved(keras.Sequential([keras.Input((3,)), layers.Dense(2)]), tmp_path, loss)
+    assert [head.loss for head in loaded.heads] == [name]
+
+
+def test_activations_behind_what_only_moves_values_and_in_models_within(tmp_path):
+    x = keras.Input((6,))
+    inner = keras.Sequential([keras.Input((6,)), layers.Dense(4), layers.Softmax()])
+    outputs = [
+        layers.Reshape((2, 2))(inner(x)),
+        ops.sigmoid(layers.Dense(2)(x)),
+        layers.Dense(2, activation="relu")(x),
+        layers.Dense(2)(x) * 3.0,
+        layers.Activation("sigmoid")(layers.Dense(1)(x)),
+        layers.Dense(2, activation="tanh")(x),
+    ]
+    loaded = saved(keras.Model(x, outputs), tmp_path)
+    assert activations(loaded) == ["softmax", "sigmoid", "relu", "linear", "sigmoid", "tanh"]
+
+
+def test_a_saved_model_with_several_ports(tmp_path):
+    class Module(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec((None, 4), tf.float32, name="left"),
+                                      tf.TensorSpec((None, 2), tf.int32, name="right")])  # fmt: skip
+        def serve(self, left, right):
+            return {"total": tf.reduce_sum(left, 1) + tf.cast(tf.reduce_sum(right, 1), tf.float32), "left": left * 2}
+
+    module = Module()
+    tf.saved_model.save(module, str(tmp_path / "saved"), signatures={"serving_default": module.serve})
+    loaded = load(tmp_path / "saved")
+    assert [(each.name, each.shape, each.dtype) for each in loaded.inputs] == [
+        ("left", (4,), "float32"), ("right", (2,), "int32"),
+    ]  # fmt: skip
+    made = loaded.callable([np.ones((1, 4), "float32"), np.ones((1, 2), "int64")], training=False)
+    assert {head.output for head in loaded.heads} == set(made) == {"total", "left"}
+    assert float(made["total"][0]) == 6
+    np.testing.assert_array_equal(made["left"], np.full((1, 4), 2))
+
+
+def test_files_that_are_none(tmp_path):
+    (tmp_path / "broken.keras").write_bytes(b"no zip")
+    for name, words in (("none.keras", "no such file"), ("broken.keras", "cannot be loaded")):
+        with pytest.raises(TfeffError, match=words):
+            load(tmp_path / name)
