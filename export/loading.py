@@ -79,8 +79,9 @@ def _load_keras(path: Path, imports: Sequence[str]) -> Loaded:
     inputs = [OpenInput(name, tuple(tensor.shape[1:]), str(tensor.dtype))
               for name, tensor in zip(taken, model.inputs, strict=True)]  # fmt: skip
     heads = heads_of(model, given, path)
-    if not all(isinstance(each, keras.KerasTensor | list) for each in (functional.input, functional.output)):
-        model = keras.Model(model.inputs, model.outputs, name=model.name)  # as it is called: by position
+    one = model.inputs[0] if len(model.inputs) == 1 else model.inputs
+    if type(functional.input) is not type(one) or not isinstance(functional.output, keras.KerasTensor | list):
+        model = keras.Model(one, model.outputs, name=model.name)  # as it is called here: by position
     return Loaded(model, tuple(inputs), tuple(heads), graph if is_fake_quant(graph) else None)
 
 
@@ -151,7 +152,9 @@ def _load_saved_model(path: Path) -> Loaded:
         signature = loaded.signatures[SIGNATURE]
     except (OSError, KeyError, ValueError) as error:
         raise TfeffError(f"{path}: cannot be loaded ({str(error).splitlines()[0][:200]})", "export it anew") from None
-    (_, taken), given = signature.structured_input_signature, signature.structured_outputs
+    # By name: in the file they have no order.
+    taken, given = (dict(sorted(ports.items())) for ports in
+                    (signature.structured_input_signature[1], signature.structured_outputs))  # fmt: skip
     for name, spec in {**taken, **given}.items():
         if spec.shape.rank in (None, 0):
             raise TfeffError(f"{path}: {name} has no fixed rank with a batch", "export it with a fixed shape")
