@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tfeff.data import InputPort
+from tfeff.data import InputPort, Preprocessing, image_port
 from tfeff.record.schema import TaskSpec
 
 
@@ -63,6 +63,27 @@ class Model:
         given = [batch[port.name] for port in self.inputs]
         outputs = self.callable(given[0] if len(given) == 1 else given, training=False)
         return {name: np.asarray(value) for name, value in named_outputs(outputs, self.outputs).items()}
+
+
+def classifier(
+    callable: Callable[..., Any],
+    name: str,
+    network: str,
+    preprocessing: Preprocessing,
+    labels: Sequence[str] = (),
+    **known: Any,
+) -> Model:
+    """A model of one image that gives logits of classes, as every network of ours does.
+
+    Args:
+        callable, name, network: see `Model`.
+        preprocessing: how an image becomes its input.
+        labels: names of the classes, empty when unknown.
+        known: of `Model`.
+    """
+    decode = {"kind": "classes", "scores": "logits"}
+    task = TaskSpec(name="classification", outputs=["logits"], labels=list(labels), decode=decode)
+    return Model(callable, name, network, (image_port(preprocessing),), ("logits",), (task,), **known)
 
 
 def named_outputs(made: Any, names: Sequence[str]) -> dict[str, Any]:

@@ -32,13 +32,13 @@ def test_equalizing_wins_what_a_scale_for_all_channels_loses(hard, tmp_path, cap
     assert ran.code == 0, ran.err
     record = ran.json
     if "--equalize" in extra:
-        assert record["accuracy"]["delta"] > WON, ran.err
+        assert record["accuracy"][0]["delta"] > WON, ran.err
         told = record["quantization"]["equalization"]
         assert told["places"] > 5
         assert told["largest_factor"] >= 16
         assert "equal" in ran.err
     else:
-        assert record["accuracy"]["delta"] < LOST, ran.err
+        assert record["accuracy"][0]["delta"] < LOST, ran.err
     proof = record["quantization"]["simulation"]
     assert proof["max_lsb"] <= 1
     assert not proof["beyond"]

@@ -84,7 +84,7 @@ def test_edgetpu_compiled_is_confirmed_and_goes_when_it_is_stale(export, compile
     assert record["check"]["ok"] is True
     compiled = record["compiled"]
     assert compiled["version"] == "16.0.384591198"
-    assert compiled["on_chip_bytes"] == 80 << 10
+    assert compiled["details"]["on_chip_bytes"] == 80 << 10
     path = folder / compiled["file"]
     assert path.name == f"{NAME}.edgetpu_edgetpu.tflite"
     assert open_artifact(path).sha256 == compiled["sha256"]
@@ -168,8 +168,8 @@ def test_ethos_u_leaves_the_compiled_file_and_estimates(export):
     compiled = record["compiled"]
     assert compiled["accelerator"] == "ethos-u65-256"
     assert compiled["estimates"]["cycles"] > 10_000
-    assert "estimated_by" in compiled
-    assert compiled["cpu_operators"] == 0
+    assert "estimated_by" in compiled["details"]
+    assert compiled["details"]["cpu_operators"] == 0
     assert record["check"] == {**record["check"], "basis": "confirmed", "ok": True}
     assert open_artifact(folder / compiled["file"]).sha256 == compiled["sha256"]
     assert "estimate" in ran.err
@@ -179,7 +179,7 @@ def test_web_has_float_at_the_door_and_int8_inside(export):
     ran, folder = export("--target", "web")
     assert ran.code == 0, ran.err
     record = json.loads(ran.out)
-    assert record["input"]["dtype"] == record["output"]["dtype"] == "float32"
+    assert record["inputs"][0]["dtype"] == record["outputs"][0]["dtype"] == "float32"
     assert record["ops"]["float"] == []
     assert record["check"]["ok"] is True
     assert f"{NAME}.web.tflite" in left(folder)

@@ -49,7 +49,7 @@ def test_zeros_are_in_the_file(pruned):
 
 def test_record_says_what_is_in_it(pruned):
     path = pruned / "small.pruned.int8.tflite"
-    entry = open_artifact(path).record["pruning"]
+    entry = open_artifact(path).record.pruning
     found = int8_kernels(path)
     zeros = {layer: int(np.sum(found[layer] == 0)) for layer in ("stem", "group", "wide")}
     assert {row["layer"]: row["zeros"] for row in entry["by_layer"]} == zeros
@@ -62,7 +62,7 @@ def test_record_says_what_is_in_it(pruned):
     assert entry["deflated_bytes"]["after"] == pytest.approx(packed, abs=32)  # gzip's own head and checksum
     assert entry["deflated_bytes"]["after"] < entry["deflated_bytes"]["before"]
     assert entry["size_bytes"]["after"] == path.stat().st_size
-    assert entry["top1"]["after"]["int8"] > 90
+    assert entry["accuracy"]["after"]["int8"] > 90
     assert "tensorflow-model-optimization" in entry["versions"]
 
 

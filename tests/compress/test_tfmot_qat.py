@@ -14,7 +14,7 @@ from tfeff.compress.tfmot.placement import place
 from tfeff.compress.tfmot.drawing import draw
 from tfeff.data import Preprocessing, open_dataset
 from tfeff.errors import GateFailed, TfeffError
-from tfeff.export import Subject
+from tfeff.export import classifier
 from tfeff.layers import ChannelShuffle, GroupConv2D
 from tfeff.presets import load_preset
 from tfeff.tflite.graph import read_graph
@@ -26,8 +26,8 @@ SHAPE = (12, 12, 3)
 PREPROCESSING = Preprocessing(size=SHAPE[:2], mean=(128.0,) * 3, std=(128.0,) * 3)
 
 
-def subject_of(model, preprocessing=PREPROCESSING):
-    return Subject(model, model.name, model.name, preprocessing)
+def model_of(model, preprocessing=PREPROCESSING):
+    return classifier(model, model.name, model.name, preprocessing)
 
 
 def odd_network():
@@ -57,13 +57,13 @@ def trained(tmp_path_factory):
         model, preprocessing = preset.build(), preset.preprocessing
         images, inputs = (np.stack([preprocessing(d.image(n)) for n in range(256)]) for d in (train, test))
         tasks[name] = qat.prepare(
-            subject_of(model, preprocessing), images, train.labels[:256], folder=folder, steps=6, learning_rate=5e-5
+            model_of(model, preprocessing), images, train.labels[:256], folder=folder, steps=6, learning_rate=5e-5
         )
         rest[name] = (inputs, test.labels[:256], np.asarray(model(inputs)))
     rng = np.random.default_rng(0)
     images = np.clip(rng.standard_normal((64, *SHAPE)), -1, 127 / 128).astype(np.float32)
     model = odd_network()
-    tasks["odd"] = qat.prepare(subject_of(model), images, np.arange(64) % 10, folder=folder, steps=0)
+    tasks["odd"] = qat.prepare(model_of(model), images, np.arange(64) % 10, folder=folder, steps=0)
     rest["odd"] = (images, None, np.asarray(model(images)))
     answers = process.run_all(list(tasks.values()), folder)
     return {name: (task, answer, *rest[name]) for (name, task), answer in zip(tasks.items(), answers, strict=True)}
@@ -153,10 +153,10 @@ def test_all_that_int8_has_no_kernel_for_is_named():
     x = layers.ReLU(threshold=0.5, name="second")(layers.Conv2D(4, 1)(x))
     model = randomize(keras.Model(image, layers.Dense(10)(layers.Flatten()(x)), name="refused"))
     images = np.random.default_rng(0).standard_normal((8, *SHAPE)).astype(np.float32)
-    found = refusals(subject_of(model), images)
+    found = refusals(model_of(model), images)
     assert [(each.layer, each.kind) for each in found] == [("first", "ELU"), ("second", "ReLU")]
     with pytest.raises(TfeffError, match=r"first \(ELU\).*second \(ReLU\)"):
-        tfmot_qat(subject_of(model), images, np.zeros(8, int), folder="unused", steps=1)
+        tfmot_qat(model_of(model), images, np.zeros(8, int), folder="unused", steps=1)
 
 
 def test_operations_left_in_float_are_no_file(trained, tmp_path):
@@ -193,5 +193,5 @@ def test_bad_input(change, word, tmp_path):
     model = keras.Model(image, layers.Dense(10)(layers.Flatten()(image)), name="small")
     given = {"images": np.zeros((8, *SHAPE), np.float32), "labels": np.zeros(8, int), "steps": 1, **change}
     with pytest.raises(TfeffError, match=word):
-        tfmot_qat(subject_of(model), given.pop("images"), given.pop("labels"), folder=tmp_path, **given)
+        tfmot_qat(model_of(model), given.pop("images"), given.pop("labels"), folder=tmp_path, **given)
     assert list(tmp_path.iterdir()) == []

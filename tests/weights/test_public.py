@@ -14,7 +14,7 @@ from cli_runner import assert_refused, tfeff
 from golden_recipe import golden, images, save_safetensors
 
 from tfeff import TfeffError, create
-from tfeff.cli.subject import build_subject
+from tfeff.cli.model import Source, build_model
 from tfeff.data import Preprocessing
 from tfeff.networks import index
 from tfeff.weights import public
@@ -255,15 +255,12 @@ def test_a_file_fetched_by_hand_is_known_by_its_hash(capfd, tmp_path, registered
     assert (ran.json["public"], ran.json["licence"], ran.json["preprocessing"]) == (
         "pp_lcnet_050.test", "MIT", PREPROCESSING
     )  # fmt: skip
-    nothing = dict.fromkeys(("std", "colour", "classes"))
-    subject = build_subject(
-        "pp_lcnet_050", weights=str(tmp_path / "w.npz"), random_weights=False, input_size=(112, 112), mean=(1.0,),
-        imports=(), **nothing,
-    )  # fmt: skip
-    told = subject.preprocessing.as_dict()
+    source = Source("pp_lcnet_050", weights=str(tmp_path / "w.npz"), input_size=(112, 112), mean=(1.0,))
+    model = build_model(source)
+    told = model.image.preprocessing.as_dict()
     assert (told["crop"]["height"], told["resize"]["height"], told["resize"]["mode"]) == (112, 128, "cover")
     assert (told["mean"], told["std"]) == ([1, 1, 1], PREPROCESSING["std"])
-    assert subject.model.input_shape == (None, 112, 112, 3)
+    assert model.callable.input_shape == (None, 112, 112, 3)
 
 
 def test_export_without_a_network_or_an_entry(capfd, tmp_path, server, cache, registered):

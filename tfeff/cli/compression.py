@@ -33,7 +33,7 @@ _OPTIONS = [
     click.option("--samples", type=int, help="How many of them; fewer is an error. [default: up to 512]"),
     click.option("--allow-audit", is_flag=True, help="Go on with images that the audit finds unfit."),
     click.option("--evaluation-samples", type=int, help="How many test images are compared on. [default: all]"),
-    click.option("--max-drop", type=float, metavar="X",
+    click.option("--max-drop", type=click.FloatRange(min=0), metavar="X",
                  help="Gate: exit 1 if the file's metric is worse than the uncompressed float network's by more."),
     click.option("--on", "devices", multiple=True, metavar="DEVICE", help="Where it is timed. [default: local]"),
     click.option("--benchmark-binary", metavar="PATH", help="As of `tfeff export`."),

@@ -89,11 +89,16 @@ def _precision_options(function):
 @click.option("--compiler-timeout", type=float, metavar="SECONDS", help="How long the target's compiler may take.")
 @click.option(
     "--max-drop",
-    type=float,
+    type=click.FloatRange(min=0),
     metavar="X",
     help="Keep layers in float until the metric is worse by no more, in its unit (top-1: points); else exit 1.",
 )
-@click.option("--max-latency-ms", type=float, metavar="MS", help="Gate: exit 1 if the median is longer on any device.")
+@click.option(
+    "--max-latency-ms",
+    type=click.FloatRange(min=0),
+    metavar="MS",
+    help="Gate: exit 1 if the median is longer on any device.",
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @output_options
 def command(network, precision, destination, out, **options):

@@ -11,8 +11,6 @@ from tfeff.errors import TfeffError
 if TYPE_CHECKING:  # importing it takes a second that --help does not have
     from tfeff.export import Model
 
-_LOGITS = {"kind": "classes", "scores": "logits"}  # what every network of ours gives
-
 
 def is_preset(name: str) -> bool:
     """Whether NETWORK is a bundled preset, its alias, or the path of a preset's JSON file."""
@@ -109,18 +107,10 @@ def _about_weights(name, weights, progress):
     return read_metadata(Path(weights))
 
 
-def _classifier(keras_model, name, network, preprocessing, labels=(), **more) -> "Model":
-    """A network of ours: one image in, logits out."""
-    from tfeff.data import image_port
-    from tfeff.export import Model
-    from tfeff.record.schema import TaskSpec
-
-    task = TaskSpec(name="classification", outputs=["logits"], labels=list(labels), decode=dict(_LOGITS))
-    return Model(keras_model, name, network, (image_port(preprocessing),), ("logits",), (task,), **more)
-
-
 def _preset_model(preset):
-    return _classifier(
+    from tfeff.export import classifier
+
+    return classifier(
         preset.build(), preset.name, preset.network, preset.preprocessing, preset.labels, preset=preset.name,
         dataset=preset.dataset,
     )  # fmt: skip
@@ -130,6 +120,7 @@ def _named_model(source, told):
     """`told`: what the weight file says of itself; one that says nothing leaves the form to the options here."""
     import keras
 
+    from tfeff.export import classifier
     from tfeff.networks import create, get_network
 
     name, size, arguments = source.name, source.input_size, {}
@@ -143,14 +134,14 @@ def _named_model(source, told):
     if not source.weights:
         model = create(name, **arguments)
         notes = ("random weights: accuracy means nothing, size and latency do",)
-        return _classifier(
+        return classifier(
             model, name, name, plain_preprocessing(model.input_shape[1:], source), random_weights=True, notes=notes
         )
     from tfeff.networks.weighted import build_with_weights
 
     model, told = build_with_weights(get_network(name), source.weights, **arguments)
     preprocessing, notes = _told_preprocessing(told, model.input_shape[1:], source)
-    return _classifier(model, name, name, preprocessing, dataset=told.get("dataset"), notes=notes)
+    return classifier(model, name, name, preprocessing, dataset=told.get("dataset"), notes=notes)
 
 
 def _told_preprocessing(told, shape, source):

@@ -65,8 +65,18 @@ _ABSENT = {"random_weights": False, "quantizer": "graph", "equalize": False, "co
 @click.option("--accelerator", metavar="NAME", help="As of `tfeff export`.")
 @click.option("--compiler", metavar="PATH", help="As of `tfeff export`.")
 @click.option("--compiler-timeout", type=float, metavar="SECONDS", help="As of `tfeff export`.")
-@click.option("--max-drop", type=float, metavar="X", help="Gate: exit 1 if the metric is worse than float's by more.")
-@click.option("--max-latency-ms", type=float, metavar="MS", help="Gate: exit 1 if the median is longer on any device.")
+@click.option(
+    "--max-drop",
+    type=click.FloatRange(min=0),
+    metavar="X",
+    help="Gate: exit 1 if the metric is worse than float's by more.",
+)
+@click.option(
+    "--max-latency-ms",
+    type=click.FloatRange(min=0),
+    metavar="MS",
+    help="Gate: exit 1 if the median is longer on any device.",
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @output_options
 def command(network, destination, engine, save, resume, out, **options):

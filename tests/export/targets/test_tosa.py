@@ -9,13 +9,13 @@ pytest_plugins = ["ethos_u_files"]
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """The bundled VarGNet, exported to int8."""
-    from tfeff.export import Request, Subject, export_model
+    from tfeff.export import Request, classifier, export_model
     from tfeff.presets import load_preset
 
     preset = load_preset("vargnet")
-    subject = Subject(preset.build(), preset.name, preset.network, preset.preprocessing)
+    model = classifier(preset.build(), preset.name, preset.network, preset.preprocessing)
     request = Request(calibration="fashion_mnist_sample", samples=8, devices=())
-    return export_model(subject, tmp_path_factory.mktemp("tosa") / "vargnet.tflite", request).path
+    return export_model(model, tmp_path_factory.mktemp("tosa") / "vargnet.tflite", request).path
 
 
 def test_an_export_converts_whole(exported):
