@@ -66,7 +66,7 @@ def labels_of(task: tuple[str, str | None], outputs: np.ndarray) -> np.ndarray |
         return outputs
     if kind == "classes":
         return outputs.argmax(-1)
-    chosen = (outputs > np.median(outputs, axis=0)).astype(np.int64)
+    chosen = (outputs > 0.5).astype(np.int64)
     return chosen[:, 0] if kind == "binary" else chosen
 
 
@@ -81,8 +81,11 @@ def write(toy: Toy, folder: Path) -> tuple[Path, Path, Path]:
     outputs = keras.tree.flatten(
         model.predict(toy.given(samples) if len(samples) > 1 else toy.given(samples)[0], verbose=0)
     )
-    labels = labels_of(toy.tasks[0], outputs[0]) if len(toy.tasks) == 1 else None
-    np.savez(folder / "labelled.npz", **samples, **({} if labels is None else {"labels": labels}))
+    labels = labels_of(toy.tasks[0], outputs[0])
+    known = {} if labels is None else {"labels": labels}
+    if toy.tasks[0] == CLASSES:
+        known["classes"] = np.array([f"class {number}" for number in range(outputs[0].shape[1])])
+    np.savez(folder / "labelled.npz", **samples, **known)
     return path, folder / "calibration.npz", folder / "labelled.npz"
 
 

@@ -128,8 +128,7 @@ def _simulation_rows(quantization: Quantization | None) -> Rows:
 
 def _accuracy_rows(record: Record) -> Rows:
     if not record.accuracy:
-        why = "random weights" if record.weights == "random" else "no --dataset with labels was given"
-        yield "accuracy", f"not compared: {why}"
+        yield "accuracy", f"not compared: {_why_not_compared(record)}"
     for entry in record.accuracy:
         kind = "images" if record.images else "samples"
         of = f" of {', '.join(entry.outputs)}" if len(record.tasks) > 1 else ""
@@ -140,6 +139,14 @@ def _accuracy_rows(record: Record) -> Rows:
         yield "  difference", f"{words.difference(entry.delta, entry.unit)}, 95 % {words.interval(entry)}{test}"
         if "flips" in entry.details:
             yield "  flipped", f"{entry.details['flips']:.2f} % of the predictions"
+
+
+def _why_not_compared(record: Record) -> str:
+    from tfeff.tasks import get_task
+
+    if all(get_task(spec.name).metric(spec) is None for spec in record.tasks):
+        return "what the outputs mean is not known, so there is no metric"
+    return "random weights" if record.weights == "random" else "no --dataset with labels was given"
 
 
 def _port_rows(record: Record) -> Rows:

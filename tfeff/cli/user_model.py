@@ -139,10 +139,10 @@ def _tasks(heads: Sequence[Head], source: Source) -> tuple[list[TaskSpec], list[
 
 
 def _renamed(ports, outputs, tasks):
-    """Our names where they say what is meant: `image` of the only image, the task's own of the only output."""
-    images = [port for port in ports if port.preprocessing is not None]
-    if len(images) == 1 and all(port.name != "image" for port in ports):
-        ports = [replace(port, name="image") if port in images else port for port in ports]
+    """Our names where there is nothing to mistake: `image` of an image that is the only input, the task's own of the
+    only output. Several inputs keep theirs: samples are given by them."""
+    if len(ports) == 1 and ports[0].preprocessing is not None:
+        ports = [replace(ports[0], name="image")]
     own = get_task(tasks[0].name).output_names
     if len(outputs) == len(tasks) == len(own) == 1:
         outputs = list(own)
