@@ -113,7 +113,7 @@ def test_bench_says_which_library_is_missing(compiled, models, no_library):
         with pytest.raises(TfeffError, match=r"compiled for the Edge TPU.*libnowhere\.so\.7") as refused:
             handle.load(compiled, threads=1, xnnpack=True, seed=0)
         assert "EDGETPU_LIBRARY" in refused.value.mend
-        assert handle.load(models["gather"], threads=1, xnnpack=True, seed=0)["sha256"]  # the worker goes on
+        assert handle.load(models["gather"], threads=1, xnnpack=True, seed=0).sha256  # the worker goes on
 
 
 def test_the_systems_library_is_looked_for_unless_another_is_named(compiled, monkeypatch):
@@ -154,9 +154,10 @@ def test_worker_gives_the_delegate_to_the_interpreter(compiled, models, delegate
     one = worker.Worker()
     one.numpy, one.module = np, delegate.module
     request = {"threads": 1, "xnnpack": True, "seed": 0, "core": None}
-    for path, wanted in ((compiled, device), (models["gather"], None)):
+    asked = {"library": "", "options": {"device": device} if device else {}}
+    for path, wanted in ((compiled, asked), (models["gather"], None)):
         with pytest.raises(worker.Failure, match="stopped here"):
-            one.load({**request, "path": str(path), "edgetpu": wanted})
+            one.load({**request, "path": str(path), "delegate": wanted})
     assert delegate.asked == [("libstand_in.so", {"device": device} if device else {})]
     assert delegate.given == [["the delegate"], None]
 

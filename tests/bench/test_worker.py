@@ -242,7 +242,7 @@ def test_a_worker_is_timed_with_the_seeded_inputs(handle, files, monkeypatch):
     worker.hello({})
     told = worker.load({"path": str(files["ports"]), "threads": 1, "xnnpack": True, "seed": 7})
     expected = seeded_inputs([Port(**port) for port in told["inputs"]], 7)
-    for (_, drawn), values in zip(worker.timing_input, expected.values(), strict=True):
+    for drawn, values in zip(worker.timing_input, expected.values(), strict=True):
         np.testing.assert_array_equal(drawn, values)
 
 

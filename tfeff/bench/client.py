@@ -54,6 +54,7 @@ class WorkerHandle(Handle):
 
     def __init__(self, name: str, command: list[str], env: dict[str, str], timeout_s: float, preamble: str = ""):
         self.name, self.timeout_s, self._invocation_s = name, timeout_s, 0.0
+        self._compiled = False  # whether the file is the Edge TPU's compiler's
         self._shown: dict[str, str] = {}  # names for messages, by the path that the worker knows
         self._stderr = tempfile.TemporaryFile()  # a file, not a pipe: nobody has to drain it  # noqa: SIM115
         try:
@@ -95,10 +96,12 @@ class WorkerHandle(Handle):
         core: int | None = None,
         delegate: dict[str, Any] | None = None,
     ) -> Loaded:
-        edgetpu = edgetpu_device() if needs_edgetpu(path) else None
-        options = {"threads": threads, "xnnpack": xnnpack, "seed": seed, "core": core, "edgetpu": edgetpu}
-        options["delegate"] = delegate
-        reply = self._ask("load", path=self._there(path), **options)
+        self._compiled = needs_edgetpu(path)
+        if self._compiled and delegate is None:
+            device = edgetpu_device()
+            delegate = {"library": "", "options": {"device": device} if device else {}}
+        values = {"threads": threads, "xnnpack": xnnpack, "seed": seed, "core": core, "delegate": delegate}
+        reply = self._ask("load", path=self._there(path), **values)
         try:
             return msgspec.convert(reply, Loaded)
         except msgspec.ValidationError as error:
@@ -172,12 +175,12 @@ class WorkerHandle(Handle):
         where = f"{self.name}: {shown}: " if shown else f"{self.name}: "
         for there, name in self._shown.items():
             message = message.replace(there, name)
-        if kind == "delegate":
-            mend = "name a library that is on that device, built for its processor and its runtime's version"
-            return TfeffError(f"{where}{message}", mend)
-        if kind.startswith("edgetpu"):
-            mend = GET_DEVICE if kind == "edgetpu device" else GET_LIBRARY
+        if kind.startswith("delegate") and self._compiled:
+            mend = GET_DEVICE if kind == "delegate device" else GET_LIBRARY
             return TfeffError(f"{where}is compiled for the Edge TPU, and {message}", mend)
+        if kind.startswith("delegate"):
+            mend = "name a library that is on that device, built for its processor and its runtime's version"
+            return TfeffError(f"{where}the delegate cannot be opened: {message}", mend)
         if kind == "model":
             runtime = f"{self.environment['runtime']} {self.environment['version']}"
             detail = " ".join(message.split())

@@ -5,7 +5,7 @@ This file is started by its path under any Python (3.7 or newer) and needs the s
 each request and reply is one object. Times are in nanoseconds.
 
     {"command": "hello"}                                             -> environment
-    {"command": "load", "path": P, "threads": N, "xnnpack": true, "seed": S, "core": C or null, "edgetpu": D or null,
+    {"command": "load", "path": P, "threads": N, "xnnpack": true, "seed": S, "core": C or null,
      "delegate": {"library": L, "options": {}} or null}              -> sha256, inputs, outputs, kernels, pinned
     {"command": "run", "count": N}                                   -> times_ns, N of them
     {"command": "outputs", "inputs": [{name, dtype, shape, base64}]} -> outputs: the same of every output, in file order
@@ -15,13 +15,12 @@ each request and reply is one object. Times are in nanoseconds.
 Inputs and outputs are called by their names in the signature `serving_default`, else by those of their tensors. An
 input's bytes are in C order.
 
-`edgetpu` is for a file that the Edge TPU's compiler made: the device, "" for any. The environment variable
-EDGETPU_LIBRARY may name its library. `delegate` is another one, or that one for any file (L empty).
+An empty L is the Edge TPU's library, which the environment variable EDGETPU_LIBRARY may name.
 
 The marks are for an emulator that counts instructions (`count_instructions.c`); elsewhere they do nothing.
 
-A failed request is answered {"error": KIND, "message": TEXT}; KIND is numpy, runtime, model, request, delegate,
-"edgetpu library" or "edgetpu device". End of stdin ends the process, so that it cannot outlive the one who started it.
+A failed request is answered {"error": KIND, "message": TEXT}; KIND is numpy, runtime, model, request, delegate library
+or delegate device. End of stdin ends the process, so that it cannot outlive the one who started it.
 """
 
 import base64
@@ -79,11 +78,6 @@ def cpu_model():
     return platform.processor() or platform.machine()
 
 
-def core_count():
-    """Cores that this process may use; a container or taskset may leave fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
 def fast_cores():
     """Numbers of the cores that this process may use; of unequal ones (big.LITTLE) those with the highest capacity."""
     if not hasattr(os, "sched_setaffinity"):
@@ -102,13 +96,6 @@ def load_average():
         return round(os.getloadavg()[0], 2)
     except (AttributeError, OSError):
         return None
-
-
-def import_numpy():
-    try:
-        return importlib.import_module("numpy")
-    except Exception as error:
-        raise Failure("numpy", f"{type(error).__name__}: {error}") from error
 
 
 def import_runtime():
@@ -154,37 +141,23 @@ def delegation(ops, delegate="DELEGATE"):
     left = collections.Counter(op["op_name"] for number, op in enumerate(own) if number not in taken)
     word = "none" if not taken else "partly" if left else "all"
     ranked = sorted(left.items(), key=lambda item: (-item[1], item[0]))
-    return {
-        "xnnpack": word,
-        "delegated": len(taken),
-        "total": len(own),
-        "left": [{"op": op, "count": count} for op, count in ranked],
-    }
+    left = [{"op": op, "count": count} for op, count in ranked]
+    return {"xnnpack": word, "delegated": len(taken), "total": len(own), "left": left}
 
 
-def edgetpu_delegate(module, device):
-    """What runs the Edge TPU's part of a compiled file, by the runtime's `load_delegate`."""
-    library = os.environ.get("EDGETPU_LIBRARY") or EDGETPU_LIBRARIES.get(sys.platform, "libedgetpu.so.1")
-    try:
+def load_delegate(module, library, options):
+    """What the runtime loads out of a library with TensorFlow Lite's plugin interface; without one, the Edge TPU's."""
+    library = library or os.environ.get("EDGETPU_LIBRARY") or EDGETPU_LIBRARIES.get(sys.platform, "libedgetpu.so.1")
+    try:  # asked first: a runtime may crash without it
         importlib.import_module("ctypes").CDLL(library).tflite_plugin_create_delegate  # noqa: B018
     except (ImportError, OSError, AttributeError) as error:
-        raise Failure("edgetpu library", f"its library {library} cannot be loaded ({error})") from error
+        raise Failure("delegate library", f"its library {library} cannot be loaded ({error})") from error
     try:
-        return module.load_delegate(library, {"device": device} if device else {})
-    except (ValueError, RuntimeError) as error:
-        which, said = " " + repr(device) if device else "", " ".join(str(error).split())
-        raise Failure("edgetpu device", f"no device{which} can be opened ({said})") from error
-
-
-def external_delegate(module, library, options):
-    """A delegate of any library with TensorFlow Lite's plugin interface; without one, the Edge TPU's."""
-    library = library or os.environ.get("EDGETPU_LIBRARY") or EDGETPU_LIBRARIES.get(sys.platform, "libedgetpu.so.1")
-    try:
-        importlib.import_module("ctypes").CDLL(library).tflite_plugin_create_delegate  # noqa: B018
         return module.load_delegate(library, options)
-    except (ImportError, OSError, AttributeError, ValueError, RuntimeError) as error:
-        said = " ".join(str(error).split())
-        raise Failure("delegate", f"the delegate of {library} cannot be opened ({said})") from error
+    except (ValueError, RuntimeError) as error:
+        device, said = options.get("device"), " ".join(str(error).split())
+        which = " " + repr(device) if device else ""
+        raise Failure("delegate device", f"no device{which} can be opened by {library} ({said})") from error
 
 
 def kernels_of(interpreter):
@@ -213,17 +186,17 @@ def random_values(numpy, random, shape, dtype, quantized):
 
 
 def ports(interpreter, side, numpy):
-    """The inputs or outputs of a loaded model, in the order of the file: `name`, `shape`, `dtype`, `scale` and
-    `zero_point` (0.0 and 0 where its numbers are not quantized), and `index`, the tensor's, for the interpreter.
+    """The inputs or outputs (`side`) of a loaded model, in the order of the file.
 
-    Args:
-        side: "input" or "output".
+    Returns:
+        The tensors' numbers, and a dict each: `name`, `shape`, `dtype`, `scale` and `zero_point` (0.0 and 0 where its
+        numbers are not quantized).
     """
     details = getattr(interpreter, f"get_{side}_details")()
-    names = signature_names(interpreter, side, {int(detail["index"]) for detail in details})
-    found = {}
-    for detail in details:
-        known = names.get(int(detail["index"]))
+    tensors = [int(detail["index"]) for detail in details]
+    names, found = signature_names(interpreter, side, set(tensors)), {}
+    for tensor, detail in zip(tensors, details):  # noqa: B905
+        known = names.get(tensor)
         plain = name = known.pop(0) if known else str(detail["name"])
         number = 1
         while name in found:  # tensors may share a name
@@ -238,9 +211,8 @@ def ports(interpreter, side, numpy):
             "dtype": numpy.dtype(detail["dtype"]).name,
             "scale": float(scales[0]) if one else 0.0,
             "zero_point": int(points[0]) if one else 0,
-            "index": int(detail["index"]),
         }
-    return list(found.values())
+    return tensors, list(found.values())
 
 
 def signature_names(interpreter, side, indices):
@@ -256,30 +228,30 @@ def signature_names(interpreter, side, indices):
     return names if set(names) == indices else {}
 
 
-def public(port):
-    """What is told of a port: all but the tensor's number."""
-    return {key: value for key, value in port.items() if key != "index"}
-
-
 class Worker:
     """The state behind the commands: one model in one interpreter."""
 
     def __init__(self):
         self.numpy = self.interpreter = None
-        self.inputs, self.results, self.timing_input = [], [], []  # ports, ports, (tensor, values)
+        self.inputs, self.results, self.timing_input = [], [], []  # ports, ports, values
+        self.tensors = {"input": [], "output": []}  # their numbers, for the interpreter
 
     def hello(self, request):
-        self.numpy = import_numpy()
-        self.runtime, self.version, self.module = import_runtime()
+        try:
+            self.numpy = importlib.import_module("numpy")
+        except Exception as error:
+            raise Failure("numpy", f"{type(error).__name__}: {error}") from error
+        runtime, version, self.module = import_runtime()
         return {
-            "runtime": self.runtime,
-            "version": self.version,
+            "runtime": runtime,
+            "version": version,
             "python": platform.python_version(),
             "numpy": self.numpy.__version__,
             "os": f"{platform.system()} {platform.release()}",
             "machine": platform.machine(),
             "cpu": cpu_model(),
-            "cores": core_count(),
+            # That this process may use: a container or taskset may leave fewer than the machine has.
+            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
             "fast_cores": fast_cores(),
             "governor": read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or None,
             "load_average": load_average(),
@@ -297,9 +269,7 @@ class Worker:
                 raise Failure("request", "this runtime is too old to be told to leave XNNPACK out")
             options["experimental_op_resolver_type"] = self.module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         if request.get("delegate"):
-            options["experimental_delegates"] = [external_delegate(self.module, **request["delegate"])]
-        elif request.get("edgetpu") is not None:
-            options["experimental_delegates"] = [edgetpu_delegate(self.module, request["edgetpu"])]
+            options["experimental_delegates"] = [load_delegate(self.module, **request["delegate"])]
         try:
             with open(request["path"], "rb") as file:
                 sha256 = hashlib.sha256(file.read()).hexdigest()
@@ -307,13 +277,14 @@ class Worker:
             self.interpreter.allocate_tensors()
         except (ValueError, RuntimeError, OSError) as error:
             raise Failure("model", str(error)) from error
-        self.inputs, self.results = (ports(self.interpreter, side, self.numpy) for side in ("input", "output"))
+        self.tensors["input"], self.inputs = ports(self.interpreter, "input", self.numpy)
+        self.tensors["output"], self.results = ports(self.interpreter, "output", self.numpy)
         self.timing_input = self.drawn(self.numpy.random.RandomState(request["seed"]))
-        self.set_timing_input()
+        self.set_inputs(self.timing_input)
         return {
             "sha256": sha256,
-            "inputs": [public(port) for port in self.inputs],
-            "outputs": [public(port) for port in self.results],
+            "inputs": self.inputs,
+            "outputs": self.results,
             # Beside the Edge TPU, XNNPACK may take parts too; the runtime does not say whose a node is.
             "kernels": kernels_of(None if "experimental_delegates" in options else self.interpreter),
             "pinned": pinned,
@@ -323,15 +294,14 @@ class Worker:
         """Values for every input, in the order of the file."""
         drawn = []
         for port in self.inputs:
-            values = random_values(self.numpy, random, port["shape"], port["dtype"], port["scale"] > 0)
-            if values is None:
+            drawn.append(random_values(self.numpy, random, port["shape"], port["dtype"], port["scale"] > 0))
+            if drawn[-1] is None:
                 raise Failure("model", "input {name}: type {dtype} cannot be filled with random values".format(**port))
-            drawn.append((port["index"], values))
         return drawn
 
-    def set_timing_input(self):
-        for index, values in self.timing_input:
-            self.interpreter.set_tensor(index, values)
+    def set_inputs(self, values):
+        for tensor, one in zip(self.tensors["input"], values):  # noqa: B905
+            self.interpreter.set_tensor(tensor, one)
 
     def loaded(self):
         if self.interpreter is None:
@@ -382,27 +352,22 @@ class Worker:
         interpreter, numpy = self.loaded(), self.numpy
         given = {one["name"]: one for one in request["inputs"]}
         said = "{name} {shape} {dtype}".format
-        fits = set(given) == {port["name"] for port in self.inputs} and all(
-            given[port["name"]][key] == port[key] for port in self.inputs for key in ("shape", "dtype")
-        )
-        if not fits:
-            wanted = ", ".join(said(**port) for port in self.inputs)
-            held = ", ".join(said(**one) for one in request["inputs"]) or "nothing"
-            raise Failure("request", f"the model wants {wanted}; given is {held}")
+        wanted, held = (", ".join(said(**one) for one in ports) for ports in (self.inputs, request["inputs"]))
+        if {said(**one) for one in self.inputs} != {said(**one) for one in request["inputs"]}:
+            raise Failure("request", f"the model wants {wanted}; given is {held or 'nothing'}")
+        values, answer = [], []
+        for port in self.inputs:
+            flat = numpy.frombuffer(base64.b64decode(given[port["name"]]["base64"]), port["dtype"])
+            values.append(flat.reshape(port["shape"]))
         try:
-            for port in self.inputs:
-                data = base64.b64decode(given[port["name"]]["base64"])
-                interpreter.set_tensor(
-                    port["index"], numpy.frombuffer(data, numpy.dtype(port["dtype"])).reshape(port["shape"])
-                )
+            self.set_inputs(values)
             self.invoke()
-            answer = []
-            for port in self.results:
-                found = numpy.asarray(interpreter.get_tensor(port["index"]))
+            for port, tensor in zip(self.results, self.tensors["output"]):  # noqa: B905
+                found = numpy.asarray(interpreter.get_tensor(tensor))
                 answer.append({"name": port["name"], "dtype": found.dtype.name, "shape": list(found.shape)})
                 answer[-1]["base64"] = base64.b64encode(found.tobytes()).decode("ascii")
         finally:
-            self.set_timing_input()
+            self.set_inputs(self.timing_input)
         return {"outputs": answer}
 
 
