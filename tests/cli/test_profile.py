@@ -49,3 +49,21 @@ def test_what_cannot_be_profiled(phone, files, tool, capfd, tmp_path):
     tool.write_text(TOOL.replace("Run Order", "Something"))
     assert_refused(tfeff(capfd, *arguments), "told no operations")
     assert phone.left == []
+
+
+def test_a_file_with_several_inputs_and_signatures(phone, tool, capfd, tmp_path):
+    """The tool is given every input: what it draws itself may be an index that no table of the file has."""
+    from phone_files import ports_file  # a plugin of pytest, so not before it is loaded
+
+    path = tmp_path / "ports.tflite"
+    path.write_bytes(ports_file(signatures=("serving_default", "train")))
+    wanted = "--input_layer=input0,input1 --input_layer_shape=1,6,6,3:1,5 --input_layer_value_files=input0:"
+    flags = "--enable_op_profiling --input_layer --input_layer_shape --input_layer_value_files"
+    text = TOOL.replace("--enable_op_profiling", flags, 1).replace("CONV_2D", "GATHER").replace("[logits]:0", "[x]:2")
+    tool.write_text(text.replace('case "$*" in', f'case "$*" in *"{wanted}"*) ;; *) exit 1;; esac\ncase "$*" in', 1))
+    ran = tfeff(capfd, "profile", path, "--on", "adb", "--benchmark-binary", tool, "--by", "operation", "--json")
+    assert ran.code == 0, ran.err
+    assert "note: ports.tflite: has 2 signatures (serving_default, train): serving_default is profiled" in ran.err
+    (operation,) = ran.json["operations"]
+    assert (operation["op"], operation["output"], operation["overhead"]) == ("GATHER", [1, 5, 4], "move")
+    assert phone.left == []

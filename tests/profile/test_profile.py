@@ -6,7 +6,7 @@ from checking_files import tensor, weights
 from tfeff.bench.adb.log import parse_tables
 from tfeff.errors import TfeffError
 from tfeff.profile import draw_picture
-from tfeff.profile.join import join_graph, multiply_adds, overhead_of
+from tfeff.profile.join import join, multiply_adds, overhead_of
 from tfeff.tflite.graph import Graph, Operation, Tensor
 
 NAMES = {
@@ -70,56 +70,73 @@ XNNPACK = [
 
 
 def test_layers_blocks_and_what_they_computed(graph):
-    profile = join_graph(graph, "m.tflite", table(*BUILT_IN))
-    rows = {row["layer"]: row for row in profile["operations"]}
+    profile = join(graph, "m.tflite", table(*BUILT_IN))
+    rows = {one.layer: one for one in profile.operations}
     assert list(rows) == ["stem", "block1_unit1_pad", "block1_unit1_dw", "block1_unit1_shuffle", "logits"]
-    assert rows["stem"]["madds"] == 4 * 4 * 16 * 3 * 3 * 3
-    assert rows["block1_unit1_dw"]["madds"] == 4 * 4 * 16 * 9
-    assert rows["logits"]["madds"] == 2560
-    assert rows["stem"]["bytes"] == 8 * 8 * 3 + 16 * 27 + 4 * 4 * 16
-    assert rows["stem"]["gmadds_per_s"] == pytest.approx(6912 / 2e-3 / 1e9)
-    assert profile["total_ms"] == 10.0
-    assert [(row["block"], row["ms"]) for row in profile["blocks"]] == [
+    assert rows["stem"].madds == 4 * 4 * 16 * 3 * 3 * 3
+    assert rows["block1_unit1_dw"].madds == 4 * 4 * 16 * 9
+    assert rows["logits"].madds == 2560
+    assert rows["stem"].bytes == 8 * 8 * 3 + 16 * 27 + 4 * 4 * 16
+    assert rows["stem"].gmadds_per_s == pytest.approx(6912 / 2e-3 / 1e9)
+    assert profile.total_ms == 10.0
+    assert [(total.name, total.ms) for total in profile.blocks] == [
         ("block1_unit1", 6.0), ("stem", 2.0), ("logits", 2.0),
     ]  # fmt: skip
-    assert profile["blocks"][0]["share"] == pytest.approx(60)
-    assert profile["overhead"] == {"transpose": 1.5, "pad": 0.5}
-    assert profile["unmapped_ms"] == 0
+    assert profile.blocks[0].share == pytest.approx(60)
+    assert profile.overhead == {"transpose": 1.5, "pad": 0.5}
+    assert profile.unmapped_ms == 0
+    told = profile.as_dict()
+    assert told["layers"][0] == {
+        "layer": "block1_unit1_dw", "operations": 1, "ms": 4.0, "share": 40.0, "madds": 2304,
+        "bytes": 36 * 16 + 9 * 16 + 16 * 16, "gmadds_per_s": pytest.approx(2304 / 4e-3 / 1e9),
+    }  # fmt: skip
+    assert told["blocks"][0]["block"] == "block1_unit1"
 
 
 def test_xnnpack_tells_kinds_in_order(graph):
-    profile = join_graph(graph, "m.tflite", table(*XNNPACK))
-    assert profile["total_ms"] == 10.0  # the delegate's own row is not counted beside its parts
-    layers = [row["layer"] for row in profile["operations"]]
+    profile = join(graph, "m.tflite", table(*XNNPACK))
+    assert profile.total_ms == 10.0  # the delegate's own row is not counted beside its parts
+    layers = [one.layer for one in profile.operations]
     assert layers == [
         "stem", "(Constant Pad (ND, X8))", "block1_unit1_dw", "(Transpose (ND, X8) Transpose)", "logits",
     ]  # fmt: skip
-    assert profile["overhead"] == {"transpose": 1.5, "pad": 0.5}
-    assert profile["unmapped_ms"] == 2.0
+    assert profile.overhead == {"transpose": 1.5, "pad": 0.5}
+    assert profile.unmapped_ms == 2.0
 
 
 def test_no_guess_where_xnnpack_has_more_or_fewer(graph):
-    profile = join_graph(graph, "m.tflite", table(*XNNPACK[:-1]))
-    assert all(row["output"] is None for row in profile["operations"])
-    assert profile["unmapped_ms"] == profile["total_ms"] == 8.0
+    profile = join(graph, "m.tflite", table(*XNNPACK[:-1]))
+    assert all(one.output is None for one in profile.operations)
+    assert profile.unmapped_ms == profile.total_ms == 8.0
 
 
 def test_old_names_without_a_number(graph):
     rows = [(kind, ms, name.rpartition(":")[0]) for kind, ms, name in BUILT_IN]
-    assert join_graph(graph, "m.tflite", table(*rows))["unmapped_ms"] == 0
+    assert join(graph, "m.tflite", table(*rows)).unmapped_ms == 0
 
 
 def test_a_profile_of_another_file_or_of_none(graph):
     with pytest.raises(TfeffError, match="no operation of this file"):
-        join_graph(graph, "m.tflite", table(("ADD", 1.0, "[other]:0")))
+        join(graph, "m.tflite", table(("ADD", 1.0, "[other]:0")))
     with pytest.raises(TfeffError, match="told no operations"):
-        join_graph(graph, "m.tflite", [])
+        join(graph, "m.tflite", [])
 
 
 def test_transposed_convolution():
     image, kernel, out = tensor(1, 4, 4, 8), weights(16, 3, 3, 8), tensor(1, 8, 8, 16)
     op = Operation("TRANSPOSE_CONV", 1, (weights(4, dtype="INT32"), kernel, image), (out,))
     assert multiply_adds(op) == 4 * 4 * 16 * 3 * 3 * 8  # each value of the map is multiplied by the whole kernel
+
+
+def test_products_of_any_rank():
+    def madds(name, inputs, output, **options):
+        return multiply_adds(Operation(name, 1, tuple(inputs), (tensor(*output),), options=options))
+
+    # 4 x 4 x 4 places, 8 channels out, each of 3 x 3 x 3 x 2 products
+    assert madds("CONV_3D", [tensor(1, 4, 4, 4, 2), weights(3, 3, 3, 2, 8)], (1, 4, 4, 4, 8)) == 64 * 8 * 54
+    assert madds("BATCH_MATMUL", [tensor(2, 5, 7), tensor(2, 7, 3)], (2, 5, 3)) == 2 * 5 * 3 * 7
+    assert madds("BATCH_MATMUL", [tensor(2, 7, 5), tensor(2, 7, 3)], (2, 5, 3), adj_x=True) == 2 * 5 * 3 * 7
+    assert madds("FULLY_CONNECTED", [tensor(1, 6, 8), weights(4, 8)], (1, 6, 4)) == 6 * 4 * 8  # a row at a time
 
 
 def test_what_is_overhead():
@@ -131,12 +148,12 @@ def test_what_is_overhead():
 
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
 def test_a_picture(graph, tmp_path, suffix):
-    profile = join_graph(graph, "m<1>.tflite", table(*BUILT_IN)) | {"device": "adb", "runtime": "benchmark_model"}
-    data = draw_picture(profile, tmp_path / f"p{suffix}")
+    profile = join(graph, "m<1>.tflite", table(*BUILT_IN))
+    data = draw_picture(profile, "m<1>.tflite on adb", tmp_path / f"p{suffix}")
     if suffix == ".svg":
         assert b"m&lt;1&gt;.tflite on adb" in data
         assert data.count(b'height="20"') == 4  # three blocks, one with overhead in it
     else:
         assert data.startswith(b"\x89PNG")
     with pytest.raises(TfeffError, match=r"\.png or \.svg"):
-        draw_picture(profile, tmp_path / "p.jpg")
+        draw_picture(profile, "", tmp_path / "p.jpg")

@@ -1,9 +1,11 @@
 """Values for the inputs of a file: the same seed gives the same ones here, in a worker and on a phone."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 
+from tfeff.bench.devices import find_device
 from tfeff.bench.worker import random_values
 from tfeff.errors import TfeffError
 from tfeff.record.schema import Port
@@ -25,3 +27,12 @@ def seeded_inputs(ports: Iterable[Port], seed: int) -> dict[str, np.ndarray]:
             raise TfeffError(f"input {port.name}: type {port.dtype} cannot be filled with random values")
         found[port.name] = values
     return found
+
+
+def local_inputs(path: Path, seed: int) -> dict[str, np.ndarray]:
+    """`seeded_inputs` of a file, by what this machine's runtime says of it; empty where it cannot run it."""
+    try:
+        with find_device("local").start() as handle:
+            return seeded_inputs(handle.load(path, seed=seed).inputs, seed)
+    except TfeffError:
+        return {}

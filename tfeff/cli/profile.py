@@ -1,12 +1,16 @@
 """`tfeff profile`: where a file's time goes on a phone."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfeff.cli.output import output_options
+from tfeff.cli.output import Output, output_options
 from tfeff.cli.phone import is_phone, phone_options, prepared
 from tfeff.errors import TfeffError
+
+if TYPE_CHECKING:
+    from tfeff.profile.join import Profile, Profiled, Total
 
 
 @click.command("profile")
@@ -22,7 +26,18 @@ from tfeff.errors import TfeffError
 @click.option("--force", is_flag=True, help="Replace the picture's file.")
 @phone_options
 @output_options
-def command(file, device, threads, xnnpack, by, top, picture, force, phone, out):
+def command(
+    file: Path,
+    device: str,
+    threads: int,
+    xnnpack: bool,
+    by: str,
+    top: int,
+    picture: Path | None,
+    force: bool,
+    phone: dict[str, Any],
+    out: Output,
+) -> None:
     """Tell where the time of FILE goes: operations, layers and blocks with their multiply-adds and bytes.
 
     The benchmark tool times each operation; profiling slows the whole down, so shares count, not sums. Overhead is
@@ -30,62 +45,75 @@ def command(file, device, threads, xnnpack, by, top, picture, force, phone, out)
     only; they are matched with layers by their order, or not at all.
     """
     from tfeff.artifact import open_artifact
+    from tfeff.bench import Settings
+    from tfeff.bench.adb.options import PhoneOptions
     from tfeff.bench.adb.profiling import profile_on_phone
     from tfeff.bench.devices import find_device
     from tfeff.profile import draw_picture, join
-    from tfeff.profile.picture import check_suffix
+    from tfeff.tflite.entry import which_runs
+    from tfeff.tflite.graph import read_graph
 
     if not is_phone(device):
         raise TfeffError(f"{device}: cannot be profiled", "only a phone's benchmark_model tells operations: --on adb")
-    if picture:
-        check_suffix(picture)
-        if picture.exists() and not force:
-            raise TfeffError(f"{picture}: exists", "choose another name, or --force")
-    options = prepared(phone, [], [device], xnnpack, 0)
+    _check_picture(picture, force)
+    settings = Settings(threads, xnnpack)
+    options = prepared(phone, [file], [device], settings) or PhoneOptions()
     artifact = open_artifact(file)
-    found = profile_on_phone(find_device(device), artifact, threads=threads, xnnpack=xnnpack, options=options)
-    tables = found.pop("tables")
-    profile = {"schema_version": 1, "device": device, "sha256": artifact.sha256, "threads": threads, **found}
-    profile |= join(artifact.path, tables)
+    graph = read_graph(artifact.path)  # before minutes are spent
+    found = profile_on_phone(find_device(device), artifact, threads, settings, options)
+    profile = join(graph, artifact.path.name, found.tables)
     if picture:
-        _write(picture, draw_picture(profile, picture))
-    _table(out, profile, by, top)
-    out.json(profile)
+        title = f"{profile.file} on {device}, {found.runtime}"
+        _write(picture, draw_picture(profile, title, picture))
+    words = f"{threads} thread{'s' if threads > 1 else ''}, {profile.total_ms:.4g} ms in operations"
+    _table(out, profile, f"{profile.file} on {device}: {found.runtime} {found.version}, {words}", by, top)
+    part = which_runs(artifact.path, "is profiled")
+    if part:
+        out.say(f"note: {part}")
+    told = {"schema_version": 1, "device": device, "sha256": artifact.sha256, **found.as_dict(), **profile.as_dict()}
+    out.json({**told, "notes": [part] if part else []})
 
 
-def _table(out, profile, by, top):
-    threads = f"{profile['threads']} thread{'s' if profile['threads'] > 1 else ''}"
-    title = f"{profile['file']} on {profile['device']}: {profile['runtime']} {profile['version']}, {threads}, "
-    title += f"{profile['total_ms']:.4g} ms in operations"
+def _check_picture(picture: Path | None, force: bool) -> None:
+    from tfeff.profile.picture import check_suffix
+
+    if picture is None:
+        return
+    check_suffix(picture)
+    if picture.exists() and not force:
+        raise TfeffError(f"{picture}: exists", "choose another name, or --force")
+
+
+def _table(out: Output, profile: "Profile", title: str, by: str, top: int) -> None:
     if by == "operation":
-        rows = sorted(profile["operations"], key=lambda row: -row["ms"])
-        first = [[row["layer"], row["op"], row["overhead"] or ""] for row in rows]
         heads = ["layer", "operation", "overhead"]
+        slowest = sorted(profile.operations, key=lambda one: -one.ms)
+        cells = [[one.layer, one.op, one.overhead or "", *_figures(one)] for one in slowest]
     else:
-        rows = profile[f"{by}s"]
-        first, heads = [[row[by], str(row["operations"])] for row in rows], [by, "operations"]
-    cells = [
-        [*named, f"{row['ms']:.4g}", f"{row['share']:.1f}", _large(row["madds"]), _large(row["bytes"]),
-         f"{row['gmadds_per_s']:.3g}" if row["gmadds_per_s"] else ""]
-        for named, row in zip(first, rows, strict=True)
-    ]  # fmt: skip
+        heads = [by, "operations"]
+        totals = profile.layers if by == "layer" else profile.blocks
+        cells = [[one.name, str(one.operations), *_figures(one)] for one in totals]
     columns = [*heads, "ms", "% of time", "MAdds", "bytes", "GMAdds/s"]
     out.table(title, columns, cells[:top], words=("operation", "overhead"))
     if len(cells) > top:
         out.say(f"and {len(cells) - top} more (--top)")
-    total = profile["total_ms"]
-    for kind, ms in sorted(profile["overhead"].items(), key=lambda item: -item[1]):
-        out.say(f"overhead: {kind} takes {ms:.4g} ms, {100 * ms / total:.1f} %")
-    if profile["unmapped_ms"]:
-        share = 100 * profile["unmapped_ms"] / total
+    for kind, ms in sorted(profile.overhead.items(), key=lambda item: -item[1]):
+        out.say(f"overhead: {kind} takes {ms:.4g} ms, {100 * ms / profile.total_ms:.1f} %")
+    if profile.unmapped_ms:
+        share = 100 * profile.unmapped_ms / profile.total_ms
         out.say(f"note: {share:.1f} % of the time is in rows that could not be told to a layer; --no-xnnpack tells all")
 
 
-def _large(number):
+def _figures(one: "Profiled | Total") -> list[str]:
+    speed = f"{one.gmadds_per_s:.3g}" if one.gmadds_per_s else ""
+    return [f"{one.ms:.4g}", f"{one.share:.1f}", _large(one.madds), _large(one.bytes), speed]
+
+
+def _large(number: int | None) -> str:
     return "" if not number else f"{number / 1e6:.4g} M" if number >= 1e6 else f"{number / 1e3:.4g} k"
 
 
-def _write(path, data):
+def _write(path: Path, data: bytes) -> None:
     part = path.with_name(f".{path.name}.part")
     try:
         part.write_bytes(data)

@@ -1,6 +1,6 @@
 """Where a file's time goes on a phone, operation by operation, layer by layer, block by block."""
 
-from tfeff.profile.join import join
+from tfeff.profile.join import Profile, join
 from tfeff.profile.picture import draw_picture
 
-__all__ = ["draw_picture", "join"]
+__all__ = ["Profile", "draw_picture", "join"]

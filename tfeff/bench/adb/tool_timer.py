@@ -1,7 +1,9 @@
 """Timing by the benchmark tool: a block is one run of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from tfeff.artifact import Artifact, check_tflite
 from tfeff.bench.adb.answer import Reference
@@ -9,7 +11,7 @@ from tfeff.bench.adb.client import Phone
 from tfeff.bench.adb.log import Log
 from tfeff.bench.adb.options import PhoneOptions
 from tfeff.bench.adb.state import Facts
-from tfeff.bench.adb.tool import input_flags, kernels, put_tool
+from tfeff.bench.adb.tool import Tool, input_flags, kernels, put_tool
 from tfeff.bench.adb.variant import Variant
 from tfeff.bench.settings import Settings
 from tfeff.errors import GateFailed, TfeffError
@@ -52,11 +54,9 @@ class ToolTimer:
             reference = Reference(artifact, self._options.inputs.get(artifact.sha256), self._seed)
         except TfeffError as error:
             unchecked = f"this machine has no answer to compare with ({error.what})"
-        given: tuple[str, ...] = ()
-        if reference and [one.ndim for one in reference.values.values()] == [0]:
-            unchecked = "the benchmark tool takes no values for a single number"
-        elif reference and self._tool.takes_inputs:
-            given = tuple(self._phone.put_bytes(one.tobytes()) for one in reference.values.values())
+        given = put_inputs(self._phone, self._tool, reference.values) if reference else ()
+        if reference and self._tool.writes_outputs and not given:
+            unchecked = "this benchmark tool takes no values for the inputs of this file"
         found = []
         for count in threads:
             name, cores = choose_cores(self._phone.name, self._facts, count, self._options.cores)
@@ -118,6 +118,16 @@ class ToolTimer:
         flags = {**self._asked, **inputs, **flags, "num_threads": variant.threads}
         name = variant.artifact.path.name
         return self._tool.run(variant.there, name, cores=variant.cores, timeout_s=timeout_s, **flags)[0]
+
+
+def put_inputs(phone: Phone, tool: Tool, values: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """Values of every input on the phone, in their order; none where the tool cannot be given them.
+
+    A lone number without a shape is such a case: the tool takes its empty shape for a shape that is missing.
+    """
+    if not tool.takes_inputs or [one.ndim for one in values.values()] == [0]:
+        return ()
+    return tuple(phone.put_bytes(one.tobytes()) for one in values.values())
 
 
 def choose_cores(name: str, facts: Facts, threads: int, wanted: str) -> tuple[str, list[int] | None]:
