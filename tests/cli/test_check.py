@@ -12,7 +12,7 @@ from cli_runner import assert_refused, tfeff
 
 from tfeff.export.targets import list_targets
 
-pytest_plugins = ["bench_models"]
+pytest_plugins = ["bench_models", "phone_files"]
 
 
 @pytest.fixture
@@ -93,6 +93,22 @@ def test_foreign_file_beside_a_foreign_json(capfd, file):
     record(path, target="litert", sha256="0" * 64)  # of another file
     assert_refused(tfeff(capfd, "check", path), "no record", "--target")
     assert_refused(tfeff(capfd, "check", path.with_suffix(".json")), "is not the file that")
+
+
+def test_a_file_with_several_inputs_outputs_and_signatures(capfd, tmp_path):
+    from phone_files import ports_file  # a plugin of pytest, so not before it is loaded
+
+    path = tmp_path / "ports.tflite"
+    path.write_bytes(ports_file())
+    ran = tfeff(capfd, "check", path, "--target", "litert", "--json")
+    assert (ran.code, ran.json["total"], ran.json["notes"]) == (0, 4, []), ran.err
+    path.write_bytes(ports_file(signatures=("serving_default", "train")))
+    record(path, target="litert")
+    ran = tfeff(capfd, "check", path, "--json")
+    assert ran.code == 0, ran.err
+    said = "has 2 signatures (serving_default, train): serving_default runs; the operations of all are judged"
+    assert f"note: ports.tflite: {said}" in ran.err
+    assert ran.json["notes"] == [f"ports.tflite: {said}"]
 
 
 def test_unknown_target(capfd, file):

@@ -1,11 +1,16 @@
 """`tfeff check FILE --target T`: what a target would make of a file, without running it."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfeff.cli.output import output_options
+from tfeff.cli.output import Output, output_options
 from tfeff.errors import GateFailed, TfeffError
+
+if TYPE_CHECKING:
+    from tfeff.export.targets.common import Verdict
 
 
 @click.command(name="check")
@@ -14,58 +19,74 @@ from tfeff.errors import GateFailed, TfeffError
 @click.option("--accelerator", help="For --target ethos-u: which one, such as ethos-u55-128.")
 @click.option("--confirm", is_flag=True, help="Ask the target's own compiler (edgetpu, ethos-u) instead of the rules.")
 @output_options
-def command(file, target, accelerator, confirm, out):
+def command(file: Path, target: str | None, accelerator: str | None, confirm: bool, out: Output) -> None:
     """What a target would make of FILE, any .tflite file: each operation, why it is refused, and how to mend it.
 
     The verdict is predicted from rules; with --confirm the target's own compiler gives it. Exit code 0 when the target
     runs every operation, 1 when not, 2 when the file cannot be judged (float for an int8 target, no fixed shape).
     """
-    from tfeff.export.targets import get_target
-    from tfeff.export.targets.common import find_confirm
-    from tfeff.tflite.graph import read_graph
-
     path, sha256, recorded = _open(file)
     name = target or recorded
     if not name:
         raise TfeffError(f"{path}: no record says what it was made for", "give --target")
-    chosen = get_target(name)
-    options = _options(name, accelerator)
-    if confirm:
-        ask = find_confirm(name)
-        if ask is None:
-            raise TfeffError(
-                f"--confirm: {name} has no compiler to ask", "leave it out, or time the file: `tfeff bench`"
-            )
-        verdict = ask(path, **options)
-    else:
-        try:
-            verdict = chosen.check(read_graph(path), **options)
-        except TfeffError as error:
-            raise TfeffError(f"{path}: {error.what.removeprefix(f'{path}: ')}", error.mend) from None
-        except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # an operation without its inputs, say
-            raise TfeffError(f"{path}: damaged ({type(error).__name__}: {error})", "convert it anew") from None
+    verdict = _confirmed(name, path, accelerator) if confirm else _predicted(name, path, accelerator)
+    verdict = replace(verdict, notes=(*verdict.notes, *_parts(path)))
     _show(out, path, verdict)
     out.json({"file": str(path), "sha256": sha256, **verdict.as_dict()})
     if not verdict.ok:
         _fail(path, verdict)
 
 
-def _open(file):
+def _open(file: Path) -> tuple[Path, str, str | None]:
     """(the .tflite, its sha256, the target that its record names, if there is one)"""
     from tfeff.artifact import check_tflite, open_artifact, read_record, record_path
 
     if file.suffix == ".json":
         artifact = open_artifact(file)
-        return artifact.path, artifact.sha256, artifact.record.get("target")
+        return artifact.path, artifact.sha256, artifact.record.target if artifact.record is not None else None
     sha256 = check_tflite(file)
     try:
         record = read_record(record_path(file))
     except TfeffError:  # none, or a .json of somebody else's beside somebody else's file
         return file, sha256, None
-    return file, sha256, record.get("target") if record["sha256"] == sha256 else None
+    return file, sha256, record.target if record.sha256 == sha256 else None
 
 
-def _options(name, accelerator):
+def _confirmed(target: str, path: Path, accelerator: str | None) -> "Verdict":
+    """By the target's own compiler."""
+    from tfeff.export.targets import get_target
+    from tfeff.export.targets.common import find_confirm
+
+    get_target(target)  # is there such a target?
+    options, ask = _options(target, accelerator), find_confirm(target)
+    if ask is None:
+        raise TfeffError(f"--confirm: {target} has no compiler to ask", "leave it out, or time the file: `tfeff bench`")
+    return ask(path, **options)
+
+
+def _predicted(target: str, path: Path, accelerator: str | None) -> "Verdict":
+    """From the target's rules."""
+    from tfeff.export.targets import get_target
+    from tfeff.tflite.graph import read_graph
+
+    chosen, options = get_target(target), _options(target, accelerator)
+    try:
+        return chosen.check(read_graph(path), **options)
+    except TfeffError as error:
+        raise TfeffError(f"{path}: {error.what.removeprefix(f'{path}: ')}", error.mend) from None
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # an operation without its inputs, say
+        raise TfeffError(f"{path}: damaged ({type(error).__name__}: {error})", "convert it anew") from None
+
+
+def _parts(path: Path) -> list[str]:
+    """What is to be known of a file with several signatures or subgraphs."""
+    from tfeff.tflite.entry import which_runs
+
+    part = which_runs(path)
+    return [f"{part}; the operations of all are judged"] if part else []
+
+
+def _options(name: str, accelerator: str | None) -> dict[str, Any]:
     if accelerator is None:
         return {}
     if name != "ethos-u":
@@ -73,11 +94,11 @@ def _options(name, accelerator):
     return {"accelerator": accelerator}
 
 
-def _show(out, path, verdict):
+def _show(out: Output, path: Path, verdict: "Verdict") -> None:
     for problem in verdict.problems:
         out.say(f"{path.name}: {problem.reason}")
         out.say(f"  mend: {problem.mend}")
-    rows = [[row["op"], row["count"], row["status"], row["reason"], row["mend"]] for row in verdict.rows()]
+    rows = [[row["op"], str(row["count"]), row["status"], row["reason"], row["mend"]] for row in verdict.rows()]
     mapped = f"{verdict.mapped} of {verdict.total} operations mapped"
     out.say(f"{path.name} for {verdict.target}, {verdict.basis}: {mapped}")
     out.table(
@@ -92,18 +113,18 @@ def _show(out, path, verdict):
         out.say(f"note: {note}")
     flat = {**{k: v for k, v in verdict.facts.items() if not isinstance(v, dict)}, **verdict.facts.get("estimates", {})}
     known = {key: value for key, value in flat.items() if value not in (None, False, [])}
-    facts = [(key.replace("_", " "), _figure(key, value)) for key, value in known.items()]
+    facts = [(key.replace("_", " "), _figure(value)) for key, value in known.items()]
     if facts:
         out.facts("", facts)
 
 
-def _figure(key, value):
+def _figure(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     return f"{value:,}"
 
 
-def _fail(path, verdict):
+def _fail(path: Path, verdict: "Verdict") -> None:
     left = verdict.total - verdict.mapped
     what = f"{path}: {verdict.target} would not run {left} of {verdict.total} operations ({verdict.basis})"
     if verdict.problems:
