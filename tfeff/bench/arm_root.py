@@ -21,7 +21,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tfeff.errors import TfeffError
 
@@ -52,7 +54,7 @@ def default_folder() -> Path:
     return Path(named) if named else Path(cache) / "tfeff" / "aarch64"
 
 
-def versions(folder: Path) -> dict:
+def versions(folder: Path) -> dict[str, Any]:
     """What was built there.
 
     Raises:
@@ -67,7 +69,14 @@ def versions(folder: Path) -> dict:
     return found
 
 
-def build(folder: Path, *, counting: bool = False, include: tuple[str, ...] = (), mirror: str = "", say=print) -> dict:
+def build(
+    folder: Path,
+    *,
+    counting: bool = False,
+    include: tuple[str, ...] = (),
+    mirror: str = "",
+    say: Callable[[str], object] = print,
+) -> dict[str, Any]:
     """Builds all of it beside `folder`, then puts it there in one step, in the place of what was there.
 
     Args:
@@ -89,8 +98,8 @@ def build(folder: Path, *, counting: bool = False, include: tuple[str, ...] = ()
         raise TfeffError(f"{KEYRING} is missing", "apt-get install debian-archive-keyring")
     mirror = mirror or _mirror()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=folder.name + ".", dir=folder.parent) as scratch:
-        scratch = Path(scratch)
+    with tempfile.TemporaryDirectory(prefix=folder.name + ".", dir=folder.parent) as name_of_scratch:
+        scratch = Path(name_of_scratch)
         new = scratch / "new"
         new.mkdir()
         say("ARM root from Debian packages")
@@ -100,7 +109,7 @@ def build(folder: Path, *, counting: bool = False, include: tuple[str, ...] = ()
             _wheels(new / "root" / "opt" / name, wheels)
         say("QEMU")
         apt = _Apt(scratch / "apt", mirror)
-        found = {
+        found: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             "debian": SUITE,
             "include": sorted(include),
@@ -227,7 +236,10 @@ def _counting(apt: _Apt, scratch: Path, new: Path) -> str:
 def qemu_version(path: Path) -> str:
     """The version that a QEMU says it has, such as "10.0.13"."""
     said = _run([str(path), "--version"], f"{path} cannot be run", "it is for x86-64 Linux")
-    return re.search(r"version (\S+)", said)[1]
+    found = re.search(r"version (\S+)", said)
+    if found is None:
+        raise TfeffError(f"{path}: does not tell its version ({said.strip()[:80]!r})", "is it a QEMU?")
+    return found[1]
 
 
 def _mirror() -> str:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 import numpy as np
@@ -74,13 +74,16 @@ class WorkerHandle(Handle):
             raise TfeffError(
                 f"{name}: {command[0]} cannot be started ({error.strerror})", "is it there, for this machine?"
             ) from None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
         self._replies: queue.Queue[str | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         try:
             self._reader.start()
             if preamble:
                 with suppress(BrokenPipeError):  # told by what is asked next
-                    self._process.stdin.write(preamble)
+                    self._stdin.write(preamble)
             self.environment = self._ask("hello")
         except BaseException:
             self._kill()
@@ -100,7 +103,13 @@ class WorkerHandle(Handle):
         if self._compiled and delegate is None:
             device = edgetpu_device()
             delegate = {"library": "", "options": {"device": device} if device else {}}
-        values = {"threads": threads, "xnnpack": xnnpack, "seed": seed, "core": core, "delegate": delegate}
+        values: dict[str, Any] = {
+            "threads": threads,
+            "xnnpack": xnnpack,
+            "seed": seed,
+            "core": core,
+            "delegate": delegate,
+        }
         reply = self._ask("load", path=self._there(path), **values)
         try:
             return msgspec.convert(reply, Loaded)
@@ -120,8 +129,8 @@ class WorkerHandle(Handle):
     def close(self) -> None:
         if self._process.poll() is None:
             try:
-                self._process.stdin.write('{"command": "quit"}\n')
-                self._process.stdin.close()
+                self._stdin.write('{"command": "quit"}\n')
+                self._stdin.close()
                 self._process.wait(2)
             except (OSError, ValueError, subprocess.TimeoutExpired):
                 pass  # killed below
@@ -134,16 +143,16 @@ class WorkerHandle(Handle):
         return there
 
     def _read(self) -> None:
-        for line in self._process.stdout:
+        for line in self._stdout:
             self._replies.put(line)
         self._replies.put(None)
 
-    def _ask(self, command: str, timeout_s: float | None = None, **values) -> dict:
+    def _ask(self, command: str, timeout_s: float | None = None, **values: Any) -> dict[str, Any]:
         timeout_s = timeout_s or self.timeout_s
         try:
             with suppress(BrokenPipeError):  # it is dead; what it said last, or its end, is in the queue
-                self._process.stdin.write(json.dumps({"command": command, **values}) + "\n")
-                self._process.stdin.flush()
+                self._stdin.write(json.dumps({"command": command, **values}) + "\n")
+                self._stdin.flush()
             line = self._replies.get(timeout=timeout_s)
         except queue.Empty:
             raise TfeffError(
@@ -165,13 +174,13 @@ class WorkerHandle(Handle):
             raise self._failure(reply["error"], reply.get("message", ""), values)
         return reply
 
-    def _failure(self, kind: str, message: str, values: dict) -> TfeffError:
+    def _failure(self, kind: str, message: str, values: dict[str, Any]) -> TfeffError:
         if kind == "numpy":
             return TfeffError(f"{self.name}: that Python has no usable NumPy ({message})", self.install)
         if kind == "runtime":
             what = message or "that Python has neither ai-edge-litert nor tflite-runtime"
             return TfeffError(f"{self.name}: {what}", self.install)
-        shown = self._shown.get(values.get("path"))
+        shown = self._shown.get(values.get("path", ""))
         where = f"{self.name}: {shown}: " if shown else f"{self.name}: "
         for there, name in self._shown.items():
             message = message.replace(there, name)
@@ -222,9 +231,9 @@ class WorkerHandle(Handle):
         self._process.wait()
         if self._reader.ident is not None:  # a Ctrl-C may come before it is started
             self._reader.join(1)
-        streams = [self._process.stdin, self._stderr]
+        streams: list[IO[Any]] = [self._stdin, self._stderr]
         if not self._reader.is_alive():  # closing what another thread reads would wait for it
-            streams.append(self._process.stdout)
+            streams.append(self._stdout)
         for stream in streams:
             with suppress(OSError):  # unsent bytes in a broken pipe
                 stream.close()

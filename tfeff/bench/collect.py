@@ -58,8 +58,8 @@ class Expected:
         return len(next(iter(self.outputs.values())))
 
     @property
-    def bytes(self) -> int:
-        """Of all outputs for all samples."""
+    def size(self) -> int:
+        """Bytes of all outputs for all samples."""
         return sum(values.nbytes for values in self.outputs.values())
 
     def read(self, data: bytes) -> dict[str, np.ndarray]:
@@ -269,7 +269,7 @@ def _compare(text: Any, expected: Expected) -> Agreement:
         data = base64.b64decode(text, validate=True)
     except (TypeError, binascii.Error):
         raise ValueError("outputs") from None
-    if len(data) != expected.bytes:
+    if len(data) != expected.size:
         raise ValueError("outputs of another size")
     found = expected.read(data)
     if not all(np.isfinite(values).all() for values in found.values()):

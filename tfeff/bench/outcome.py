@@ -304,7 +304,7 @@ class Outcome:
         return {
             "schema_version": SCHEMA_VERSION,
             "results": [one.as_dict() for one in self.results],
-            "ratios": [asdict(one) for one in (*self.ratios, *self.counted)],
+            "ratios": [*map(asdict, self.ratios), *map(asdict, self.counted)],
             "warnings": self.warnings,
         }
 

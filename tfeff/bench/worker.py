@@ -34,6 +34,7 @@ import platform
 import subprocess
 import sys
 import time
+from typing import Any
 
 RUNTIMES = ("ai_edge_litert", "tflite_runtime")
 SIGNATURE = "serving_default"
@@ -60,7 +61,7 @@ def read_text(path):
 
 def cpu_model():
     """The processor's name, from whatever place this system keeps it in."""
-    fields = {}
+    fields: dict[str, str] = {}
     for line in read_text("/proc/cpuinfo").splitlines():
         name, _, value = line.partition(":")
         fields.setdefault(name.strip().lower(), value.strip())
@@ -138,10 +139,9 @@ def delegation(ops, delegate="DELEGATE"):
                 continue
             taken.add(producer[tensor])
             ahead.extend(int(source) for source in own[producer[tensor]]["inputs"])
-    left = collections.Counter(op["op_name"] for number, op in enumerate(own) if number not in taken)
-    word = "none" if not taken else "partly" if left else "all"
-    ranked = sorted(left.items(), key=lambda item: (-item[1], item[0]))
-    left = [{"op": op, "count": count} for op, count in ranked]
+    counts = collections.Counter(op["op_name"] for number, op in enumerate(own) if number not in taken)
+    word = "none" if not taken else "partly" if counts else "all"
+    left = [{"op": op, "count": count} for op, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
     return {"xnnpack": word, "delegated": len(taken), "total": len(own), "left": left}
 
 
@@ -217,7 +217,7 @@ def ports(interpreter, side, numpy):
 
 def signature_names(interpreter, side, indices):
     """Tensor -> its names in the signature `serving_default`; none without one, or where it is another subgraph's."""
-    names = {}
+    names: dict[int, list[str]] = {}
     try:
         if SIGNATURE in interpreter.get_signature_list():
             runner = interpreter.get_signature_runner(SIGNATURE)
@@ -232,9 +232,10 @@ class Worker:
     """The state behind the commands: one model in one interpreter."""
 
     def __init__(self):
-        self.numpy = self.interpreter = None
+        self.numpy: Any = None
+        self.interpreter: Any = None
         self.inputs, self.results, self.timing_input = [], [], []  # ports, ports, values
-        self.tensors = {"input": [], "output": []}  # their numbers, for the interpreter
+        self.tensors: dict[str, list[int]] = {}  # their numbers, for the interpreter
 
     def hello(self, request):
         try:

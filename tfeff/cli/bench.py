@@ -1,6 +1,6 @@
 """`tfeff bench`: times files against each other on one or more devices."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -45,7 +45,18 @@ if TYPE_CHECKING:
 @phone_options
 @click.option("--app", is_flag=True, help="Phone: in the Android demo app, which is installed for it where it is not.")
 @output_options
-def command(files, devices, threads, xnnpack, max_seconds, seed, record, phone, app, out):
+def command(
+    files: tuple[str, ...],
+    devices: tuple[str, ...],
+    threads: tuple[int, ...],
+    xnnpack: bool,
+    max_seconds: float,
+    seed: int,
+    record: bool,
+    phone: dict[str, Any],
+    app: bool,
+    out: Output,
+) -> None:
     """Time .tflite FILES against each other.
 
     Medians of interleaved rounds with 95 % intervals. A ratio is to the first file, paired by round; it is called

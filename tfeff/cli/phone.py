@@ -130,7 +130,7 @@ def _in_app(phone: dict[str, Any], files: Iterable[str | Path]) -> "PhoneOptions
         test = make_self_test(artifact, None)
         inputs[artifact.sha256] = _self_test_input(artifact, test.expected)
         models[artifact.sha256] = {
-            ".json": encode(artifact.record),
+            ".json": encode(artifact.record) if artifact.record is not None else b"",  # a self-test needs one
             ".selftest.json": test.expected,
             ".selftest.png": test.picture,
         }

@@ -50,11 +50,10 @@ class Reference:
         for xnnpack in (True, False):
             with find_device("local").start() as handle:
                 loaded = handle.load(artifact.path, threads=1, xnnpack=xnnpack, seed=seed)
-                if values is None:
-                    values = seeded_inputs(loaded.inputs, seed)
+                values = seeded_inputs(loaded.inputs, seed) if values is None else values
                 self.outputs[_FAMILIES.get(loaded.kernels.xnnpack or "", "built-in")] = handle.outputs(values)
                 self.runtime = "{runtime} {version}".format(**handle.environment)
-        self.values = {port.name: values[port.name] for port in loaded.inputs}
+        self.values = {port.name: (values or {})[port.name] for port in loaded.inputs}
         self._ports = loaded.outputs
         # The last was run without XNNPACK, so all operations stayed with the runtime.
         left = {one["op"] for one in loaded.kernels.left}

@@ -54,7 +54,8 @@ class Phone:
 
     def __init__(self, name: str, serial: str, timeout_s: float):
         self.name, self.timeout_s, self.folder = name, timeout_s, ""
-        self._adb, self._connected, self._leaving = find_adb(), False, []
+        self._adb, self._connected = find_adb(), False
+        self._leaving: list[tuple[str, str]] = []
         self._own_server = not _listens()
         try:
             self._call("start-server")
@@ -183,16 +184,17 @@ class Phone:
             f"{self.name}: {left} may have stayed on the phone", f"`adb -s {self.serial} shell rm -r {folder}`"
         )
 
-    def __enter__(self):
+    def __enter__(self) -> "Phone":
         return self
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         try:
             self.close()
         except TfeffError as left:
             if not isinstance(error, TfeffError):
                 raise
-            error.__init__(f"{error.what}; {left.what.removeprefix(self.name + ': ')}", error.mend or left.mend)
+            what = f"{error.what}; {left.what.removeprefix(self.name + ': ')}"
+            raise type(error)(what, error.mend or left.mend) from None
 
     def _choose(self, serial: str) -> str:
         """The one phone that is meant and ready, by adb's name of it."""

@@ -110,7 +110,7 @@ def _tflite(lines: list[str]) -> Log:
     if not counted:  # of a log that was cut, the profile's own count
         mark = "Timings (microseconds): "
         counted = [found for line in lines if mark in line and (found := _times(line.partition(mark)[2].strip()))]
-    told = [found[1] for line in lines if (found := _SUMMARY.match(line.strip()))]
+    told = [match[1] for line in lines if (match := _SUMMARY.match(line.strip()))]
     if not told or not counted:
         said = next((line.strip() for line in reversed(lines) if line.strip()), "")
         raise TfeffError(
@@ -188,7 +188,8 @@ def _lines(text: str) -> list[str]:
 
 def parse_tables(text: str) -> list[dict[str, Any]]:
     """The profile's tables, `Log.tables`: cells between tabs, names of columns in brackets."""
-    tables, part, columns = [], "run", None
+    tables: list[dict[str, Any]] = []
+    part, columns = "run", None
     for line in _lines(text):
         text = line.strip()
         if title := re.fullmatch(r"=+ ?([A-Z][\w ]+?) ?=+", text):

@@ -153,7 +153,9 @@ def read_state(phone: Phone) -> State:
 
 def parse_state(text: str) -> State:
     """Reads what the script above printed."""
-    state, battery, policies = State(), {}, {}
+    state = State()
+    battery: dict[str, str] = {}
+    policies: dict[str, dict[str, str]] = {}
     for key, rest in _marked(text):
         if key == "battery":
             name, _, value = rest.partition(":")
@@ -170,8 +172,8 @@ def parse_state(text: str) -> State:
                 degrees = int(value) / (1000 if abs(int(value)) >= 1000 else 10 if abs(int(value)) >= 150 else 1)
                 state.temperatures_c.setdefault(name, degrees)
         elif key == "policy":
-            number, name, *values = [*rest.split(), "", ""]
-            policies.setdefault(number, {})[name] = " ".join(values).strip()
+            number, name, values = (*rest.split(maxsplit=2), "", "", "")[:3]
+            policies.setdefault(number, {})[name] = " ".join(values.split())
         elif key == "load":
             words = rest.split()
             state.load_average = float(words[0]) if words and re.fullmatch(r"[\d.]+", words[0]) else None
@@ -186,7 +188,7 @@ def parse_state(text: str) -> State:
 
 
 def _policy(told: dict[str, str]) -> dict[str, Any]:
-    def mhz(name):
+    def mhz(name: str) -> float | None:
         return int(told[name]) / 1000 if told.get(name, "").isdigit() else None
 
     return {

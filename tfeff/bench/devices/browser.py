@@ -198,7 +198,7 @@ class _Browser:
             self.close()
             raise
 
-    def serving(self, data: bytes):
+    def serving(self, data: bytes) -> "_Served":
         """A context in which the page can fetch some bytes; gives their address."""
         from tfeff.web import Asset
 
@@ -220,7 +220,7 @@ class _Browser:
             try:
                 answer = self._answers.get(timeout=0.2)
             except queue.Empty:
-                if self._process.poll() is not None:
+                if self._process is None or self._process.poll() is not None:
                     raise self._death(command) from None
                 if time.monotonic() > deadline:
                     what = f"no answer to {command!r} within {seconds:.0f} s"
@@ -301,7 +301,7 @@ class _Browser:
         lines = [line for line in self._stderr.read().decode(errors="replace").splitlines() if line.strip()]
         last = f" ({lines[-1][:200]})" if lines else ""
         mend = "name a Chromium or Chrome: browser:EXECUTABLE" if command == "hello" else "run it again"
-        code = self._process.returncode
+        code = self._process.returncode if self._process is not None else None
         return TfeffError(
             f"{self.name}: the browser ended with exit code {code} while asked to {command!r}{last}", mend
         )

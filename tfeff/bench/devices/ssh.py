@@ -123,7 +123,7 @@ class _SshHandle(WorkerHandle):
     def _read(self) -> None:
         """Passes over what a login shell's start files print before the first reply."""
         begun = False
-        for line in self._process.stdout:
+        for line in self._stdout:
             begun = begun or line.startswith("{")
             if begun:
                 self._replies.put(line)
