@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from tfeff.artifact import check_tflite, open_artifact, record_path, write_record
+from tfeff.artifact import check_tflite, open_artifact, record_path
 from tfeff.cli import main
 
-pytest_plugins = ["bench_models"]
+pytest_plugins = ["bench_models", "phone_files"]
 
 QUICK = ("--max-seconds", "0.5")
 
@@ -21,7 +21,9 @@ def call(*arguments):
 
 
 def with_record(path):
-    write_record(record_path(path), {"schema_version": 1, "file": path.name, "sha256": check_tflite(path)})
+    """A record as tfeff 0.1 left it."""
+    record = {"schema_version": 1, "file": path.name, "sha256": check_tflite(path)}
+    record_path(path).write_text(json.dumps(record))
     return path
 
 
@@ -50,13 +52,24 @@ def test_without_json_stdout_is_empty_and_quiet_is_quiet(models, capsys):
 def test_records_are_updated_unless_told_not_to(models, capsys):
     path = with_record(models["int8"])
     assert call(path, *QUICK, "--no-record") == 0
-    assert "latency" not in open_artifact(path).record
+    assert open_artifact(path).record.latency == []
     assert call(record_path(path), *QUICK, "--threads", 2) == 0
-    (entry,) = open_artifact(path).record["latency"]
-    assert (entry["device"], entry["threads"], entry["sha256"]) == ("local", 2, check_tflite(path))
+    (entry,) = open_artifact(path).record.latency
+    assert (entry.device, entry.threads, entry.sha256) == ("local", 2, check_tflite(path))
     assert call(path, models["gather"], *QUICK, "--no-xnnpack") == 0
     assert not record_path(models["gather"]).exists()
-    assert [one["kernels"]["xnnpack"] for one in open_artifact(path).record["latency"]] == ["all", "none"]
+    assert [one.kernels.xnnpack for one in open_artifact(path).record.latency] == ["all", "none"]
+    assert json.loads(record_path(path).read_text())["schema_version"] == 2
+
+
+def test_a_file_with_several_inputs_and_outputs(files, capsys):
+    path = with_record(files["ports"])
+    assert call(path, *QUICK, "--json") == 0
+    out, err = capsys.readouterr()
+    (result,) = json.loads(out)["results"]
+    assert result["median_ms"] > 0
+    assert "XNNPACK 2 of 4" in err
+    assert len(open_artifact(path).record.latency) == 1
 
 
 @pytest.mark.parametrize(
