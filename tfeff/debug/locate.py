@@ -101,6 +101,7 @@ class _Case:
 
     Attributes:
         exact: constants before quantization, by tensor, as far as they are known.
+        unsimulated: operations that run as they are.
     """
 
     artifact: Artifact
@@ -111,6 +112,7 @@ class _Case:
     layers: list[Layer]
     simulation: Simulation
     alone: Alone
+    unsimulated: frozenset[int]
 
     def simulate(self, floats: Sequence[int] | None) -> Iterator[Outputs]:
         """The simulation's outputs, sample by sample, with some operations in float; None for all."""
@@ -153,7 +155,8 @@ def _case(
     if twin is None:
         notes.append("no float file: errors are counted from the file without its grids, its weights remain rounded")
     layers = find_layers(file, unsimulated)
-    return _Case(artifact, file, twin, samples, exact, layers, simulation, Alone(file, exact, layers, unsimulated))
+    alone = Alone(file, exact, layers, unsimulated)
+    return _Case(artifact, file, twin, samples, exact, layers, simulation, alone, unsimulated)
 
 
 def _examine(case: _Case, output: str | None, notes: list[str], progress: Progress) -> _Found:
@@ -168,8 +171,8 @@ def _examine(case: _Case, output: str | None, notes: list[str], progress: Progre
         if float_sqnr_db is not None and float_sqnr_db < _SAME_FUNCTION_DB:
             notes.append(
                 "the float file and the int8 file in float are not the same function (weights that were not found, "
-                "equalized, corrected or trained further; operations that run as they are): layers are compared by "
-                "name where they have a counterpart"
+                f"equalized, corrected or trained further{', the above' if case.unsimulated else ''}): layers are "
+                "compared by name where they have a counterpart"
             )
             counterparts = find_counterparts(
                 case.file, case.twin, case.alone, case.layers, case.samples[:_NAMING_SAMPLES]
