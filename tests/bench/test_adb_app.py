@@ -102,6 +102,7 @@ def _spied(method, see):
         ("lock", ("the screen is locked", "unlock it")),
         ("garble", ("int8.tflite: the demo app wrote an answer that cannot be read",)),
         ("another version", ("writes version 9 of its answer", "adb uninstall")),
+        ("old", ("this app reads 1, found 2.0", "it is an older app", "adb uninstall")),
     ],
 )
 def test_an_app_that_fails(phone, demo_app, run, does, words):

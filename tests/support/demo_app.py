@@ -53,7 +53,10 @@ def main(root, words):
         return
     if does == "hang":
         time.sleep(60)
-    if (files / "models" / f"{extras['model']}.tflite").exists():
+    if does == "old":
+        error = f"{extras['model']}.json: record.schema_version: this app reads 1, found 2.0"
+        answer = {"schema_version": 1, "status": "error", "model": extras["model"], "error": error}
+    elif (files / "models" / f"{extras['model']}.tflite").exists():
         answer = _measure(files / "models", extras, does)
     else:
         answer = {"schema_version": 1, "status": "error", "model": extras["model"], "error": "no model; there are: []"}
@@ -120,8 +123,8 @@ class App:
         (phone.root / "sdcard").mkdir()
 
     def does(self, word):
-        """What goes wrong: "die", "hang", "lock", "garble", "wrong input", "wrong output", "another version",
-        "refuse" (to be installed)."""
+        """What goes wrong: "die", "hang", "lock", "garble", "wrong input", "wrong output", "another version", "old" (it
+        knows no record of today), "refuse" (to be installed)."""
         (self._root / "app-does").write_text(word)
 
     def install(self):

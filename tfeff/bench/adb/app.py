@@ -146,7 +146,12 @@ class AppTimer:
         name = variant.artifact.path.name
         answer = self._run(variant.there, name, runs=runs, threads=variant.threads)
         if answer.error:
-            raise TfeffError(f"{self._phone.name}: {name}: the demo app says: {answer.error}", "`tfeff check` the file")
+            older = "schema_version" in answer.error  # it stops at a record of a newer schema than it knows
+            mend = f"it is an older app: `adb uninstall {self._app.application}`, then run the command again"
+            raise TfeffError(
+                f"{self._phone.name}: {name}: the demo app says: {answer.error}",
+                mend if older else "`tfeff check` the file",
+            )
         if answer.sha256 != variant.artifact.sha256:
             raise TfeffError(f"{self._phone.name}: {name}: the demo app ran another file", "run the command again")
         return answer
