@@ -80,3 +80,13 @@ def test_answers_in_a_few_words(in_javascript):
 
 def test_every_task_is_a_file_of_the_page():
     assert {path.stem for path in SOURCES.glob("*.js")} - {"index", "numbers"} == set(list_tasks())
+
+
+def test_a_task_that_the_page_does_not_know_is_shown_as_numbers(tmp_path):
+    if shutil.which("node") is None:
+        pytest.skip("no node")
+    (vector,) = (one for one in recorded() if one["name"] == "without labels")
+    (tmp_path / "one.json").write_text(json.dumps([{**vector, "task": {**vector["task"], "name": "dreaming"}}]))
+    command = ["node", SUPPORT / "decode_vectors.mjs", tmp_path / "one.json"]
+    (found,) = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert found["lines"][0][0].startswith("logits [3]: 2.087, ")
