@@ -10,10 +10,10 @@ from tfeff.export.quantize.recipes import Precision
 from tfeff.export.request import Request
 from tfeff.export.targets import Target
 
-Progress = Callable[[str, int, int], None]  # (step, done, total); a total of 0 is a step of unknown length
+Progress = Callable[[str, float, float], None]  # (step, done, total); a total of 0 is a step of unknown length
 
 
-def no_progress(step: str, done: int, total: int) -> None:
+def no_progress(step: str, done: float, total: float) -> None:
     """Progress that nobody watches."""
 
 

@@ -47,11 +47,12 @@ def missed_gates(
     """One line for each gate that was not met."""
     request, target = context.request, context.target
     missed = []
-    for entry in accuracy if request.max_drop is not None else ():
-        if entry.drop > request.max_drop:
+    allowed = request.max_drop
+    for entry in accuracy:
+        if allowed is not None and entry.drop > allowed:
             kept = quantization.kept_float if quantization is not None else None
             why = f"; {kept.refused}" if kept is not None and kept.refused else ""
-            missed.append(f"{words.drop(entry)}, --max-drop allows {request.max_drop:g}{why}")
+            missed.append(f"{words.drop(entry)}, --max-drop allows {allowed:g}{why}")
     if request.max_latency_ms is not None:
         missed += [
             f"{entry.median_ms:.3f} ms on {entry.device}, --max-latency-ms allows {request.max_latency_ms:g}"

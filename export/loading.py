@@ -162,7 +162,7 @@ def _load_saved_model(path: Path) -> Loaded:
               for name, spec in zip(unique(taken), taken.values(), strict=True)]  # fmt: skip
     outputs = unique(given)
     call = _calling(signature, taken, dict(zip(outputs, given, strict=True)))
-    call.keep_alive = loaded  # type: ignore[attr-defined]  # the signature holds its variables by weak references only
+    call.keep_alive = loaded  # the signature holds its variables by weak references only
     heads = [Head(name, tuple(spec.shape[1:]), spec.dtype.name)
              for name, spec in zip(outputs, given.values(), strict=True)]  # fmt: skip
     return Loaded(call, tuple(inputs), tuple(heads))

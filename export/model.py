@@ -46,6 +46,11 @@ class Model:
         return hasattr(self.callable, "layers")
 
     @property
+    def keras(self) -> Any:
+        """`callable` as the Keras model that it is where `is_keras`."""
+        return self.callable
+
+    @property
     def image(self) -> InputPort | None:
         """The input that is an image, where there is exactly one such."""
         images = [port for port in self.inputs if port.preprocessing is not None]

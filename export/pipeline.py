@@ -114,13 +114,12 @@ def _export(context: ExportContext, trained: Trained | None, command: str) -> Ex
     timing = on_device.time_artifact(context, made.file, made.twin)
     failed = gates.missed_gates(context, accuracy, made.quantization, timing.entries, check)
     failed += on_device.void_answers(timing.bench)
-    final = compiled and compiled_path(context.path, compiled.suffix)
-    measured = recording.Measured(
-        float_error, accuracy, ports, timing.entries, check, compiled and compiled.record(final.name), failed, notes
-    )
+    files, part = {made.twin: twin_path(context.path), made.file: context.path}, None
+    if compiled is not None:
+        files[compiled.path] = compiled_path(context.path, compiled.suffix)
+        part = compiled.record(files[compiled.path].name)
+    measured = recording.Measured(float_error, accuracy, ports, timing.entries, check, part, failed, notes)
     record = recording.build_record(context, way, made, graph, reference, measured, command)
-    files = {made.twin: twin_path(context.path), made.file: context.path}
-    files |= {compiled.path: final} if compiled else {}
     put_in_place(context, files, record)
     return Export(context.path, record, tuple(failed), timing.bench)
 

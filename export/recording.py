@@ -131,9 +131,12 @@ def ports_of(context: ExportContext, file: Path) -> tuple[list[Port], list[Port]
     model, runner = context.model, Runner(file)
     inputs = {port.name: port.as_dict() for port in runner.inputs}
     outputs = {port.name: port.as_dict() for port in runner.outputs}
-    preprocessing = {port.name: port.preprocessing for port in model.inputs}
+    preprocessing = {
+        port.name: None if port.preprocessing is None else preprocessing_part(port.preprocessing)
+        for port in model.inputs
+    }
     return (
-        [Port(**inputs[name], preprocessing=each and preprocessing_part(each)) for name, each in preprocessing.items()],
+        [Port(**inputs[name], preprocessing=each) for name, each in preprocessing.items()],
         [Port(**outputs[name]) for name in model.outputs],
     )
 
@@ -194,5 +197,5 @@ def _counts(context) -> dict[str, Any]:
     try:
         counted = count(model.callable)
     except (ValueError, AttributeError):  # a user's own layers, or a model that is no graph
-        return {"parameters": int(model.callable.count_params())}
+        return {"parameters": int(model.keras.count_params())}
     return {"parameters": counted.parameters, "macs": counted.madds}

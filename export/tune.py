@@ -84,8 +84,8 @@ def tune(context: ExportContext) -> Tuned:
         place, told = _time(_Site(name, list(forms)), paths, context.request)
         tried.append(place)
         specs = forms[place.chosen]
-    device = context.request.tune.partition(":")[0]
-    return Tuned(specs, choices, Tuning(device=device, places=tried, **told))
+    device = context.request.tune or ""
+    return Tuned(specs, choices, Tuning(device=device.partition(":")[0], places=tried, **told))
 
 
 def _files(context, sites):
@@ -124,7 +124,8 @@ def _sites(context, specs) -> list[_Site]:
     if functional is None:
         return []
     model = inline(functional)
-    graph, sites, refused = GraphView(model), {}, context.target.refuses
+    graph, refused = GraphView(model), context.target.refuses
+    sites: dict[tuple[str, str], _Site] = {}
     for rewrite in (load_rewrite(spec) for spec in specs if spec.partition(":")[0] in TUNED):
         for layer in model.operations:
             if not rewrite.is_place(layer, graph):

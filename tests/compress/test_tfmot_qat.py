@@ -10,8 +10,8 @@ from tfmot_small import needs_tfmot
 
 from tfeff.compare import Runner
 from tfeff.compress.tfmot import process, qat, refusals, tfmot_qat
-from tfeff.compress.tfmot.placement import place
 from tfeff.compress.tfmot.drawing import draw
+from tfeff.compress.tfmot.placement import place
 from tfeff.data import Preprocessing, open_dataset
 from tfeff.errors import GateFailed, TfeffError
 from tfeff.export import classifier

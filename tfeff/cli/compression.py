@@ -137,15 +137,17 @@ def _export(kind, model, compressed, path, request, words, progress):
 
 
 def _dropped(entry, max_drop):
-    from tfeff.record.words import amount
+    from tfeff.record import words
 
     before, after = entry["accuracy"]["before"], entry["accuracy"]["after"]
     if max_drop is None or before is None or after is None:
         return []
-    drop = before["float"] - after["int8"] if before["higher_is_better"] else after["int8"] - before["float"]
-    verb = "fell" if before["higher_is_better"] else "rose"
-    text = f"{before['metric']} {verb} by {amount(drop, before['unit'])}, --max-drop allows {max_drop:g}"
-    return [text] if drop > max_drop else []
+    higher = before["higher_is_better"]
+    drop = before["float"] - after["int8"] if higher else after["int8"] - before["float"]
+    if drop <= max_drop:
+        return []
+    verb = "fell" if higher else "rose"
+    return [f"{before['metric']} {verb} by {words.amount(drop, before['unit'])}, --max-drop allows {max_drop:g}"]
 
 
 def _show(key, entry, out):

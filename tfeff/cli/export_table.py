@@ -42,6 +42,8 @@ def show(export: "Export", out: "Output") -> None:
 def _file_rows(export: "Export") -> Rows:
     record = export.record
     ops, twin = record.ops, record.float_twin
+    if ops is None or twin is None:
+        return  # an export tells both
     dtypes = [" and ".join(dict.fromkeys(port.dtype for port in ports)) for ports in (record.inputs, record.outputs)]
     doors = f"input and output {dtypes[0]}" if dtypes[0] == dtypes[1] else f"input {dtypes[0]}, output {dtypes[1]}"
     yield "file", f"{export.path}  sha256 {record.sha256[:12]}"
@@ -63,7 +65,9 @@ def _rewrite_rows(record: Record) -> Rows:
 def _check_rows(record: Record) -> Rows:
     """What the target makes of the file, and what its compiler estimated."""
     check, compiled = record.check, record.compiled
-    yield record.target, f"takes {check.mapped} of {check.total} operations, {check.basis}"
+    if check is None:
+        return  # an export has been checked
+    yield check.target, f"takes {check.mapped} of {check.total} operations, {check.basis}"
     for row in check.operations:
         if row.status != "mapped":
             yield "", f"{row.count} {row.op} {row.status}: {row.reason}"
@@ -109,7 +113,7 @@ def _simulation_rows(quantization: Quantization | None) -> Rows:
     proof = quantization.simulation if quantization is not None else None
     if quantization is None or proof is None:
         return
-    agree = proof.units - len(proof.beyond)
+    agree = (proof.units or 0) - len(proof.beyond)
     text = f"{agree} of {proof.units} units of the file equal it within 1 step of int8"
     if moved := len(proof.rescaled) + len(proof.missing):
         text += f"; {moved} scales are not as planned"
@@ -152,13 +156,9 @@ def _why_not_compared(record: Record) -> str:
 def _port_rows(record: Record) -> Rows:
     """How each output of the file agrees with the float file's."""
     for port in record.ports:
-        if port.equal_share is not None:
-            text = f"{100 * port.equal_share:.2f} % of the values equal"
-        elif port.sqnr_db is None:
-            text = "equal"
-        else:
-            text = f"SQNR {port.sqnr_db:.1f} dB, largest error {port.max_abs_error:.2g}"
-        yield f"output {port.name}", f"{text}, on {port.samples:,} of {port.source}"
+        ratio, likeness = words.sqnr(port), words.likeness(port)
+        told = ", ".join(each for each in (f"SQNR {ratio}" if port.sqnr_db is not None else ratio, likeness) if each)
+        yield f"output {port.name}", f"{told}, on {port.samples:,} of {port.source}"
 
 
 def _latency_rows(timed: "Outcome") -> list[list[str]]:

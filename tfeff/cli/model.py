@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tfeff.cli.source import Source, is_user_file, plain_preprocessing
 from tfeff.errors import TfeffError
@@ -123,7 +123,8 @@ def _named_model(source, told):
     from tfeff.export import classifier
     from tfeff.networks import create, get_network
 
-    name, size, arguments = source.name, source.input_size, {}
+    name, size = source.name, source.input_size
+    arguments: dict[str, Any] = {}
     if size:
         arguments["input_shape"] = (*size, 3)
         if max(size) <= 64 and told is None:
@@ -160,9 +161,10 @@ def _told_preprocessing(told, shape, source):
         return plain_preprocessing(shape, source), tuple(notes)
     known = Preprocessing.from_dict(told["preprocessing"])
     sizes = [
-        round(resized * now / was) for resized, now, was in zip(known.resize_size, shape, known.size, strict=False)
+        round(resized * now / was)
+        for resized, now, was in zip(known.resize_size or known.size, shape, known.size, strict=False)
     ]
-    changes = {"size": shape[:2], "resize_size": sizes, "colour": source.colour or known.colour}
+    changes: dict[str, Any] = {"size": shape[:2], "resize_size": sizes, "colour": source.colour or known.colour}
     given = (("mean", source.mean), ("std", source.std))
     changes |= {k: v * shape[2] if len(v) == 1 else v for k, v in given if v}
     return replace(known, **changes), tuple(notes)

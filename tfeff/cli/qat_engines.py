@@ -91,7 +91,7 @@ def by_tfeff(run: Run, options: Mapping[str, Any], report: Callable[[dict[str, A
         progress=lambda done, total: run.progress("training", done, total),
     )  # fmt: skip
     resumed = run.files.resume and run.files.resume.name
-    notes = ()
+    notes: tuple[str, ...] = ()
     if training["best_epoch"] == 0:
         notes = ("training never made it better on held-out samples: this is the network as it was quantized before",)
     told = {"engine": "tfeff", **training, "resumed": resumed}

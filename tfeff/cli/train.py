@@ -55,7 +55,7 @@ def command(network, dataset, epochs, folder, input_size, out, **options):
 
     from tfeff.cli.quiet import import_tensorflow
 
-    if max(size) <= _SMALL_IMAGE:
+    if size is not None and max(size) <= _SMALL_IMAGE:
         for variable, threads in SMALL_IMAGE_THREADS.items():
             os.environ.setdefault(variable, threads)
     import_tensorflow()

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 
-from tfeff.data import Dataset, InputPort, Subset, feed
+from tfeff.data import Dataset, InputPort, Preprocessing, Subset, feed
 from tfeff.errors import TfeffError
 
 _PRELOAD = 2**30  # values; more than that is read from its files batch by batch
@@ -31,7 +31,7 @@ class Batches(keras.utils.PyDataset):
         super().__init__()
         self.dataset, self.inputs, self.batch_size = dataset, tuple(inputs), batch_size
         self.move, self.seed, self.count = move, seed, len(dataset)
-        self._pixels = _is_one_image(dataset, self.inputs)
+        self._image = _only_image(dataset, self.inputs)
         values = sum(int(np.prod(port.shape)) for port in inputs)
         self._stored = self._read_all(np.arange(self.count)) if self.count * values <= _PRELOAD else None
         self.start_epoch(0)
@@ -60,8 +60,8 @@ class Batches(keras.utils.PyDataset):
         """One array an input."""
         numbers = self.numbers(batch)
         stored = self._read_all(numbers) if self._stored is None else [each[numbers] for each in self._stored]
-        if self._pixels:
-            stored = [self.inputs[0].preprocessing.normalize(stored[0])]  # (n, h, w, c)
+        if self._image is not None:
+            stored = [self._image.normalize(stored[0])]  # (n, h, w, c)
         if self.move is None:
             return stored
         return [
@@ -78,18 +78,18 @@ class Batches(keras.utils.PyDataset):
 
     def _read(self, number):
         number = int(number)
-        if self._pixels:  # kept in 8 bits
-            return (self.inputs[0].preprocessing.pixels(self.dataset.image(number)),)
+        if self._image is not None:  # kept in 8 bits
+            return (self._image.pixels(self.dataset.image(number)),)
         where = f"dataset {self.dataset.name}, {self.dataset.names[number]}"
         return tuple(feed(self.dataset.sample(number), self.inputs, where).values())
 
 
-def _is_one_image(dataset, inputs):
-    """Whether samples are 8-bit images, and nothing else is taken."""
+def _only_image(dataset: Dataset, inputs: Sequence[InputPort]) -> Preprocessing | None:
+    """How samples become the input, where they are 8-bit images and nothing else is taken."""
     if len(inputs) != 1 or inputs[0].preprocessing is None or not len(dataset):
-        return False
-    (value,) = dataset.sample(0).values() if len(dataset.sample(0)) == 1 else (None,)
-    return np.asarray(value).dtype == np.uint8
+        return None
+    values = list(dataset.sample(0).values())
+    return inputs[0].preprocessing if len(values) == 1 and np.asarray(values[0]).dtype == np.uint8 else None
 
 
 def _augment(images, move, rng):

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -102,9 +103,10 @@ def train(
     fit, held_out = hold_out(whole, recipe.validation, recipe.seed)
 
     keras.utils.set_random_seed(recipe.seed)
-    preprocessing = Preprocessing(size=tuple(recipe.input_size))
+    height, width = recipe.input_size
+    preprocessing = Preprocessing(size=(height, width))
     ports = (image_port(preprocessing),)
-    arguments = {"input_shape": preprocessing.shape, "classes": len(whole.classes)}
+    arguments: dict[str, Any] = {"input_shape": preprocessing.shape, "classes": len(whole.classes)}
     if max(recipe.input_size) <= _SMALL_IMAGE:
         arguments["small_image"] = True
     model = create(recipe.network, **arguments)
@@ -252,7 +254,7 @@ class _State:
 
     def save(self, model, row):
         self.history.append(row)
-        arrays = {key: np.asarray(variable.value) for key, variable in self._variables(model)}
+        arrays: dict[str, Any] = {key: np.asarray(variable.value) for key, variable in self._variables(model)}
         about = json.dumps({"recipe": asdict(self.recipe), "history": self.history})
         buffer = io.BytesIO()
         np.savez(buffer, about=np.array(about), **arrays)

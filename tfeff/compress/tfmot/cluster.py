@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from tfeff.compress.tfmot.compress import Compressed, compress
-from tfeff.compress.tfmot.process import Progress
 from tfeff.errors import TfeffError
+from tfeff.export.context import Progress, no_progress
 from tfeff.export.model import Model
 
 
@@ -23,7 +23,7 @@ def cluster(
     learning_rate: float = 5e-4,
     seed: int = 0,
     skip: tuple[str, ...] = (),
-    progress: Progress = lambda step, done, total: None,
+    progress: Progress = no_progress,
 ) -> Compressed:
     """Gives each kernel of a convolution or fully connected layer at most `clusters` values, begun by k-means++.
 

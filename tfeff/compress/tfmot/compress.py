@@ -12,6 +12,7 @@ from tfeff.compress.tfmot.plan import Plan
 from tfeff.compress.tfmot.samples import check_model, check_samples, steps_of, tfmot_versions
 from tfeff.errors import TfeffError
 from tfeff.export import steps
+from tfeff.export.context import Progress
 from tfeff.export.model import Model
 
 # Kinds whose kernels are worth it: tfmot leaves depthwise kernels alone, which are few weights and lose much.
@@ -55,7 +56,7 @@ def compress(
     seed: int,
     skip: tuple[str, ...],
     folder: Path,
-    progress: process.Progress,
+    progress: Progress,
 ) -> Compressed:
     """Fine-tunes a network in tf_keras while tfmot compresses its weights; see `prune` and `cluster`.
 

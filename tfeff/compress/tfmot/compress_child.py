@@ -1,6 +1,7 @@
 """Magnitude pruning and weight clustering with tfmot, both with fine-tuning. For the child's process only."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow_model_optimization as tfmot
@@ -58,5 +59,6 @@ def _compress(model, request, tell, wrap, strip, callbacks):
         wrapped = tf_keras.models.clone_model(model, clone_function=clone)
         losses = training_child.fit(wrapped, request, tell, callbacks)
         stripped = strip(wrapped)
-    np.savez(Path(request["result"]), **read_weights(stripped, request["plan"]))
+    weights: dict[str, Any] = read_weights(stripped, request["plan"])
+    np.savez(Path(request["result"]), **weights)
     return {"losses": losses}

@@ -9,8 +9,8 @@ import numpy as np
 from tfeff.artifact import open_artifact, read_record, record_path, update_record
 from tfeff.compress.tfmot.compress import Compressed
 from tfeff.compress.tfmot.kernels import packed_bytes, read_kernels
-from tfeff.compress.tfmot.process import Progress
 from tfeff.export import Export, Model, Request, export_model
+from tfeff.export.context import Progress, no_progress
 from tfeff.export.placing import scratch
 from tfeff.record import Record
 
@@ -38,7 +38,7 @@ def export_compressed(
     request: Request,
     *,
     command: str = "",
-    progress: Progress = lambda step, done, total: None,
+    progress: Progress = no_progress,
 ) -> CompressedExport:
     """Exports a pruned or clustered network, and the one that it was before to compare with.
 

@@ -96,4 +96,5 @@ class Plan:
 
     def save_weights(self, path: Path) -> None:
         """Writes the weights as `.npz`."""
-        np.savez(path, **self.weights)
+        arrays: dict[str, Any] = self.weights
+        np.savez(path, **arrays)

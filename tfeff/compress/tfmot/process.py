@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,9 +15,9 @@ import numpy as np
 
 from tfeff.compress.tfmot.plan import Plan
 from tfeff.errors import TfeffError
+from tfeff.export.context import Progress, no_progress
 
 TOLERANCE = 1e-5  # of the largest output: two Keras call the same kernels, but not in quite the same order
-Progress = Callable[[str, int, int], None]
 
 
 def check_installed() -> None:
@@ -46,7 +46,7 @@ class Task:
     request: dict[str, Any] = field(default_factory=dict)
 
 
-def run(task: Task, folder: Path, progress: Progress = lambda step, done, total: None) -> dict[str, Any]:
+def run(task: Task, folder: Path, progress: Progress = no_progress) -> dict[str, Any]:
     """Rebuilds a network in tf_keras, proves it, and does the task; see `run_all`."""
     (answer,) = run_all([task], folder, progress)
     return answer
@@ -55,7 +55,7 @@ def run(task: Task, folder: Path, progress: Progress = lambda step, done, total:
 def run_all(
     tasks: Sequence[Task],
     folder: Path,
-    progress: Progress = lambda step, done, total: None,
+    progress: Progress = no_progress,
     *,
     keep_going: bool = False,
 ) -> list[dict[str, Any]]:
@@ -124,7 +124,7 @@ def _child(request: Path, progress: Progress):
     with errors.open("w") as stderr:
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment)
         try:
-            for line in child.stdout:
+            for line in child.stdout or ():
                 try:
                     step, done, total = json.loads(line)
                 except (ValueError, TypeError):  # what a library has to say

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from tfeff.compress.tfmot.compress import Compressed, compress
-from tfeff.compress.tfmot.process import Progress
 from tfeff.errors import TfeffError
+from tfeff.export.context import Progress, no_progress
 from tfeff.export.model import Model
 
 
@@ -23,7 +23,7 @@ def prune(
     learning_rate: float = 5e-4,
     seed: int = 0,
     skip: tuple[str, ...] = (),
-    progress: Progress = lambda step, done, total: None,
+    progress: Progress = no_progress,
 ) -> Compressed:
     """Sets a share of the weights of every convolution and fully connected layer to 0.
 

@@ -13,6 +13,7 @@ from tfeff.compress.tfmot.plan import Plan, Refusal
 from tfeff.compress.tfmot.samples import check_model, check_samples, steps_of, tfmot_versions
 from tfeff.errors import GateFailed, TfeffError
 from tfeff.export import quantize, steps
+from tfeff.export.context import Progress, no_progress
 from tfeff.export.model import Model
 from tfeff.export.recording import rewrites_part
 from tfeff.export.targets import get_target
@@ -78,7 +79,7 @@ def tfmot_qat(
     seed: int = 0,
     target: str = "litert",
     io: str = "int8",
-    progress: process.Progress = lambda step, done, total: None,
+    progress: Progress = lambda step, done, total: None,
 ) -> TfmotQat:
     """Quantization-aware training of a Keras 3 network by tensorflow-model-optimization, to an int8 file.
 
@@ -128,7 +129,7 @@ def prepare(
     seed=0,
     target="litert",
     io="int8",
-    progress=lambda step, done, total: None,
+    progress=no_progress,
 ) -> process.Task:
     """The first half of `tfmot_qat`, with its arguments: all that the child has to be told."""
     process.check_installed()

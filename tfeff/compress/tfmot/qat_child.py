@@ -5,6 +5,7 @@ layers and its own pattern matching, which have no word for many of them, have n
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -20,13 +21,14 @@ from tfeff.compress.tfmot.write_child import write_int8
 from tfeff.data import InputPort
 from tfeff.errors import TfeffError
 
-quantizers = tfmot.quantization.keras.quantizers
+_MovingAverage: Any = tfmot.quantization.keras.quantizers.MovingAverageQuantizer
+_Quantizer: Any = tfmot.quantization.keras.quantizers.Quantizer
 _DECAY = 0.999  # of the moving averages, tfmot's own
 _CALIBRATED = 512  # images at most from which the ranges start
 _members: dict[int, list] = {}  # of every group of tensors with one range, the variables
 
 
-class GroupRange(quantizers.MovingAverageQuantizer):
+class GroupRange(_MovingAverage):
     """tfmot's moving average, begun at a measured range, and one for all tensors of a group: the widest of theirs.
 
     Args:
@@ -63,7 +65,7 @@ class GroupRange(quantizers.MovingAverageQuantizer):
         return {"low": self.low, "high": self.high, "group": self.group}
 
 
-class DepthwiseWeights(quantizers.Quantizer):
+class DepthwiseWeights(_Quantizer):
     """A scale for every channel of a depthwise kernel (kh, kw, c, multiplier), as the int8 kernels have them.
 
     tfmot's own quantizer takes the last axis for the channels, which is the multiplier's here.
@@ -212,7 +214,7 @@ def _quantize(model, plan, image: Placed, placed: list[Placed], ranges):
     def annotate(layer):
         each = by_name[layer.name]
         output = None
-        if each.output == "fixed":
+        if each.output == "fixed" and each.fixed is not None:
             output = (*each.fixed, None)
         elif each.output == "range":
             output = (*ranges[each.group], each.group)

@@ -25,7 +25,7 @@ def check_model(model: Model) -> None:
 
 def check_samples(images: np.ndarray, labels: np.ndarray, model: Model) -> None:
     """Raises TfeffError unless images (n, h, w, c) and labels (n,) fit each other and the network."""
-    shape, classes = model.inputs[0].shape, model.callable.output_shape[-1]
+    shape, classes = model.inputs[0].shape, model.keras.output_shape[-1]
     if len(images) == 0 or tuple(images.shape[1:]) != tuple(shape):
         raise TfeffError(f"training images: {images.shape}, {model.network} takes (n, {', '.join(map(str, shape))})")
     labels = np.asarray(labels)
@@ -44,7 +44,9 @@ def steps_of(images: int, epochs: int | None, steps: int | None, batch_size: int
             f"training: epochs {epochs}, steps {steps}, batch size {batch_size}, learning rate {learning_rate}: "
             "all must be above 0"
         )
-    return steps if steps is not None else epochs * max(1, images // min(batch_size, images))
+    if epochs is not None:
+        return epochs * max(1, images // min(batch_size, images))
+    return steps or 0
 
 
 def tfmot_versions() -> dict[str, str]:

@@ -65,7 +65,7 @@ def build(plan: Mapping[str, Any], weights: Mapping[str, np.ndarray]):
 
 def read_weights(model, plan: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The weights of a model whose layers have the names of the plan's nodes, as `Plan.weights` has them."""
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for at, node in enumerate(plan["nodes"]):
         if node["weights"]:
             values = model.get_layer(node["name"]).get_weights()

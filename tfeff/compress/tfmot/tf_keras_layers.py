@@ -41,7 +41,8 @@ class Slice(tf_keras.layers.Layer):
         self.begin, self.end, self.step = list(begin), list(end), list(step)
 
     def call(self, inputs):
-        return inputs[(slice(None), *map(slice, self.begin, self.end, self.step))]
+        slices = (slice(None), *map(slice, self.begin, self.end, self.step))
+        return inputs[slices]
 
     def compute_output_shape(self, input_shape):
         sizes = (len(range(*each)) for each in zip(self.begin, self.end, self.step, strict=True))
