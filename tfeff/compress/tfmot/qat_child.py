@@ -21,8 +21,9 @@ from tfeff.compress.tfmot.write_child import write_int8
 from tfeff.data import InputPort
 from tfeff.errors import TfeffError
 
-_MovingAverage: Any = tfmot.quantization.keras.quantizers.MovingAverageQuantizer
-_Quantizer: Any = tfmot.quantization.keras.quantizers.Quantizer
+quantizers = tfmot.quantization.keras.quantizers
+_MovingAverage: Any = quantizers.MovingAverageQuantizer
+_Quantizer: Any = quantizers.Quantizer
 _DECAY = 0.999  # of the moving averages, tfmot's own
 _CALIBRATED = 512  # images at most from which the ranges start
 _members: dict[int, list] = {}  # of every group of tensors with one range, the variables
