@@ -64,8 +64,9 @@ def test_any_rank_and_dtype():
         (np.ones((4, 4, 1), np.int32), [image_port(GREY)], "dtype int32"),
         (np.ones((4, 4)), [image_port(GREY)], "shape (4, 4), the network takes (4, 4, 1)"),
         (np.ones((4, 4, 2), np.uint8), [image_port(GREY)], "photo 7: an image of shape (4, 4, 2)"),
+        (np.ones((4, 4, 3), np.uint8), [InputPort("x", (4, 4, 3))], "how images become the input x is not known"),
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_samples_that_do_not_fit(sample, ports, told):
     with pytest.raises(TfeffError) as error:

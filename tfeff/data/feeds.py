@@ -101,6 +101,11 @@ def _value(value, port, where):
         raise TfeffError(f"{where}: dtype {value.dtype}", "give uint8 images, or preprocessed float arrays")
     if kind not in "fiub" or (kind == "f" and wanted.kind != "f"):
         raise TfeffError(f"{where}: dtype {value.dtype}, the model takes {wanted}", f"give {wanted} arrays")
+    if value.dtype == np.uint8 and wanted.kind == "f" and len(port.shape) == 3 and port.shape[2] in (1, 3):
+        raise TfeffError(
+            f"{where}: an image in 8 bits, and how images become the input {port.name} is not known",
+            "say it with --mean and --std when the model is exported, or give float arrays as it takes them",
+        )
     if value.shape != port.shape:
         mend = "give float arrays already preprocessed, or uint8 images of any size"
         raise TfeffError(
