@@ -39,7 +39,8 @@ def layer_names(name: str, scope: str) -> tuple[str, ...]:
 
 def find_scope(names: Iterable[str]) -> str:
     """What nearly all names begin with: the network's own name, or several with `/` between; empty without one."""
-    rest, scope = list(names), []
+    rest = list(names)
+    scope: list[str] = []
     while True:
         counted = Counter(name.partition("/")[0] for name in rest if "/" in name)
         (first, count), *_ = counted.most_common(1) or [("", 0)]

@@ -134,7 +134,7 @@ class Analysis:
         def summed(attribute, chosen=layers):
             return sum(getattr(layer, attribute) for layer in chosen)
 
-        memory = Counter()
+        memory: Counter[str] = Counter()
         for layer in layers:
             memory.update(layer.memory)
         fragments = [number for number in numbers if self.layers[number].fragment]
@@ -162,7 +162,7 @@ class Analysis:
         )
 
 
-def analyse(model) -> Analysis:
+def analyse(model: keras.Model) -> Analysis:
     """Takes the cost of a built Keras model apart.
 
     Layers that are not known do not stop it: they are named in the result.
@@ -172,7 +172,9 @@ def analyse(model) -> Analysis:
     """
     found = calls(model)
     maps = stays_a_map(found)
-    seen, costs, ancestors = set(), [], []
+    seen: set[int] = set()
+    costs: list[LayerCost] = []
+    ancestors: list[int] = []
     for call, is_map, stage in zip(found, maps, stages(found, maps, model.inputs[0].shape), strict=True):
         kind, fresh = kind_of(call), id(call.operation) not in seen
         seen.add(id(call.operation))

@@ -1,7 +1,8 @@
 """The conventions in which papers print what a network costs: a published figure is compared with its own count."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 
@@ -49,7 +50,7 @@ CONVENTIONS: dict[str, tuple[str, Callable[..., int]]] = {
 }
 
 
-def count_as(model, convention: str) -> int:
+def count_as(model: keras.Model, convention: str) -> int:
     """A built Keras model counted in one of the `CONVENTIONS`, one image.
 
     Raises:
@@ -59,7 +60,7 @@ def count_as(model, convention: str) -> int:
     return CONVENTIONS[convention][1](model)
 
 
-def count_as_published(model, published) -> dict[str, int]:
+def count_as_published(model: keras.Model, published: Mapping[str, Any]) -> dict[str, int]:
     """Every figure in `published` (key -> value) that has a convention, counted in it."""
     return {key: count_as(model, key) for key in published if key in CONVENTIONS}
 

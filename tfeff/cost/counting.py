@@ -1,7 +1,9 @@
 """Parameters and multiply-adds of a Keras model, counted as the papers count them."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import keras
 
@@ -28,11 +30,11 @@ class Counts:
     values: int
     madds: int
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, int]:
         return asdict(self)
 
 
-def count(model) -> Counts:
+def count(model: keras.Model) -> Counts:
     """Counts a built Keras model.
 
     Raises:
@@ -42,14 +44,14 @@ def count(model) -> Counts:
     return Counts(*stored(model), madds(model))
 
 
-def stored(model) -> tuple[int, int]:
+def stored(model: keras.Model) -> tuple[int, int]:
     """Trainable values, and all stored values, of a built Keras model."""
     parameters = sum(math.prod(v.shape) for v in model.trainable_variables)
     state = [v for v in model.non_trainable_variables if not v.path.endswith("seed_generator_state")]
     return parameters, parameters + sum(math.prod(v.shape) for v in state)
 
 
-def madds(model) -> int:
+def madds(model: keras.Model) -> int:
     """Multiply-adds for one image: k_h * k_w * (c_in / groups) * c_out * h_out * w_out, FC in * out."""
     total = 0
     for call in calls(model):
@@ -77,7 +79,7 @@ def call_madds(call: Call) -> int:
     return math.prod(call.operation.kernel.shape) * pixels(call, call.outputs[0])
 
 
-def pixels(call: Call, shape) -> int:
+def pixels(call: Call, shape: Sequence[Any]) -> int:
     """h * w of a map (n, h, w, c); 1 for a vector (n, c).
 
     Raises:

@@ -19,8 +19,8 @@ class Call:
 
     operation: Any
     name: str
-    inputs: tuple[tuple[int | None, ...], ...]
-    outputs: tuple[tuple[int | None, ...], ...]
+    inputs: tuple[tuple[Any, ...], ...]
+    outputs: tuple[tuple[Any, ...], ...]
     producers: tuple[int, ...]
 
     @property
@@ -28,7 +28,7 @@ class Call:
         return type(self.operation).__name__
 
 
-def calls(model) -> list[Call]:
+def calls(model: keras.Model) -> list[Call]:
     """Every call in a functional graph, each after those whose results it reads.
 
     Raises:

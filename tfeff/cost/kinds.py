@@ -1,6 +1,8 @@
 """What sort of work a layer is, and the memory it passes over."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import layers
@@ -103,7 +105,7 @@ def memory_of(call: Call) -> dict[str, int]:
     return passes
 
 
-def values(call: Call, shape) -> int:
+def values(call: Call, shape: Sequence[Any]) -> int:
     """Values of one image's tensor.
 
     Raises:

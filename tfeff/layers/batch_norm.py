@@ -1,5 +1,7 @@
 """Batch normalization that trains fast on a CPU."""
 
+from typing import Any
+
 import keras
 
 
@@ -15,7 +17,7 @@ class BatchNorm(keras.layers.BatchNormalization):
     Shapes: (n, h, w, c) -> (n, h, w, c).
     """
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if not (training and self.trainable and mask is None and self._kernel_does(inputs)):
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf

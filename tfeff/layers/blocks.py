@@ -1,5 +1,8 @@
 """The few pieces that nearly every family is made of, so that a family's file shows only what is its own."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import keras
 from keras import layers
 
@@ -13,7 +16,18 @@ def make_divisible(channels: float, divisor: int = 8) -> int:
     return rounded + divisor if rounded < 0.9 * channels else rounded
 
 
-def conv(x, filters, kernel, *, stride=1, dilation=1, group=None, symmetric=False, bias=False, name):
+def conv(
+    x: Any,
+    filters: int,
+    kernel: int,
+    *,
+    stride: int = 1,
+    dilation: int = 1,
+    group: int | None = None,
+    symmetric: bool = False,
+    bias: bool = False,
+    name: str,
+) -> Any:
     """A convolution that keeps h and w at stride 1: (n, h, w, c) -> (n, ceil(h/stride), ceil(w/stride), filters).
 
     Args:
@@ -24,7 +38,13 @@ def conv(x, filters, kernel, *, stride=1, dilation=1, group=None, symmetric=Fals
     padding = "same"
     if symmetric and stride > 1 and kernel > 1:
         x, padding = layers.ZeroPadding2D(dilation * (kernel - 1) // 2, name=f"{name}_pad")(x), "valid"
-    options = {"strides": stride, "padding": padding, "dilation_rate": dilation, "use_bias": bias, "name": name}
+    options: dict[str, Any] = {
+        "strides": stride,
+        "padding": padding,
+        "dilation_rate": dilation,
+        "use_bias": bias,
+        "name": name,
+    }
     if group == 1:
         multiplier = filters // x.shape[-1]
         return layers.DepthwiseConv2D(
@@ -35,12 +55,12 @@ def conv(x, filters, kernel, *, stride=1, dilation=1, group=None, symmetric=Fals
     return layers.Conv2D(filters, kernel, kernel_initializer="he_normal", **options)(x)
 
 
-def batch_norm(x, name, *, momentum=0.9, epsilon=1e-5):
+def batch_norm(x: Any, name: str, *, momentum: float = 0.9, epsilon: float = 1e-5) -> Any:
     """BN with the references' usual epsilon; (n, h, w, c) -> the same."""
     return BatchNorm(momentum=momentum, epsilon=epsilon, name=name)(x)
 
 
-def activate(x, kind, name):
+def activate(x: Any, kind: str | None, name: str) -> Any:
     """`kind`: None, "relu", "relu6", "hard_swish", "hard_sigmoid" (relu6(x + 3) / 6) or "prelu" (a slope a channel)."""
     if kind is None:
         return x
@@ -52,13 +72,25 @@ def activate(x, kind, name):
     return layers.Activation({"hard_swish": "hard_silu"}.get(kind, kind), name=name)(x)
 
 
-def conv_bn(x, filters, kernel, *, activation=None, name, epsilon=1e-5, momentum=0.9, **options):
+def conv_bn(
+    x: Any,
+    filters: int,
+    kernel: int,
+    *,
+    activation: str | None = None,
+    name: str,
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
+    **options: Any,
+) -> Any:
     """`conv`, BN (`<name>_bn`), activation (`<name>_<activation>`)."""
     x = batch_norm(conv(x, filters, kernel, name=name, **options), f"{name}_bn", epsilon=epsilon, momentum=momentum)
     return activate(x, activation, f"{name}_{activation}")
 
 
-def squeeze_excite(x, hidden, *, gate="hard_sigmoid", activation="relu", name):
+def squeeze_excite(
+    x: Any, hidden: int, *, gate: str = "hard_sigmoid", activation: str | None = "relu", name: str
+) -> Any:
     """Squeeze and excitation: global mean, 1x1 to `hidden`, activation, 1x1 back, gate, multiply; biases, no BN."""
     channels = x.shape[-1]
     y = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_pool")(x)  # (n, h, w, c) -> (n, 1, 1, c)
@@ -67,7 +99,9 @@ def squeeze_excite(x, hidden, *, gate="hard_sigmoid", activation="relu", name):
     return layers.Multiply(name=f"{name}_scale")([x, y])
 
 
-def classifier(x, classes, *, hidden=None, activation="relu", dropout=0.0):
+def classifier(
+    x: Any, classes: int, *, hidden: int | None = None, activation: str | None = "relu", dropout: float = 0.0
+) -> Any:
     """Global mean, dropout, fully connected: (n, h, w, c) -> (n, classes) logits.
 
     Args:
@@ -81,7 +115,16 @@ def classifier(x, classes, *, hidden=None, activation="relu", dropout=0.0):
     return layers.Dense(classes, name="logits")(x)
 
 
-def finish(image, features, x, *, include_top, features_only, name, top):
+def finish(
+    image: Any,
+    features: Mapping[int, Any],
+    x: Any,
+    *,
+    include_top: bool,
+    features_only: bool,
+    name: str | None,
+    top: Callable[[Any], Any],
+) -> keras.Model:
     """The model that was asked for.
 
     Args:

@@ -1,5 +1,7 @@
 """Channel shuffle and channel split (ShuffleNet, arXiv 1707.01083; ShuffleNetV2, arXiv 1807.11164)."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -20,16 +22,16 @@ class ChannelShuffle(keras.layers.Layer):
         ValueError: channels that do not divide.
     """
 
-    def __init__(self, groups=2, **kwargs):
+    def __init__(self, groups: int = 2, **kwargs: Any):
         super().__init__(**kwargs)
         self.groups = _positive(groups, self)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         _check_divides(self, self.groups, input_shape[-1])
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         batch, height, width, channels = ops.shape(inputs)
         batch = batch if isinstance(batch, int) else -1  # -1: open
         pixels = height * width
@@ -37,10 +39,10 @@ class ChannelShuffle(keras.layers.Layer):
         x = ops.transpose(x, (0, 1, 3, 2))  # -> (n, h*w, c/g, g)
         return ops.reshape(x, (batch, height, width, channels))  # -> (n, h, w, c)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "groups": self.groups}
 
 
@@ -55,23 +57,23 @@ class ChannelSplit(keras.layers.Layer):
         ValueError: channels that do not divide.
     """
 
-    def __init__(self, parts=2, **kwargs):
+    def __init__(self, parts: int = 2, **kwargs: Any):
         super().__init__(**kwargs)
         self.parts = _positive(parts, self)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         _check_divides(self, self.parts, input_shape[-1])
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         return ops.split(inputs, self.parts, axis=-1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         *rest, channels = input_shape
         return [(*rest, channels // self.parts)] * self.parts
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "parts": self.parts}
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import cache
 from numbers import Integral
+from typing import Any
 
 import keras
 from keras import ops
@@ -34,18 +35,18 @@ class GroupConv2D(keras.layers.Layer):
 
     def __init__(
         self,
-        filters,
-        kernel_size,
-        channels_per_group,
-        strides=1,
-        padding="valid",
-        dilation_rate=1,
-        use_bias=True,
-        activation=None,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        **kwargs,
+        filters: int,
+        kernel_size: Any,
+        channels_per_group: int,
+        strides: Any = 1,
+        padding: Any = "valid",
+        dilation_rate: Any = 1,
+        use_bias: bool = True,
+        activation: Any = None,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.filters = int(filters)
@@ -69,7 +70,7 @@ class GroupConv2D(keras.layers.Layer):
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise ValueError(f"GroupConv2D {self.name!r}: strides and dilation_rate cannot both be above 1")
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         channels_in = input_shape[-1]
         if channels_in is None or channels_in % self.channels_per_group:
             raise ValueError(
@@ -96,14 +97,14 @@ class GroupConv2D(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: channels_in})
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         # (n, h, w, c) -> (n, h', w', filters)
         x = grouped_conv2d(inputs, self.kernel, self.groups, self.strides, self.padding, self.dilation_rate)
         if self.bias is not None:
             x = ops.add(x, ops.cast(self.bias, x.dtype))
         return self.activation(x)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
         batch, *space, _ = input_shape
         return (batch, *map(self._out_length, space, range(2)), self.filters)
 
@@ -120,7 +121,7 @@ class GroupConv2D(keras.layers.Layer):
             length -= reach - 1
         return -(-length // self.strides[axis])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "filters": self.filters,
@@ -137,7 +138,7 @@ class GroupConv2D(keras.layers.Layer):
         }
 
 
-def grouped_conv2d(x, kernel, groups, strides, padding, dilation_rate):
+def grouped_conv2d(x: Any, kernel: Any, groups: int, strides: Any, padding: Any, dilation_rate: Any) -> Any:
     """Grouped convolution, channels last: (n, h, w, c) with (kh, kw, c/groups, f) -> (n, h', w', f)."""
     if _native_grouped_conv2d_works(keras.backend.standardize_dtype(x.dtype), max(dilation_rate) > 1):
         import tensorflow as tf
@@ -147,7 +148,7 @@ def grouped_conv2d(x, kernel, groups, strides, padding, dilation_rate):
     return split_conv2d(x, kernel, groups, strides, padding, dilation_rate)
 
 
-def split_conv2d(x, kernel, groups, strides, padding, dilation_rate):
+def split_conv2d(x: Any, kernel: Any, groups: int, strides: Any, padding: Any, dilation_rate: Any) -> Any:
     """The same by one convolution per group: slower, but made of operations that every backend and device has."""
     kernel = ops.cast(kernel, x.dtype)
     parts = [
@@ -183,6 +184,7 @@ def _native_grouped_conv2d_works(dtype: str, dilated: bool) -> bool:
 
 def _pair(value, name):
     pair = (value, value) if isinstance(value, Integral) else value
-    if not (isinstance(pair, Sequence) and len(pair) == 2 and all(isinstance(v, Integral) and v > 0 for v in pair)):
+    sizes = pair if isinstance(pair, Sequence) else ()
+    if len(sizes) != 2 or not all(isinstance(size, Integral) and int(size) > 0 for size in sizes):
         raise ValueError(f"GroupConv2D: {name} must be a positive int or a pair of them, not {value!r}")
-    return tuple(int(v) for v in pair)
+    return tuple(int(size) for size in sizes)

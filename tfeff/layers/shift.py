@@ -10,6 +10,7 @@ shift points to: every backend and every device has that operation, and in a con
 
 import math
 from numbers import Integral, Real
+from typing import Any
 
 import keras
 import numpy as np
@@ -36,10 +37,10 @@ class GroupShift2D(keras.layers.Layer):
         ValueError: an even k, an unknown assignment, or fewer channels than directions.
     """
 
-    def __init__(self, kernel_size=3, dilation_rate=1, assignment="interleaved", **kwargs):
+    def __init__(self, kernel_size: int = 3, dilation_rate: int = 1, assignment: str = "interleaved", **kwargs: Any):
         super().__init__(**kwargs)
         for name, value in (("kernel_size", kernel_size), ("dilation_rate", dilation_rate)):
-            if not isinstance(value, Integral) or value < 1:
+            if not _is_positive(value):
                 raise ValueError(f"GroupShift2D {self.name!r}: {name} must be a positive int, not {value!r}")
         if kernel_size % 2 == 0:
             raise ValueError(f"GroupShift2D {self.name!r}: kernel_size must be odd, not {kernel_size}")
@@ -52,7 +53,7 @@ class GroupShift2D(keras.layers.Layer):
         self.assignment = assignment
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         self.shifts = self._shifts(input_shape[-1])
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: input_shape[-1]})
         self.built = True
@@ -80,18 +81,18 @@ class GroupShift2D(keras.layers.Layer):
         kernel[y, x, np.arange(y.size)] = 1
         return kernel
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         kernel = ops.convert_to_tensor(self._kernel(), inputs.dtype)
         return ops.depthwise_conv(inputs, kernel, 1, "same", "channels_last", self.dilation_rate)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(input_shape)
 
-    def pixels(self):
+    def pixels(self) -> np.ndarray:
         """(2, c) numpy, float32: y and x of every channel, pixels; the layer must be built."""
         return self.shifts.astype("float32")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "kernel_size": self.kernel_size,
@@ -105,7 +106,7 @@ class _LearnedShift2D(keras.layers.Layer):
 
     def __init__(self, strides, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(strides, Integral) or strides < 1:
+        if not _is_positive(strides):
             raise ValueError(f"{type(self).__name__} {self.name!r}: strides must be a positive int, not {strides!r}")
         self.strides = int(strides)
         self.input_spec = keras.layers.InputSpec(ndim=4)
@@ -156,13 +157,20 @@ class ActiveShift2D(_LearnedShift2D):
         ValueError: strides that are not positive, a negative radius, or a multiplier that is not positive.
     """
 
-    def __init__(self, strides=1, initial_radius=1.0, learning_rate_multiplier=0.01, normalize_gradient=True, **kwargs):
+    def __init__(
+        self,
+        strides: int = 1,
+        initial_radius: float = 1.0,
+        learning_rate_multiplier: float = 0.01,
+        normalize_gradient: bool = True,
+        **kwargs: Any,
+    ):
         super().__init__(strides, **kwargs)
-        if not isinstance(initial_radius, Real) or not 0 <= initial_radius < math.inf:
+        if not (_is_finite(initial_radius) and initial_radius >= 0):
             raise ValueError(
                 f"ActiveShift2D {self.name!r}: initial_radius must be at least 0 pixels, not {initial_radius!r}"
             )
-        if not isinstance(learning_rate_multiplier, Real) or not 0 < learning_rate_multiplier < math.inf:
+        if not (_is_finite(learning_rate_multiplier) and learning_rate_multiplier > 0):
             raise ValueError(
                 f"ActiveShift2D {self.name!r}: learning_rate_multiplier must be positive, not "
                 f"{learning_rate_multiplier!r}; to keep the shifts as they are, set trainable=False"
@@ -171,26 +179,26 @@ class ActiveShift2D(_LearnedShift2D):
         self.learning_rate_multiplier = float(learning_rate_multiplier)
         self.normalize_gradient = bool(normalize_gradient)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         reach = self.initial_radius / self.learning_rate_multiplier
         self._build(input_shape, keras.initializers.RandomUniform(-reach, reach))
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         shift = ops.multiply(self.shift, 1.0)  # a tensor: TensorFlow's custom gradients take no variables
         shift = _scaled(shift, self.learning_rate_multiplier, normalize=self.normalize_gradient)
         return _interpolate(inputs, shift, self.strides)
 
-    def get_shifts(self):
+    def get_shifts(self) -> np.ndarray:
         """(2, c) numpy, pixels: y and x of every channel."""
         return ops.convert_to_numpy(self.shift) * np.float32(self.learning_rate_multiplier)
 
-    def set_shifts(self, shifts):
+    def set_shifts(self, shifts: np.ndarray) -> None:
         """Sets them: (2, c), pixels, y then x (the blobs of the authors' Caffe layer are x, then y)."""
         self.shift.assign(np.asarray(shifts, "float32") / np.float32(self.learning_rate_multiplier))
 
     pixels = get_shifts
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "initial_radius": self.initial_radius,
@@ -221,16 +229,16 @@ class SparseShift2D(_LearnedShift2D):
         ValueError: strides that are not positive, a negative penalty, or an unknown `initial`.
     """
 
-    def __init__(self, strides=1, penalty=5e-4, initial="grid", **kwargs):
+    def __init__(self, strides: int = 1, penalty: float = 5e-4, initial: str = "grid", **kwargs: Any):
         super().__init__(strides, **kwargs)
-        if not isinstance(penalty, Real) or not 0 <= penalty < math.inf:
+        if not (_is_finite(penalty) and penalty >= 0):
             raise ValueError(f"SparseShift2D {self.name!r}: penalty must be at least 0, not {penalty!r}")
         if initial not in ("grid", "ramp"):
             raise ValueError(f"SparseShift2D {self.name!r}: initial must be 'grid' or 'ramp', not {initial!r}")
         self.penalty = float(penalty)
         self.initial = initial
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         regularizer = keras.regularizers.L1(self.penalty) if self.penalty else None
         self._build(input_shape, self._initial_shifts, regularizer)
 
@@ -244,7 +252,7 @@ class SparseShift2D(_LearnedShift2D):
             shifts = np.stack([place / 3, place % 3]) - 1
         return ops.convert_to_tensor(np.pad(shifts, ((0, 0), (0, shape[1] - 9 * each))), dtype)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         shift = ops.convert_to_tensor(self.shift)
         outputs = _interpolate(inputs, ops.stop_gradient(_round(shift)), self.strides)
         if training and self.trainable:
@@ -253,12 +261,20 @@ class SparseShift2D(_LearnedShift2D):
             outputs = outputs + (learned - ops.stop_gradient(learned))
         return outputs
 
-    def pixels(self):
+    def pixels(self) -> np.ndarray:
         """(2, c) numpy, float32: y and x of every channel as they are rounded, pixels; the layer must be built."""
         return ops.convert_to_numpy(_round(ops.convert_to_tensor(self.shift)))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "penalty": self.penalty, "initial": self.initial}
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, Integral) and int(value) > 0
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)
 
 
 def _scaled(weight, multiplier, *, normalize):

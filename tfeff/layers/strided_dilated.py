@@ -1,5 +1,7 @@
 """Depthwise convolution with a stride and a dilation at once (ESPNetV2, arXiv 1811.11431, section 3)."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -19,14 +21,14 @@ class StridedDilatedDepthwiseConv2D(keras.layers.DepthwiseConv2D):
         stride, dilation: pixels.
     """
 
-    def __init__(self, kernel_size, stride, dilation, **kwargs):
+    def __init__(self, kernel_size: Any, stride: int, dilation: int, **kwargs: Any):
         super().__init__(kernel_size, padding="same", use_bias=False, **kwargs)
         if any(size % 2 == 0 for size in self.kernel_size):
             raise ValueError(f"StridedDilatedDepthwiseConv2D {self.name!r}: kernel_size must be odd, not {kernel_size}")
         self.stride = int(stride)
         self.dilation = int(dilation)
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         divides = self.dilation % self.stride == 0
         if divides:
             inputs = self._every_nth(inputs)
@@ -38,11 +40,11 @@ class StridedDilatedDepthwiseConv2D(keras.layers.DepthwiseConv2D):
     def _every_nth(self, x):
         return x[:, :: self.stride, :: self.stride, :]  # (n, h, w, c) -> (n, ceil(h/stride), ceil(w/stride), c)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
         batch, *space, channels = input_shape
         return (batch, *(size if size is None else -(-size // self.stride) for size in space), channels)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         for key in ("strides", "dilation_rate", "padding", "use_bias"):
             del config[key]

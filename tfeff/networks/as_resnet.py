@@ -9,6 +9,7 @@ The published FLOPs are the multiply-adds and 4 for each shifted value in w32 an
 as nothing here, so they are no `madds`.
 """
 
+import keras
 from keras import Input, layers
 
 from tfeff.layers import ActiveShift2D
@@ -34,9 +35,11 @@ _VARIANTS = {
 
 @register_networks("as_resnet", PAPER, _VARIANTS)
 def as_resnet(
-    input_shape=(224, 224, 3), classes=1000, *, width, expansion=1, initial_radius=1.0, shift_learning_rate=0.01,
-    shift_before_bn=False, symmetric_padding=False, include_top=True, features_only=False, small_image=False, name=None,
-):  # fmt: skip
+    input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1000, *, width: int, expansion: int = 1,
+    initial_radius: float = 1.0, shift_learning_rate: float = 0.01, shift_before_bn: bool = False,
+    symmetric_padding: bool = False, include_top: bool = True, features_only: bool = False, small_image: bool = False,
+    name: str | None = None,
+) -> keras.Model:  # fmt: skip
     """AS-ResNet: (n, h, w, c) -> (n, classes) logits.
 
     Args:

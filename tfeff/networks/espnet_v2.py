@@ -9,6 +9,9 @@ the last down-sampling unit, and the closing PReLU inside the strided EESP units
 the branches that are summed must be centred on the same pixel.
 """
 
+from typing import Any
+
+import keras
 from keras import Input, layers
 
 from tfeff.layers.blocks import activate, batch_norm, classifier, conv, conv_bn, finish
@@ -45,9 +48,9 @@ _VARIANTS = {f"espnet_v2_{round(100 * width):03d}": _variant(width, row) for wid
 
 @register_networks("espnet_v2", PAPER, _VARIANTS)
 def espnet_v2(
-    input_shape=(224, 224, 3), classes=1000, *, width, include_top=True, features_only=False, small_image=False,
-    name=None,
-):  # fmt: skip
+    input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1000, *, width: float, include_top: bool = True,
+    features_only: bool = False, small_image: bool = False, name: str | None = None,
+) -> keras.Model:  # fmt: skip
     """ESPNetV2: (n, h, w, 3) -> (n, classes) logits.
 
     Args:
@@ -85,7 +88,7 @@ def espnet_v2(
     )  # fmt: skip
 
 
-def dilations(limit):
+def dilations(limit: int) -> list[int]:
     """Dilations of the four branches: receptive fields 3, 5, 7, 9, those above the limit back to 3, in order."""
     fields = sorted(field if field <= limit else 3 for field in range(3, 3 + 2 * BRANCHES, 2))
     return [(field - 1) // 2 for field in fields]
@@ -113,7 +116,7 @@ def _eesp(x, channels, limit, stride, name):
     """The EESP transform, without its shortcut: (n, h, w, c) -> (n, h/stride, w/stride, channels)."""
     narrow = channels // BRANCHES
     x = conv_bn(x, narrow, 1, group=x.shape[-1] // BRANCHES, activation="prelu", name=f"{name}_project")
-    maps = []
+    maps: list[Any] = []
     for branch, dilation in enumerate(dilations(limit), start=1):
         y = _depthwise(x, stride, dilation, f"{name}_dw{branch}")  # (n, h/stride, w/stride, channels/4)
         maps.append(layers.Add(name=f"{name}_fuse{branch}")([y, maps[-1]]) if maps else y)

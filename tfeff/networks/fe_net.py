@@ -10,6 +10,9 @@ the accuracies of its logs (73.6 and 75.7) belong to those larger nets. At width
 are not known: 1380 (one of the logs) counts 3.54 million parameters, 1504 would give the printed 3.7.
 """
 
+from typing import Any
+
+import keras
 from keras import Input, layers
 
 from tfeff.layers import ChannelSplit, SparseShift2D
@@ -21,7 +24,7 @@ PAPER = "All You Need is a Few Shifts, arXiv 1903.05285"
 _ROWS = (
     (1, 1, 4, 1), (2, 1, 5, 2), (4, 3, 6, 2), (8, 4, 6, 2), (8, 4, 6, 1), (16, 4, 6, 2), (16, 3, 6, 1),
 )  # fmt: skip
-_VARIANTS = {
+_VARIANTS: dict[str, dict[str, Any]] = {
     "fe_net_060": {"base": 10, "last": 1380},  # 0.6 x 16 = 9.6, which the slices do not take; no figures were found
     "fe_net_100": {
         "base": 16, "last": 1380,
@@ -41,9 +44,11 @@ _VARIANTS = {
 
 @register_networks("fe_net", PAPER, _VARIANTS)
 def fe_net(
-    input_shape=(224, 224, 3), classes=1000, *, base, last, expansion_on="input", penalty=5e-4, initial_shifts="grid",
-    dropout=0.2, symmetric_padding=False, include_top=True, features_only=False, small_image=False, name=None,
-):  # fmt: skip
+    input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1000, *, base: int, last: int,
+    expansion_on: str = "input", penalty: float = 5e-4, initial_shifts: str = "grid", dropout: float = 0.2,
+    symmetric_padding: bool = False, include_top: bool = True, features_only: bool = False, small_image: bool = False,
+    name: str | None = None,
+) -> keras.Model:  # fmt: skip
     """FE-Net: (n, h, w, c) -> (n, classes) logits.
 
     Args:

@@ -5,6 +5,7 @@ which is cheaper. Two of them, the first widening and the second narrowing, make
 MobileNetV3-Large's; with stride 2 there is a depthwise convolution between them. Channels are multiples of 4.
 """
 
+import keras
 from keras import Input, layers
 
 from tfeff.layers.blocks import classifier, conv_bn, finish, make_divisible, squeeze_excite
@@ -34,9 +35,10 @@ _VARIANTS = {
 
 @register_networks("ghostnet", PAPER, _VARIANTS)
 def ghostnet(
-    input_shape=(224, 224, 3), classes=1000, *, width, symmetric_padding=False, bn_epsilon=1e-5, dropout=0.2,
-    include_top=True, features_only=False, small_image=False, name=None,
-):  # fmt: skip
+    input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1000, *, width: float,
+    symmetric_padding: bool = False, bn_epsilon: float = 1e-5, dropout: float = 0.2, include_top: bool = True,
+    features_only: bool = False, small_image: bool = False, name: str | None = None,
+) -> keras.Model:  # fmt: skip
     """GhostNet: (n, h, w, c) -> (n, classes) logits.
 
     Args:

@@ -21,7 +21,7 @@ def describe(network: Network) -> dict:
     }
 
 
-def main():
+def main() -> None:
     networks = import_families()
     entries = {name: describe(networks[name]) for name in sorted(networks)}
     INDEX_PATH.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")

@@ -5,6 +5,9 @@ convolution, whose input and output are both 7x7; it is 1. The width scales ever
 Activation: ReLU in the paper, ReLU6 in all released models, which is the default.
 """
 
+from typing import Any
+
+import keras
 from keras import Input
 
 from tfeff.layers.blocks import classifier, conv_bn, finish
@@ -29,9 +32,11 @@ _VARIANTS = {
 
 @register_networks("mobilenet_v1", PAPER, _VARIANTS)
 def mobilenet_v1(
-    input_shape=(224, 224, 3), classes=1000, *, width, activation="relu6", symmetric_padding=False, bn_epsilon=1e-3,
-    dropout=1e-3, include_top=True, features_only=False, small_image=False, name=None,
-):  # fmt: skip
+    input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1000, *, width: float,
+    activation: str | None = "relu6", symmetric_padding: bool = False, bn_epsilon: float = 1e-3,
+    dropout: float = 1e-3, include_top: bool = True, features_only: bool = False, small_image: bool = False,
+    name: str | None = None,
+) -> keras.Model:  # fmt: skip
     """MobileNetV1: (n, h, w, c) -> (n, classes) logits.
 
     Args:
@@ -41,7 +46,7 @@ def mobilenet_v1(
         include_top, features_only: see `tfeff.layers.blocks.finish`.
         small_image: stride 1 in the stem, for inputs of 32x32 and the like.
     """
-    options = {"activation": activation, "symmetric": symmetric_padding, "epsilon": bn_epsilon}
+    options: dict[str, Any] = {"activation": activation, "symmetric": symmetric_padding, "epsilon": bn_epsilon}
     image = Input(input_shape, name="image")
     stride = reduction = 1 if small_image else 2
     x = conv_bn(image, int(32 * width), 3, stride=stride, name="stem", **options)  # (n, h, w, 3) -> (n, h/2, w/2, 32a)

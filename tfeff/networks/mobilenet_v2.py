@@ -4,6 +4,10 @@ A bottleneck (Table 2) widens by t, filters depthwise and narrows without an act
 stride and channels allow. Channels are rounded to multiples of 8; the last convolution never has fewer than 1280.
 """
 
+from collections.abc import Callable
+from typing import Any
+
+import keras
 from keras import Input, layers
 
 from tfeff.layers.blocks import classifier, conv_bn, finish, make_divisible
@@ -32,9 +36,10 @@ _VARIANTS = {
 
 @register_networks("mobilenet_v2", PAPER, _VARIANTS)
 def mobilenet_v2(
-    input_shape=(224, 224, 3), classes=1000, *, width, activation="relu6", symmetric_padding=False, bn_epsilon=1e-3,
-    dropout=0.2, include_top=True, features_only=False, small_image=False, name=None,
-):  # fmt: skip
+    input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1000, *, width: float,
+    activation: str | None = "relu6", symmetric_padding: bool = False, bn_epsilon: float = 1e-3, dropout: float = 0.2,
+    include_top: bool = True, features_only: bool = False, small_image: bool = False, name: str | None = None,
+) -> keras.Model:  # fmt: skip
     """MobileNetV2: (n, h, w, c) -> (n, classes) logits.
 
     Args:
@@ -44,7 +49,7 @@ def mobilenet_v2(
         include_top, features_only: see `tfeff.layers.blocks.finish`; the features are the bottlenecks' outputs.
         small_image: stride 1 in the stem, for inputs of 32x32 and the like.
     """
-    options = {"symmetric": symmetric_padding, "epsilon": bn_epsilon}
+    options: dict[str, Any] = {"symmetric": symmetric_padding, "epsilon": bn_epsilon}
     image = Input(input_shape, name="image")
     stride = reduction = 1 if small_image else 2
     x = conv_bn(
@@ -69,7 +74,18 @@ def mobilenet_v2(
     )  # fmt: skip
 
 
-def bottleneck(x, expanded, channels, *, kernel=3, stride=1, activation, attend=None, name, **options):
+def bottleneck(
+    x: Any,
+    expanded: int,
+    channels: int,
+    *,
+    kernel: int = 3,
+    stride: int = 1,
+    activation: str | None,
+    attend: Callable[..., Any] | None = None,
+    name: str,
+    **options: Any,
+) -> Any:
     """Widens to `expanded`, filters depthwise, narrows: (n, h, w, c) -> (n, h/stride, w/stride, channels).
 
     Args:

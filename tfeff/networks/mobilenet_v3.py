@@ -9,7 +9,9 @@ there, and the published counts need none.
 """
 
 from functools import partial
+from typing import Any
 
+import keras
 from keras import Input
 
 from tfeff.layers.blocks import classifier, conv_bn, finish, make_divisible, squeeze_excite
@@ -58,13 +60,17 @@ def _variants(size):
 
 
 @register_networks("mobilenet_v3", PAPER, _variants("large"))
-def mobilenet_v3_large(input_shape=(224, 224, 3), classes=1000, *, width, **options):
+def mobilenet_v3_large(
+    input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1000, *, width: float, **options: Any
+) -> keras.Model:
     """MobileNetV3-Large (Table 1): (n, h, w, c) -> (n, classes) logits. `options` as for `_mobilenet_v3`."""
     return _mobilenet_v3(input_shape, classes, width, _LARGE, 1280, **options)
 
 
 @register_networks("mobilenet_v3", PAPER, _variants("small"))
-def mobilenet_v3_small(input_shape=(224, 224, 3), classes=1000, *, width, **options):
+def mobilenet_v3_small(
+    input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1000, *, width: float, **options: Any
+) -> keras.Model:
     """MobileNetV3-Small (Table 2): (n, h, w, c) -> (n, classes) logits. `options` as for `_mobilenet_v3`."""
     return _mobilenet_v3(input_shape, classes, width, _SMALL, 1024, **options)
 

@@ -4,6 +4,7 @@ Depthwise-separable convolutions with h-swish and no shortcut anywhere; 5x5 kern
 squeeze-and-excitation in the last two blocks only, and a 1280 wide layer after the pooling, where it costs little.
 """
 
+import keras
 from keras import Input, layers
 
 from tfeff.layers.blocks import activate, conv_bn, finish, make_divisible, squeeze_excite
@@ -38,9 +39,10 @@ _VARIANTS = {
 
 @register_networks("pp_lcnet", PAPER, _VARIANTS)
 def pp_lcnet(
-    input_shape=(224, 224, 3), classes=1000, *, width, head_bias=False, symmetric_padding=False, include_top=True,
-    features_only=False, small_image=False, name=None,
-):  # fmt: skip
+    input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1000, *, width: float, head_bias: bool = False,
+    symmetric_padding: bool = False, include_top: bool = True, features_only: bool = False, small_image: bool = False,
+    name: str | None = None,
+) -> keras.Model:  # fmt: skip
     """PP-LCNet: (n, h, w, 3) -> (n, classes) logits.
 
     Args:

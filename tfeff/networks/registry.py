@@ -7,7 +7,7 @@ index is made by `python -m tfeff.networks.make_index` and a test fails when it 
 
 import difflib
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -43,7 +43,7 @@ class Network:
     published: Mapping[str, Any] = field(default_factory=dict)
     paper: str = ""
 
-    def __call__(self, **arguments):
+    def __call__(self, **arguments: Any) -> Any:
         """Builds the network: a functional `keras.Model`, logits out, untrained.
 
         Raises:
@@ -52,9 +52,8 @@ class Network:
         classes, shape = arguments.get("classes", 2), arguments.get("input_shape", (1, 1, 1))
         if not isinstance(classes, Integral) or classes < 2:
             raise TfeffError(f"network {self.name}: classes must be at least 2, not {classes!r}")
-        if not (
-            isinstance(shape, Sequence) and len(shape) == 3 and all(isinstance(v, Integral) and v > 0 for v in shape)
-        ):
+        sizes = shape if isinstance(shape, Sequence) else ()
+        if len(sizes) != 3 or not all(isinstance(size, Integral) and int(size) > 0 for size in sizes):
             raise TfeffError(f"network {self.name}: input_shape must be (h, w, c), each at least 1, not {shape!r}")
         try:
             return self.builder(**{"name": self.name, **self.options, **arguments})
@@ -67,7 +66,9 @@ class Network:
 _registered: dict[str, Network] = {}
 
 
-def register_networks(family: str, paper: str, variants: Mapping[str, Mapping[str, Any]]):
+def register_networks(
+    family: str, paper: str, variants: Mapping[str, Mapping[str, Any]]
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Registers `variants` of the decorated builder: public name -> its options, `published` set apart."""
 
     def decorate(builder):
@@ -110,7 +111,7 @@ def import_families(besides: Collection[str] = ()) -> dict[str, Network]:
     return dict(_registered)
 
 
-def unknown_name(kind: str, name: str, known, hint: str) -> TfeffError:
+def unknown_name(kind: str, name: str, known: Iterable[str], hint: str) -> TfeffError:
     """The error for a name that is not `known`, with the nearest names as the mend."""
     near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
     return TfeffError(f"unknown {kind} {name!r}", f"did you mean {' or '.join(near)}?" if near else hint)

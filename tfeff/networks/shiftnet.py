@@ -9,6 +9,9 @@ The expansions of ShiftNet-C are not known: those of A give 0.90 million paramet
 parameters of A and B (counted 4.19 and 1.18 million) meet the printed 4.1 and 1.1 only when those are cut off.
 """
 
+from collections.abc import Sequence
+
+import keras
 from keras import Input, layers
 
 from tfeff.layers import GroupShift2D
@@ -55,9 +58,10 @@ _SHIFTRESNETS = {
 
 @register_networks("shiftnet", PAPER, _SHIFTNETS)
 def shiftnet(
-    input_shape=(224, 224, 3), classes=1000, *, width, groups, assignment="interleaved", symmetric_padding=False,
-    include_top=True, features_only=False, small_image=False, name=None,
-):  # fmt: skip
+    input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1000, *, width: int,
+    groups: Sequence[tuple[int, int, int, int]], assignment: str = "interleaved", symmetric_padding: bool = False,
+    include_top: bool = True, features_only: bool = False, small_image: bool = False, name: str | None = None,
+) -> keras.Model:  # fmt: skip
     """ShiftNet: (n, h, w, c) -> (n, classes) logits.
 
     Args:
@@ -110,9 +114,10 @@ def _down(x, expansion, shift, name):
 
 @register_networks("shiftnet", PAPER, _SHIFTRESNETS)
 def shiftresnet(
-    input_shape=(32, 32, 3), classes=10, *, depth, expansion, assignment="interleaved",
-    include_top=True, features_only=False, small_image=True, name=None,
-):  # fmt: skip
+    input_shape: tuple[int, int, int] = (32, 32, 3), classes: int = 10, *, depth: int, expansion: int,
+    assignment: str = "interleaved", include_top: bool = True, features_only: bool = False, small_image: bool = True,
+    name: str | None = None,
+) -> keras.Model:  # fmt: skip
     """ShiftResNet for CIFAR: (n, h, w, c) -> (n, classes) logits.
 
     Args:

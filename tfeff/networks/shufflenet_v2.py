@@ -8,6 +8,9 @@ MFLOPs (41, 146, 299, 591) are those of the authors' form. Where both branches g
 to the order of channels; in stage 2 they are two.
 """
 
+from collections.abc import Sequence
+
+import keras
 from keras import Input, layers
 
 from tfeff.layers import ChannelShuffle, ChannelSplit
@@ -39,9 +42,11 @@ _VARIANTS = {
 
 @register_networks("shufflenet_v2", PAPER, _VARIANTS)
 def shufflenet_v2(
-    input_shape=(224, 224, 3), classes=1000, *, channels, stride2_unit="torchvision", symmetric_padding=False,
-    bn_epsilon=1e-5, dropout=0.0, include_top=True, features_only=False, small_image=False, name=None,
-):  # fmt: skip
+    input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1000, *, channels: Sequence[int],
+    stride2_unit: str = "torchvision", symmetric_padding: bool = False, bn_epsilon: float = 1e-5,
+    dropout: float = 0.0, include_top: bool = True, features_only: bool = False, small_image: bool = False,
+    name: str | None = None,
+) -> keras.Model:  # fmt: skip
     """ShuffleNetV2: (n, h, w, c) -> (n, classes) logits.
 
     Args:

@@ -9,6 +9,7 @@ The output is the embedding after its BN, not normalized: ArcFace, the loss of b
 so must whoever compares two faces. Images are scaled to (x - 127.5) / 128.
 """
 
+import keras
 from keras import Input, layers
 
 from tfeff.layers import BatchNorm
@@ -34,9 +35,10 @@ class _FaceBlocks(vargnet.Blocks):
 
 @register_networks("vargfacenet", PAPER, {"vargfacenet": {"width": 1.25, "published": _PUBLISHED}})
 def vargfacenet(
-    input_shape=(112, 112, 3), classes=512, *, width, channels_per_group=8, symmetric_padding=False, include_top=True,
-    features_only=False, small_image=False, name=None,
-):  # fmt: skip
+    input_shape: tuple[int, int, int] = (112, 112, 3), classes: int = 512, *, width: float,
+    channels_per_group: int = 8, symmetric_padding: bool = False, include_top: bool = True,
+    features_only: bool = False, small_image: bool = False, name: str | None = None,
+) -> keras.Model:  # fmt: skip
     """VarGFaceNet (Table 1): (n, h, w, 3) -> (n, classes) embeddings.
 
     Args:
@@ -64,9 +66,10 @@ def vargfacenet(
 
 @register_networks("vargfacenet", vargnet.PAPER, {"face_vargnet_v1_100_g8": {"width": 1.0, "channels_per_group": 8}})
 def face_vargnet_v1(
-    input_shape=(112, 112, 3), classes=256, *, width, channels_per_group, symmetric_padding=False, include_top=True,
-    features_only=False, small_image=False, name=None,
-):  # fmt: skip
+    input_shape: tuple[int, int, int] = (112, 112, 3), classes: int = 256, *, width: float, channels_per_group: int,
+    symmetric_padding: bool = False, include_top: bool = True, features_only: bool = False, small_image: bool = False,
+    name: str | None = None,
+) -> keras.Model:  # fmt: skip
     """VarGNet v1 for faces: (n, h, w, 3) -> (n, classes) embeddings. Arguments as for `vargfacenet`.
 
     The text gives the head as BN, dropout 0.4, fully connected, BN. Whether conv5 stays before it is not said; it does

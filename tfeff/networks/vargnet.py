@@ -8,6 +8,10 @@ follows each BN but the last of a path, and a merge is followed by ReLU. The fir
 only 1 meets the published multiply-adds of all eight rows of Table 3.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
+import keras
 from keras import Input, layers
 
 from tfeff.layers import BatchNorm, GroupConv2D
@@ -52,20 +56,24 @@ def _variants(version, widths, table, number):
 
 
 @register_networks("vargnet", PAPER, _variants("v1", (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75), _TABLE_3, 3))
-def vargnet_v1(input_shape=(224, 224, 3), classes=1000, *, width, **options):
+def vargnet_v1(
+    input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1000, *, width: float, **options: Any
+) -> keras.Model:
     """VarGNet v1 (Table 1): (n, h, w, 3) -> (n, classes) logits. `options` as for `_vargnet`."""
     return _vargnet(input_shape, classes, width, V1_ROWS, **options)
 
 
 @register_networks("vargnet", PAPER, _variants("v2", (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0), _TABLE_4, 4))
-def vargnet_v2(input_shape=(224, 224, 3), classes=1000, *, width, **options):
+def vargnet_v2(
+    input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1000, *, width: float, **options: Any
+) -> keras.Model:
     """VarGNet v2 (Table 2), as ShuffleNetV2: (n, h, w, 3) -> (n, classes) logits. `options` as for `_vargnet`."""
     return _vargnet(input_shape, classes, width, V2_ROWS, **options)
 
 
 def _vargnet(
-    input_shape, classes, width, rows, *, channels_per_group, include_top=True, features_only=False, small_image=False,
-    stem_activation=True, symmetric_padding=False, name=None,
+    input_shape, classes, width, rows, *, channels_per_group, include_top=True, features_only=False,
+    small_image=False, stem_activation=True, symmetric_padding=False, name=None,
 ):  # fmt: skip
     """Builds either version.
 
@@ -90,7 +98,7 @@ def _vargnet(
     )  # fmt: skip
 
 
-def conv5_channels(width):
+def conv5_channels(width: float) -> int:
     """Channels of the last convolution, which narrow networks keep."""
     return round(1024 * max(1.0, width))
 
@@ -101,11 +109,19 @@ class Blocks:
     activation = "relu"
     epsilon = 1e-5
 
-    def __init__(self, group, symmetric_padding):
+    def __init__(self, group: int, symmetric_padding: bool):
         self.group = group
         self.symmetric_padding = symmetric_padding
 
-    def stages(self, image, width, rows, *, stem_stride, stem_activation=True):
+    def stages(
+        self,
+        image: Any,
+        width: float,
+        rows: Sequence[tuple[str, int, int]],
+        *,
+        stem_stride: int,
+        stem_activation: bool = True,
+    ) -> list[Any]:
         """The stem and the stages: (n, h, w, 3) -> the last map of each stage, each half as large as the one before."""
         x = self.conv_bn(
             image, round(32 * width), 3, stride=stem_stride, relu=stem_activation, name="stem"
@@ -119,7 +135,18 @@ class Blocks:
             maps.append(x)
         return maps
 
-    def conv_bn(self, x, channels, kernel, *, stride=1, group=None, padding="same", relu=True, name):
+    def conv_bn(
+        self,
+        x: Any,
+        channels: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        group: int | None = None,
+        padding: Any = "same",
+        relu: bool = True,
+        name: str,
+    ) -> Any:
         """Convolution, BN and, with `relu`, the activation of the family; `group` channels a group, None is dense."""
         if stride > 1 and self.symmetric_padding:
             x, padding = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x), "valid"
@@ -133,25 +160,25 @@ class Blocks:
         x = BatchNorm(momentum=0.9, epsilon=self.epsilon, name=f"{name}_bn")(x)
         return activate(x, self.activation, f"{name}_{self.activation}") if relu else x
 
-    def excite(self, x, name):
+    def excite(self, x: Any, name: str) -> Any:
         """What the end of a residual path is passed through before the merge; nothing here."""
         return x
 
-    def pair(self, x, middle, channels, *, stride=1, relu=False, name):
+    def pair(self, x: Any, middle: int, channels: int, *, stride: int = 1, relu: bool = False, name: str) -> Any:
         x = self.conv_bn(x, middle, 3, stride=stride, group=self.group, name=f"{name}_vg")
         return self.conv_bn(x, channels, 1, relu=relu, name=f"{name}_pw")
 
-    def merge(self, paths, name):
+    def merge(self, paths: Sequence[Any], name: str) -> Any:
         return activate(layers.Add(name=f"{name}_add")(paths), self.activation, f"{name}_{self.activation}")
 
-    def normal(self, x, name):
+    def normal(self, x: Any, name: str) -> Any:
         """(n, h, w, c) -> (n, h, w, c), two pairs of factor 2 around an identity."""
         channels = x.shape[-1]
         y = self.pair(x, 2 * channels, channels, relu=True, name=f"{name}_1")
         y = self.pair(y, 2 * channels, channels, name=f"{name}_2")
         return self.merge([self.excite(y, name), x], name)
 
-    def down(self, x, channels, name):
+    def down(self, x: Any, channels: int, name: str) -> Any:
         """(n, h, w, channels/2) -> (n, h/2, w/2, channels): two parallel pairs, a third pair behind them, and a fourth
         as the shortcut. Stride 2 is on the VG."""
         a, b, shortcut = (
@@ -161,7 +188,7 @@ class Blocks:
         y = self.pair(y, 2 * channels, channels, name=f"{name}_tail")
         return self.merge([y, shortcut], name)
 
-    def head(self, x, channels, name):
+    def head(self, x: Any, channels: int, name: str) -> Any:
         """(n, h, w, channels) -> (n, h/2, w/2, channels): the first block of v2, factor 1 (Table 2, caption)."""
         y = self.pair(x, channels, channels, stride=2, relu=True, name=f"{name}_1")
         y = self.pair(y, channels, channels, name=f"{name}_2")

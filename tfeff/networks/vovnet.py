@@ -5,6 +5,10 @@ instead of in every layer as DenseNet does. The default is Table 1 of the paper;
 authors' PyTorch code, which has the same weights but other results.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
+import keras
 from keras import Input, layers
 
 from tfeff.layers.blocks import classifier, conv_bn, finish
@@ -17,7 +21,7 @@ _WIDE_39 = [(128, 256, 1), (160, 512, 1), (192, 768, 2), (224, 1024, 2)]
 _WIDE_57 = [(128, 256, 1), (160, 512, 1), (192, 768, 4), (224, 1024, 3)]
 # Of the code's layout (stem_pool=False, identity=True); the paper prints whole detectors only.
 _README = "stigma0617/VoVNet.pytorch, README; trained with stem_pool=False, identity=True"
-_VARIANTS = {
+_VARIANTS: dict[str, dict[str, Any]] = {
     "vovnet_27_slim": {"stages": _SLIM_27},
     "vovnet_39": {"stages": _WIDE_39, "published": {"top1": 76.77, "top5": 93.43, "source": _README}},
     "vovnet_57": {"stages": _WIDE_57, "published": {"top1": 77.73, "top5": 93.72, "source": _README}},
@@ -26,9 +30,10 @@ _VARIANTS = {
 
 @register_networks("vovnet", PAPER, _VARIANTS)
 def vovnet(
-    input_shape=(224, 224, 3), classes=1000, *, stages, stem_pool=True, identity=False, symmetric_padding=False,
-    include_top=True, features_only=False, small_image=False, name=None,
-):  # fmt: skip
+    input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1000, *, stages: Sequence[tuple[int, int, int]],
+    stem_pool: bool = True, identity: bool = False, symmetric_padding: bool = False, include_top: bool = True,
+    features_only: bool = False, small_image: bool = False, name: str | None = None,
+) -> keras.Model:  # fmt: skip
     """VoVNet: (n, h, w, 3) -> (n, classes) logits.
 
     Args:
@@ -40,7 +45,7 @@ def vovnet(
         features_only: {"stride4": ..., "stride8": ..., "stride16": ..., "stride32": ...}, the outputs of the stages.
         small_image: stride 1 in the stem's first convolution, for inputs of 32x32 and the like.
     """
-    options = {"symmetric": symmetric_padding, "activation": "relu"}
+    options: dict[str, Any] = {"symmetric": symmetric_padding, "activation": "relu"}
     image = Input(input_shape, name="image")
     reduction = 1 if small_image else 2
     # (n, h, w, 3) -> (n, h/2, w/2, 64), full size when small_image

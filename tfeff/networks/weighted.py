@@ -1,6 +1,7 @@
 """Networks with weights from a file: one of ours, another project's, or a public one that is fetched first."""
 
 import hashlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from tfeff.weights.torch_layout import import_state_dict, read_state_dict
 _FREE = ("input_shape", "include_top", "features_only", "dropout", "name")  # may differ from what the weights came from
 
 
-def create_with_weights(network: Network, weights: str | Path, **arguments):
+def create_with_weights(network: Network, weights: str | Path, **arguments: Any) -> Any:
     """`tfeff.create(NAME, weights=...)`; see there."""
     return build_with_weights(network, weights, **arguments)[0]
 
 
-def build_with_weights(network: Network, weights: str | Path, progress=None, **arguments) -> tuple[Any, dict[str, Any]]:
+def build_with_weights(
+    network: Network, weights: str | Path, progress: Callable[[int, int], None] | None = None, **arguments: Any
+) -> tuple[Any, dict[str, Any]]:
     """The network with the weights, and what the file says of itself (nothing: an empty dictionary).
 
     Args:
@@ -35,15 +38,16 @@ def build_with_weights(network: Network, weights: str | Path, progress=None, **a
         public = find_public(network.name, str(weights))
         model, metadata = import_file(fetch(public, progress), network.name, layout=public.layout)
         return _rebuilt(network, model, _merged(network, metadata, weights, arguments), metadata), metadata
-    metadata = read_metadata(Path(weights))
-    if metadata is None:
+    path = Path(weights)
+    told = read_metadata(path)
+    if told is None:
         model = network(**arguments)
-        load_weights(model, weights)
+        load_weights(model, path)
         return model, {}
-    arguments = _merged(network, metadata, weights, arguments)
-    model = network(**_told(metadata))
-    load_weights(model, weights)
-    return _rebuilt(network, model, arguments, metadata), metadata
+    arguments = _merged(network, told, weights, arguments)
+    model = network(**_told(told))
+    load_weights(model, path)
+    return _rebuilt(network, model, arguments, told), told
 
 
 def _told(metadata):
@@ -117,7 +121,7 @@ def import_file(
     network, path = get_network(name), Path(path)
     if layout is not None:
         get_layout(network.family, layout, name)
-    state = read_state_dict(path)
+    state: Mapping[str, Any] = read_state_dict(path)
     if layout is None:
         known = list_layouts(network.family, name)
         layout = next(iter(known)) if len(known) == 1 else None
@@ -160,5 +164,5 @@ def _another_width(network, state, layout, head):
         for name, entry in index().items()
         if entry["family"] == network.family and name != network.name
     }
-    best = min(near, key=near.get, default=None)
+    best = min(near, key=lambda name: near[name], default=None)
     return best if best and near[best] < 0.01 else None

@@ -16,7 +16,7 @@ _FOREIGN = (".safetensors", ".pth", ".pt", ".bin")
 
 
 def save_weights(
-    model,
+    model: Any,
     path: Path,
     *,
     half: bool = False,
@@ -34,7 +34,7 @@ def save_weights(
     Raises:
         TfeffError: a folder that cannot be written to, or a kernel beyond float16's 65504.
     """
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for variable in _variables(model):
         name, value = variable.path, np.asarray(variable.value)
         if (half or mantissa_bits) and name.endswith("kernel"):
@@ -59,7 +59,7 @@ def save_weights(
         temporary.unlink(missing_ok=True)
 
 
-def load_weights(model, path: Path) -> None:
+def load_weights(model: Any, path: Path) -> None:
     """Loads a weight file into a Keras model; every weight of the model must be there, and nothing else.
 
     Raises:

@@ -28,7 +28,8 @@ def pack(name: str, value: np.ndarray, mantissa_bits: int) -> tuple[str, np.ndar
     drop = 10 - mantissa_bits
     bits = value.astype(np.float16).view(np.uint16).astype(np.uint32)
     if drop:
-        bits = (bits + (1 << (drop - 1)) - 1 + ((bits >> drop) & 1)) >> drop << drop
+        half = np.uint32((1 << (drop - 1)) - 1)
+        bits = (bits + half + ((bits >> drop) & 1)) >> drop << drop
     return name + _SUFFIX, np.stack([bits >> 8, bits & 255]).astype(np.uint8)
 
 

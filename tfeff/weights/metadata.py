@@ -22,7 +22,7 @@ _SETTINGS = (
 _IDLE = ("Dropout", "SpatialDropout2D")  # do nothing once trained
 
 
-def fingerprint(model) -> str:
+def fingerprint(model: Any) -> str:
     """sha256 of a functional model's graph: names, kinds, settings and connections of its layers, not their values.
 
     Equal for two input sizes, unless the graph differs, and with or without dropout.

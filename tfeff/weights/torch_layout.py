@@ -11,6 +11,7 @@ import pickle
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ _SHOWN = 10  # faults in one message
 
 
 def import_state_dict(
-    model,
+    model: Any,
     state: Mapping[str, np.ndarray],
     layout: Mapping[str, str],
     *,
@@ -95,7 +96,7 @@ def _entries(layer):
         return variable, word, (math.prod(variable.shape),), lambda v: v.reshape(variable.shape)
 
     if isinstance(layer, keras.layers.BatchNormalization):
-        found = ((layer.gamma, "weight"), (layer.beta, "bias"))
+        found: tuple[tuple[Any, str], ...] = ((layer.gamma, "weight"), (layer.beta, "bias"))
         found += ((layer.moving_mean, "running_mean"), (layer.moving_variance, "running_var"))
         return [vector(variable, word) for variable, word in found if variable is not None]
     if isinstance(layer, keras.layers.PReLU):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from tfeff.errors import TfeffError
@@ -59,7 +60,7 @@ def get_layout(family: str, source: str, network: str | None = None) -> Layout:
     return layouts[source]
 
 
-def find_layout(model, family: str, network: str, state: Mapping[str, Any], path) -> str:
+def find_layout(model: Any, family: str, network: str, state: Mapping[str, Any], path: Path) -> str:
     """The source in whose layout most layers of the model find an entry.
 
     Raises:
@@ -77,7 +78,7 @@ def find_layout(model, family: str, network: str, state: Mapping[str, Any], path
         places = layout.places(model)
         layers = [layer.name for layer in model.layers if layer.weights]
         shares[source] = sum(places.get(name) in found for name in layers) / len(layers)
-    best = max(shares, key=shares.get)
+    best = max(shares, key=lambda source: shares[source])
     if shares[best] < 0.5:
         begins = ", ".join(list(state)[:3]) or "nothing"
         raise TfeffError(

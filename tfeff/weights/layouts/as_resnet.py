@@ -5,6 +5,8 @@ Caffe keeps a BN as two layers: `bn...` with mean, variance and the factor that 
 there. A shift has two blobs, x (columns) first. The network takes BGR.
 """
 
+from typing import Any
+
 import numpy as np
 
 from tfeff.weights.layouts import Layout
@@ -13,7 +15,7 @@ _EPSILON = 1e-5
 _BLOCKS = (1, 3, 4, 6, 3)  # in stages 0 to 4; the block of stage 0 has the number 0
 
 
-def caffe(model):
+def caffe(model: Any) -> dict[str, str]:
     layout = {"stem": "conv0", "bn": "scale/bnlast", "logits": "fc/linear"}
     for stage, blocks in enumerate(_BLOCKS):
         layout |= {f"stage{stage}_block1_shortcut": f"conv/shortcut{stage}"}

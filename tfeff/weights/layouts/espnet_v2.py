@@ -4,6 +4,8 @@ Both keep weights that no forward pass touches: an activation behind each stride
 reinforcement at level 5, where no image is passed.
 """
 
+from typing import Any
+
 from tfeff.weights.layouts import Layout
 
 _UNUSED = ("level5_0.inp_reinf.", *(f"level{level}_0.eesp.module_act." for level in range(2, 6)))
@@ -21,7 +23,7 @@ def _eesp(ours, theirs):
     return layout | _conv_bn_prelu(f"{ours}_expand", f"{theirs}.conv_1x1_exp")
 
 
-def espnetv2(model):
+def espnetv2(model: Any) -> dict[str, str]:
     layout = _conv_bn_prelu("level1", "level1") | {"logits": "classifier"}
     for level in range(2, 6):
         ours, theirs = f"level{level}_down", f"level{level}_0"

@@ -3,6 +3,8 @@
 It keeps a shift as two vectors, `a` (rows) and `b` (columns).
 """
 
+from typing import Any
+
 import numpy as np
 
 from tfeff.weights.layouts import Layout
@@ -11,7 +13,7 @@ _UNITS = {3: 3, 4: 4, 5: 4, 6: 4, 7: 3}  # our block -> units; the first two blo
 _STRIDE_1 = (1, 5, 7)  # blocks whose last unit shifts; the others pool
 
 
-def release(model):
+def release(model: Any) -> dict[str, str]:
     layout = {"stem": "conv1", "stem_bn": "bn1", "last": "conv2", "last_bn": "bn2", "logits": "fc"}
     layout |= _unit("block1_unit1", "ibssl") | _unit("block2_unit1", "ibpool")
     for block, units in _UNITS.items():

@@ -1,5 +1,7 @@
 """GhostNet: timm's `ghostnet_100` and its kin."""
 
+from typing import Any
+
 from tfeff.weights.layouts import Layout
 
 _STAGES = (1, 1, 1, 1, 1, 1, 5, 1, 4)  # blocks in each
@@ -14,7 +16,7 @@ _PLACES = {
 }  # fmt: skip
 
 
-def timm(model):
+def timm(model: Any) -> dict[str, str]:
     layout = {"stem": "conv_stem", "stem_bn": "bn1", "last": "blocks.9.0.conv", "last_bn": "blocks.9.0.bn1"}
     layout |= {"head": "conv_head", "logits": "classifier"}
     blocks = [(stage, unit) for stage, units in enumerate(_STAGES) for unit in range(units)]

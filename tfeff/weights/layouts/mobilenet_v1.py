@@ -1,11 +1,13 @@
 """MobileNetV1: timm's `mobilenetv1_100` and its kin."""
 
+from typing import Any
+
 from tfeff.weights.layouts import Layout
 
 _STAGES = (1, 2, 2, 6, 2)  # blocks in each
 
 
-def timm(model):
+def timm(model: Any) -> dict[str, str]:
     layout = {"stem": "conv_stem", "stem_bn": "bn1", "logits": "classifier"}
     places = [(stage, unit) for stage, units in enumerate(_STAGES) for unit in range(units)]
     for number, (stage, unit) in enumerate(places, start=1):

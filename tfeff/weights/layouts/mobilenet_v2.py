@@ -1,11 +1,14 @@
 """MobileNetV2: torchvision, and timm's `mobilenetv2_100` and its kin (not the deeper `110d` and `120d`)."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from tfeff.weights.layouts import Layout
 
 _STAGES = (1, 2, 3, 4, 3, 3, 1)  # blocks in each
 
 
-def torchvision(model):
+def torchvision(model: Any) -> dict[str, str]:
     layout = {"stem": "features.0.0", "stem_bn": "features.0.1", "last": "features.18.0", "last_bn": "features.18.1"}
     layout["logits"] = "classifier.1"
     for block in range(1, 18):
@@ -19,14 +22,15 @@ def torchvision(model):
     return layout
 
 
-def timm(model):
+def timm(model: Any) -> dict[str, str]:
     layout = {"stem": "conv_stem", "stem_bn": "bn1", "last": "conv_head", "last_bn": "bn2", "logits": "classifier"}
     return layout | timm_blocks(model, _STAGES)
 
 
-def timm_blocks(model, stages):
+def timm_blocks(model: Any, stages: Sequence[int]) -> dict[str, str]:
     """The inverted residuals of `stages`, blocks in each, as timm's EfficientNets and MobileNets name them."""
-    names, layout = {layer.name for layer in model.layers}, {}
+    names = {layer.name for layer in model.layers}
+    layout: dict[str, str] = {}
     blocks = [f"blocks.{stage}.{unit}" for stage, units in enumerate(stages) for unit in range(units)]
     for number, theirs in enumerate(blocks, start=1):
         ours = f"block{number}"

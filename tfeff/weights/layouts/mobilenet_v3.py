@@ -1,12 +1,14 @@
 """MobileNetV3: torchvision, and timm's `mobilenetv3_*` (the `tf_mobilenetv3_*` pad as TensorFlow does)."""
 
+from typing import Any
+
 from tfeff.weights.layouts import Layout
 from tfeff.weights.layouts.mobilenet_v2 import timm_blocks
 
 _STAGES = {15: (1, 2, 3, 4, 2, 3), 11: (1, 2, 3, 2, 3)}  # blocks of large and small -> blocks in each stage
 
 
-def torchvision(model):
+def torchvision(model: Any) -> dict[str, str]:
     names, blocks = {layer.name for layer in model.layers}, _blocks(model)
     layout = {"stem": "features.0.0", "stem_bn": "features.0.1", "head": "classifier.0", "logits": "classifier.3"}
     layout |= {"last": f"features.{blocks + 1}.0", "last_bn": f"features.{blocks + 1}.1"}
@@ -24,7 +26,7 @@ def torchvision(model):
     return layout
 
 
-def timm(model):
+def timm(model: Any) -> dict[str, str]:
     stages = _STAGES[_blocks(model)]
     layout = {"stem": "conv_stem", "stem_bn": "bn1", "head": "conv_head", "logits": "classifier"}
     layout |= {"last": f"blocks.{len(stages)}.0.conv", "last_bn": f"blocks.{len(stages)}.0.bn1"}

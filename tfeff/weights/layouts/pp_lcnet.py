@@ -4,6 +4,8 @@ Paddle keeps a fully connected layer as [in, out]. Its dropout of 0.2 does nothi
 multiplies by 0.8 afterwards; here, as everywhere else, it is the other way round, so 0.8 goes into `fc.weight`.
 """
 
+from typing import Any
+
 import numpy as np
 
 from tfeff.weights.layouts import Layout
@@ -17,7 +19,7 @@ _BLOCKS = {  # (stage, block) -> timm's, which splits the stage of 256 channels 
 }  # fmt: skip
 
 
-def timm(model):
+def timm(model: Any) -> dict[str, str]:
     layout = {"stem": "conv_stem", "stem_bn": "bn1", "head": "conv_head", "logits": "classifier"}
     for (stage, block), place in _BLOCKS.items():
         ours, theirs = f"stage{stage}_block{block}", f"blocks.{place}"
@@ -27,7 +29,7 @@ def timm(model):
     return layout
 
 
-def paddle(model):
+def paddle(model: Any) -> dict[str, str]:
     layout = {"stem": "conv1.conv", "stem_bn": "conv1.bn", "head": "last_conv", "logits": "fc"}
     for stage, block in _BLOCKS:
         ours, theirs = f"stage{stage}_block{block}", f"blocks{stage + 1}.{block - 1}"

@@ -1,9 +1,11 @@
 """ShiftResNet: alvinwan/shiftresnet-cifar. Of the ImageNet ShiftNets no weights are public."""
 
+from typing import Any
+
 from tfeff.weights.layouts import Layout
 
 
-def shiftresnet(model):
+def shiftresnet(model: Any) -> dict[str, str]:
     layout = {"stem": "conv1", "stem_bn": "bn1", "logits": "linear"}
     for layer in model.layers:
         if not layer.name.endswith("_shift"):

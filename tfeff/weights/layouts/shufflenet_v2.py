@@ -1,5 +1,7 @@
 """ShuffleNetV2: torchvision, and the authors' (megvii-model/ShuffleNet-Series)."""
 
+from typing import Any
+
 import numpy as np
 
 from tfeff.weights.layouts import Layout
@@ -12,7 +14,7 @@ _PLACES = {  # of the convolution; its BN is the next
 }  # fmt: skip
 
 
-def torchvision(model):
+def torchvision(model: Any) -> dict[str, str]:
     layout = {"stem": "conv1.0", "stem_bn": "conv1.1", "conv5": "conv5.0", "conv5_bn": "conv5.1", "logits": "fc"}
     for stage, units in _UNITS.items():
         for unit in range(units):
@@ -23,7 +25,7 @@ def torchvision(model):
     return layout
 
 
-def megvii(model):
+def megvii(model: Any) -> dict[str, str]:
     layout = {"stem": "first_conv.0", "stem_bn": "first_conv.1", "conv5": "conv_last.0", "conv5_bn": "conv_last.1"}
     layout["logits"] = "classifier.0"
     feature = 0

@@ -4,6 +4,8 @@ The authors' second and later modules of a stage add their input, timm's "a" mod
 another network.
 """
 
+from typing import Any
+
 from tfeff.weights.layouts import Layout
 
 
@@ -11,7 +13,7 @@ def _conv_bn(ours, theirs):
     return {ours: f"{theirs}.conv", f"{ours}_bn": f"{theirs}.bn"}
 
 
-def timm(model):
+def timm(model: Any) -> dict[str, str]:
     layout = {"logits": "head.fc"}
     for number in range(3):
         layout |= _conv_bn(f"stem{number + 1}", f"stem.{number}")
@@ -23,7 +25,7 @@ def timm(model):
     return layout
 
 
-def authors(model):
+def authors(model: Any) -> dict[str, str]:
     def conv_norm(ours, theirs):
         return {ours: f"{theirs}/conv", f"{ours}_bn": f"{theirs}/norm"}
 
