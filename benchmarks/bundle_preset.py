@@ -19,7 +19,7 @@ def main():
     parser.add_argument("--mantissa-bits", type=int, help="of float16's 10, those that kernels keep")
     arguments = parser.parse_args()
     import_tensorflow()
-    from tfeff.data import open_dataset
+    from tfeff.data import image_port, open_dataset
     from tfeff.training import Batches, top1
     from tfeff.weights import load_weights, save_weights
 
@@ -30,7 +30,10 @@ def main():
     save_weights(model, weights, half=True, mantissa_bits=arguments.mantissa_bits)
     load_weights(model, weights)  # what users get, not what was trained
     test = open_dataset(trained.dataset, "test")
-    measured = {"float_top1": top1(model, Batches(test, trained.preprocessing, 256)), "samples": len(test)}
+    measured = {
+        "float_top1": top1(model, Batches(test, [image_port(trained.preprocessing)], 256)),
+        "samples": len(test),
+    }
     preset = replace(trained, weights=weights, training={**trained.training, **measured})
     preset.write(BUNDLED / f"{trained.name}.json", aliases=arguments.alias)
     size, accuracy = weights.stat().st_size, measured["float_top1"]

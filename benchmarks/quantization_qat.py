@@ -39,31 +39,31 @@ def qat_row(preset: str, *, epochs: int = EPOCHS, steps: int | None = STEPS, tar
     """
     from tfeff import presets
     from tfeff.data import open_dataset
-    from tfeff.export import Request, Subject, export_model
+    from tfeff.export import Request, TrainedGraph, classifier, export_model
     from tfeff.export.quantize.aware import aware_graph
     from tfeff.export.quantize.measuring import train_ranges_by
-    from tfeff.training.qat import Recipe, train_quantized
+    from tfeff.training.qat import Recipe, Teacher, train_quantized
 
     started = time.monotonic()
     known = presets.load_preset(preset)
-    subject = Subject(
-        known.build(), known.name, known.network, known.preprocessing, known.labels, known.name, known.dataset
-    )
+    model = classifier(
+        known.build(), known.name, known.network, known.preprocessing, known.labels, preset=known.name,
+        dataset=known.dataset,
+    )  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         graph, measured = aware_graph(
-            subject, "fashion_mnist", folder, target=target, method=method, per_tensor=per_tensor,
+            model, "fashion_mnist", folder, target=target, method=method, per_tensor=per_tensor,
             train_ranges=train_ranges_by(method, None),
         )  # fmt: skip
         told = Recipe(epochs, steps=steps, **recipe)
         before = time.monotonic()
-        training = train_quantized(
-            graph, subject.model, open_dataset("fashion_mnist", "train"), known.preprocessing, told
-        )
+        teacher = Teacher(model.callable, model.inputs, model.outputs, model.tasks)
+        training = train_quantized(graph, teacher, open_dataset("fashion_mnist", "train"), told)
         trained = time.monotonic() - before
-        training["calibration"] = measured.calibration.as_dict()
         request = Request(target=target, per_tensor=per_tensor, dataset="fashion_mnist", devices=())
-        made = export_model(subject, folder / "qat.tflite", request, trained=graph, training=training)
+        brought = TrainedGraph(graph, training=training, calibration=measured.calibration.record())
+        made = export_model(model, folder / "qat.tflite", request, trained=brought)
     record, (accuracy,) = made.record, made.record.accuracy
     return {
         "preset": known.name,
@@ -144,8 +144,8 @@ def main():
         print(
             f"{name:14s} float {row['float_top1']:.2f} int8 {row['top1']:.2f}  {row['delta']:+.2f} [{low:+.2f}, "
             f"{high:+.2f}]  held-out loss {first['held_out_loss']:.5f} -> {last['held_out_loss']:.5f}, top-1 "
-            f"{first['held_out_top1']:.2f} -> {last['held_out_top1']:.2f} "
-            f"(float {row['training']['held_out_float_top1']:.2f}), best epoch {row['training']['best_epoch']}, "
+            f"{first['held_out']['top-1']:.2f} -> {last['held_out']['top-1']:.2f} "
+            f"(float {row['training']['held_out_float']['top-1']:.2f}), best epoch {row['training']['best_epoch']}, "
             f"{row['training']['learning_rate']:g}  {row['seconds_training']:.0f} of {row['seconds']:.0f} s",
             flush=True,
         )

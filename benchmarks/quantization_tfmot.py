@@ -38,28 +38,27 @@ def tfmot_row(
     from tfeff.compare import Runner
     from tfeff.compress.tfmot import read_samples, refusals, tfmot_qat
     from tfeff.data import open_dataset
-    from tfeff.export import Subject
+    from tfeff.export import classifier
     from tfeff.presets import load_preset
 
     started = time.monotonic()
     known = load_preset(preset)
-    model = known.build()
-    subject = Subject(model, known.name, known.network, known.preprocessing, known.labels, known.name, known.dataset)
+    model = classifier(known.build(), known.name, known.network, known.preprocessing, known.labels)
     train, test = (open_dataset("fashion_mnist", split) for split in ("train", "test"))
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        images, labels = read_samples(train, known.preprocessing, folder / "train.npy")
+        images, labels = read_samples(train, model.inputs, folder / "train.npy")
         before = time.monotonic()
-        if refused := refusals(subject, np.asarray(images[:16]), target):
+        if refused := refusals(model, np.asarray(images[:16]), target):
             return {"preset": known.name, "method": "tfmot", "refused": "; ".join(map(str, refused))}
-        made = tfmot_qat(subject, images, labels, folder=folder, steps=steps, batch_size=BATCH,
+        made = tfmot_qat(model, images, labels, folder=folder, steps=steps, batch_size=BATCH,
                          learning_rate=learning_rate, seed=seed, target=target)  # fmt: skip
         trained = time.monotonic() - before
-        inputs, truth = read_samples(test, known.preprocessing, folder / "test.npy")
+        inputs, truth = read_samples(test, model.inputs, folder / "test.npy")
         runner = Runner(made.path)
         classes = classes_of(runner, inputs)
         batches = (inputs[i : i + 500] for i in range(0, len(inputs), 500))
-        floats = np.concatenate([np.asarray(model(batch)).argmax(1) for batch in batches])
+        floats = np.concatenate([np.asarray(model.callable(batch)).argmax(1) for batch in batches])
         sha256 = check_tflite(made.path)
     return {
         "preset": known.name,

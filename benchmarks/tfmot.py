@@ -28,7 +28,7 @@ from quantization_tfmot import STEPS, tfmot_row
 from tfeff.compress.tfmot import process, qat
 from tfeff.compress.tfmot.drawing import draw
 from tfeff.errors import TfeffError
-from tfeff.export import Subject
+from tfeff.export import classifier
 from tfeff.export.quantize.convert import environment_versions
 from tfeff.layers import ChannelShuffle, GroupConv2D, StridedDilatedDepthwiseConv2D
 from tfeff.presets import aliases, load_preset
@@ -108,8 +108,8 @@ def layer_rows() -> list[dict]:
             plan = draw(model)
             tasks[name, "as_it_comes"] = process.Task("stock", plan, model, images[:8], {"path": folder / "x.tflite"})
             try:
-                subject = Subject(model, "probe", name, _AnyInput())
-                tasks[name, "ours"] = qat.prepare(subject, images, labels, folder=folder, steps=2, batch_size=32)
+                probed = classifier(model, "probe", name, _AnyInput())
+                tasks[name, "ours"] = qat.prepare(probed, images, labels, folder=folder, steps=2, batch_size=32)
             except TfeffError as error:
                 rows[name]["ours"] = {"taken": False, "why": str(error).splitlines()[0]}
         answers = process.run_all(list(tasks.values()), Path(scratch), keep_going=True)
