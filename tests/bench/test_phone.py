@@ -9,7 +9,7 @@ from stand_in_phone import tool
 
 from tfeff.bench.adb import protocol, tool_timer
 
-pytest_plugins = ["bench_models", "stand_in_phone"]
+pytest_plugins = ["bench_models", "phone_files", "stand_in_phone"]
 
 HOME = "/data/local/tmp"
 
@@ -56,6 +56,18 @@ def test_bench_on_a_phone(arm_phone, models, tmp_path, capfd, runtime, family):
     assert result["median_ms"] > 0
     assert result["init_ms"] > 0
     assert "harmed" not in arm_phone.shell(f"ls / {HOME}").stdout
+
+
+def test_a_file_with_several_inputs_and_outputs_on_a_phone(arm_phone, files, tmp_path, capfd):
+    """ARM's own kernels for all of it, given every input."""
+    ran = bench(capfd, arm_phone, files["ports"], "--benchmark-binary", tool(tmp_path, "litert"))
+    assert ran.code == 0, ran.err
+    (result,) = ran.json["results"]
+    assert (result["answer"]["ok"], result["answer"]["family"]) == (True, "mixed")
+    told = {one["name"]: one for one in result["answer"]["outputs"]}
+    assert list(told) == ["best", "active", "small", "vectors"]
+    assert all(one["equal"] for one in told.values())
+    assert result["median_ms"] > 0
 
 
 def test_a_wrong_answer_voids_the_time(arm_phone, models, tmp_path, capfd):

@@ -91,17 +91,18 @@ def test_arm_computes_what_this_machine_does(exported, arm_phone, tmp_path, runt
     other = os.environ.get("TFEFF_TFLITE_RUNTIME_PYTHON")
     here = f"python:{other}" if runtime == "tflite-runtime" and other else "local"
     options = {"threads": 1, "seed": 0, "xnnpack": runtime == "litert"}
-    np.save(tmp_path / "image.npy", np.random.default_rng(0).integers(-128, 128, (1, 32, 32, 3), "i1"))
+    image = np.random.default_rng(0).integers(-128, 128, (1, 32, 32, 3), "i1")
     differing = {}
     with PhoneWorker(arm_phone.address, runtime, os.environ) as arm, find_device(here).start() as x86:
         assert arm.environment["machine"] == "aarch64"
         assert arm.environment["runtime"] == {"litert": "ai-edge-litert"}.get(runtime, runtime)
         for path in files:
             opened = open_up(path, tmp_path)
-            kernels = [handle.load(opened.path, **options)["kernels"] for handle in (arm, x86)]
-            assert kernels[0] == kernels[1]
-            assert (kernels[0]["xnnpack"] == "none") == (runtime == "tflite-runtime")
-            ours, theirs = (handle.outputs(tmp_path / "image.npy") for handle in (arm, x86))
+            loaded = [handle.load(opened.path, **options) for handle in (arm, x86)]
+            assert loaded[0].kernels == loaded[1].kernels
+            assert (loaded[0].kernels.xnnpack == "none") == (runtime == "tflite-runtime")
+            (port,) = loaded[0].inputs
+            ours, theirs = (handle.outputs({port.name: image}) for handle in (arm, x86))
             assert len(ours) == len(theirs) == sum(len(outputs) for _, _, outputs in opened.operations)
             found = origins(opened, ours, theirs)
             differing[path.parent.name] = found
