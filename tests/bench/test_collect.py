@@ -109,6 +109,7 @@ def test_every_output_is_compared_and_the_worst_named(collecting):
     assert send(collecting, result(collecting, outputs=base64.b64encode(values.tobytes()).decode()))[0] == 200
     assert "; near at most 3 apart" in collecting.lines[1]
     assert open_artifact(collecting.path).record.latency[0].browser.max_abs_difference == pytest.approx(3, rel=1e-3)
+    assert collecting._posts["collect"].max_bytes == MAX_BYTES + 4 * 2 * values.nbytes // 3  # of both files
     one_output = base64.b64encode(np.ascontiguousarray(values[:, :3]).tobytes()).decode()
     status, answer = send(collecting, result(collecting, outputs=one_output))
     assert (status, "another size" in answer["error"]) == (400, True)
