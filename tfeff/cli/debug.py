@@ -2,11 +2,18 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfeff.cli.output import output_options
+from tfeff.cli.output import Output, output_options
 from tfeff.errors import TfeffError
+
+if TYPE_CHECKING:
+    from tfeff.artifact import Artifact
+    from tfeff.debug import DebugResult, LayerError
+    from tfeff.debug.result import Agreement
+    from tfeff.record.schema import PortAgreement
 
 
 @click.command(name="debug")
@@ -29,7 +36,9 @@ from tfeff.errors import TfeffError
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="Layers run side by side.")
 @click.option("--record", is_flag=True, help="Write the layers into the artifact's record, for `tfeff report`.")
 @output_options
-def command(artifact, picture, force, top, record, out, **given):
+def command(
+    artifact: Path, picture: Path | None, force: bool, top: int, record: bool, out: Output, **given: Any
+) -> None:
     """Where the int8 file ARTIFACT goes wrong: every layer's error, and what the outputs gain when it is in float.
 
     The file is simulated in float with every value put on its tensor's grid, and one layer at a time is left off it.
@@ -46,7 +55,8 @@ def command(artifact, picture, force, top, record, out, **given):
         if not picture.absolute().parent.is_dir():
             raise TfeffError(f"{picture}: its folder does not exist", "make it first")
     opened = _with_record(artifact) if record else None
-    result = _debug(artifact, out, **given)
+    pixels = tuple(given.pop(name) for name in ("mean", "std", "colour"))
+    result = _debug(artifact, out, pixels=pixels, **given)
     if picture:
         _write(picture, draw_picture(result, picture))
     _show(out, result, top)
@@ -55,16 +65,19 @@ def command(artifact, picture, force, top, record, out, **given):
     out.json({**result.as_dict(), "picture": str(picture) if picture else None})
 
 
-def _debug(artifact, out, *, mean, std, colour, seed, threads, **given):
+def _debug(
+    artifact: Path, out: Output, *, pixels: tuple[Any, ...], seed: int, threads: int, **given: Any
+) -> "DebugResult":
     from tfeff.cli.source import parse_values
     from tfeff.debug import Options, Pixels, debug
 
-    pixels = Pixels(parse_values(mean, "--mean"), parse_values(std, "--std"), colour)
+    mean, std, colour = pixels
+    chosen = Pixels(parse_values(mean, "--mean"), parse_values(std, "--std"), colour)
     with out.progress("debugging") as progress:
-        return debug(artifact, options=Options(seed, threads, pixels), progress=progress.step, **given)
+        return debug(artifact, options=Options(seed, threads, chosen), progress=progress.step, **given)
 
 
-def _with_record(path):
+def _with_record(path: Path) -> "Artifact":
     from tfeff.artifact import open_artifact
 
     opened = open_artifact(path)
@@ -73,7 +86,7 @@ def _with_record(path):
     return opened
 
 
-def _write(path, data):
+def _write(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(data)
@@ -84,7 +97,7 @@ def _write(path, data):
         temporary.unlink(missing_ok=True)
 
 
-def _show(out, result, top):
+def _show(out: Output, result: "DebugResult", top: int) -> None:
     simulation, weights = result.simulation, result.weights
     rows = [(f"SQNR of {port.name}", _port(port)) for port in result.ports] if len(result.ports) > 1 else []
     rows = [
@@ -108,20 +121,20 @@ def _show(out, result, top):
         out.say(f"note: {note}")
 
 
-def _counted(result):
+def _counted(result: "DebugResult") -> str:
     found = _decibels(result.output_sqnr_db)
     if result.output is not None:
         return f"the error of {result.output} only, {found}"
     return f"{found}, all together" if len(result.ports) > 1 else found
 
 
-def _port(port):
+def _port(port: "PortAgreement") -> str:
     if port.equal_share is not None:
         return f"{100 * port.equal_share:.1f} % of the values are equal"
     return _decibels(port.sqnr_db)
 
 
-def _row(row):
+def _row(row: "LayerError") -> list[str]:
     return [
         row.layer,
         row.op,
@@ -133,11 +146,11 @@ def _row(row):
     ]
 
 
-def _decibels(value):
+def _decibels(value: float | None) -> str:
     return "no error" if value is None else f"{value:.1f} dB"
 
 
-def _agreement(simulation):
+def _agreement(simulation: "Agreement") -> str:
     parts = ["agrees with the file" if simulation.agrees else "does NOT agree with the file"]
     if simulation.same_answers is not None:
         parts.append(f"{100 * simulation.same_answers:.1f} % the same answer")

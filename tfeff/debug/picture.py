@@ -1,11 +1,12 @@
 """The layers' figures as bars along the network, as PNG (Pillow) or SVG."""
 
 import io
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from tfeff.debug.result import DebugResult
+from tfeff.debug.result import DebugResult, LayerError
 from tfeff.errors import TfeffError
 
 _WIDTH, _LEFT, _RIGHT, _TOP = 1200, 70, 20, 76
@@ -14,6 +15,8 @@ _INK, _FAINT_INK, _FAINT = "#222222", "#666666", "#c8c8c8"
 _BAR, _WORST, _LINE = "#7a9cc6", "#c0392b", "#e08e0b"
 _SIZE, _DIGIT = 13, 7.2  # of the letters, pixels; how wide one is, about
 _CEILING_DB = 60.0  # of the picture's axis; better is no matter
+
+Rows = Sequence[LayerError]
 
 
 def draw_picture(result: DebugResult, path: Path, top: int = 5) -> bytes:
@@ -31,7 +34,7 @@ def draw_picture(result: DebugResult, path: Path, top: int = 5) -> bytes:
     rows = sorted(result.layers, key=lambda row: row.position)
     worst = [row.position for row in result.layers[:top]]
     height = _TOP + _LABELS * len(worst) + 2 * (_PANEL + _GAP) + 10
-    canvas = (_Png if path.suffix.lower() == ".png" else _Svg)(_WIDTH, height)
+    canvas = _Png(_WIDTH, height) if path.suffix.lower() == ".png" else _Svg(_WIDTH, height)
     canvas.text(_LEFT, 18, f"{result.file}: where the outputs' error comes from", size=_SIZE + 3)
     snr = result.output_sqnr_db
     said = "no error" if snr is None else f"outputs' SQNR {snr:.1f} dB"
@@ -51,13 +54,15 @@ def check_suffix(path: Path) -> None:
         raise TfeffError(f"{path}: a picture's name ends in .png or .svg", "--picture layers.png")
 
 
-def _shares(canvas, rows, middles, step, worst, top):
+def _shares(
+    canvas: "_Png | _Svg", rows: Rows, middles: Mapping[int, float], step: float, worst: Sequence[int], top: float
+) -> float:
     """Bars of `error_share`; the worst layers' names stand above, each on a line of its own. Returns the lower end."""
     values = [row.error_share for row in rows]
     high, low = max(0.05, *values), min(0.0, *values)
     floor = top + _PANEL
 
-    def y(value):
+    def y(value: float) -> float:
         return floor - (value - low) / (high - low) * _PANEL
 
     _axis(canvas, top, floor)
@@ -79,11 +84,13 @@ def _shares(canvas, rows, middles, step, worst, top):
     return floor
 
 
-def _decibels(canvas, rows, middles, step, worst, top):
+def _decibels(
+    canvas: "_Png | _Svg", rows: Rows, middles: Mapping[int, float], step: float, worst: Sequence[int], top: float
+) -> None:
     """Bars of `local_sqnr_db` and a line of `sqnr_db`."""
     floor = top + _PANEL
 
-    def y(value):
+    def y(value: float | None) -> float:
         shown = _CEILING_DB if value is None else min(max(value, 0.0), _CEILING_DB)
         return floor - shown / _CEILING_DB * _PANEL
 
@@ -100,16 +107,16 @@ def _decibels(canvas, rows, middles, step, worst, top):
         canvas.line(x, from_y, to_x, to_y, _LINE, width=2)
 
 
-def _axis(canvas, top, floor):
+def _axis(canvas: "_Png | _Svg", top: float, floor: float) -> None:
     canvas.line(_LEFT, top, _LEFT, floor, _INK)
 
 
-def _grid_line(canvas, y, text, strong):
+def _grid_line(canvas: "_Png | _Svg", y: float, text: str, strong: bool) -> None:
     canvas.line(_LEFT, y, _WIDTH - _RIGHT, y, _INK if strong else _FAINT)
     canvas.text(_LEFT - 8 - len(text) * _DIGIT, y + 4, text, _FAINT_INK)
 
 
-def _ticks(low, high):
+def _ticks(low: float, high: float) -> list[float]:
     step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 100, 1e4, 1e6) if (high - low) / s <= 6)
     first = -int(-low / step)
     return [step * n for n in range(first, int(high / step) + 1)]
@@ -118,50 +125,50 @@ def _ticks(low, high):
 class _Png:
     """Pixels by Pillow; text stands on its base line, as in SVG."""
 
-    def __init__(self, width, height):
+    def __init__(self, width: int, height: int):
         from PIL import Image, ImageDraw
 
         self._image = Image.new("RGB", (width, height), "white")
         self._draw = ImageDraw.Draw(self._image)
 
-    def line(self, x, y, to_x, to_y, colour, width=1):
+    def line(self, x: float, y: float, to_x: float, to_y: float, colour: str, width: int = 1) -> None:
         self._draw.line((x, y, to_x, to_y), fill=colour, width=width)
 
-    def box(self, left, top, right, bottom, colour):
+    def box(self, left: float, top: float, right: float, bottom: float, colour: str) -> None:
         self._draw.rectangle((left, top, max(left, right - 1), max(top, bottom)), fill=colour)
 
-    def text(self, x, y, text, colour=_INK, size=_SIZE):
+    def text(self, x: float, y: float, text: str, colour: str = _INK, size: int = _SIZE) -> None:
         from PIL import ImageFont
 
         self._draw.text((x, y), text, fill=colour, font=ImageFont.load_default(size), anchor="ls")
 
-    def data(self):
+    def data(self) -> bytes:
         out = io.BytesIO()
         self._image.save(out, "PNG")
         return out.getvalue()
 
 
 class _Svg:
-    def __init__(self, width, height):
+    def __init__(self, width: int, height: int):
         self._parts = [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif">',
             f'<rect width="{width}" height="{height}" fill="white"/>',
         ]
 
-    def line(self, x, y, to_x, to_y, colour, width=1):
+    def line(self, x: float, y: float, to_x: float, to_y: float, colour: str, width: int = 1) -> None:
         self._parts.append(
             f'<line x1="{x:.1f}" y1="{y:.1f}" x2="{to_x:.1f}" y2="{to_y:.1f}" stroke="{colour}" '
             f'stroke-width="{width}"/>'
         )
 
-    def box(self, left, top, right, bottom, colour):
+    def box(self, left: float, top: float, right: float, bottom: float, colour: str) -> None:
         self._parts.append(
             f'<rect x="{left:.1f}" y="{top:.1f}" width="{max(right - left, 0.5):.1f}" '
             f'height="{max(bottom - top, 0):.1f}" fill="{colour}"/>'
         )
 
-    def text(self, x, y, text, colour=_INK, size=_SIZE):
+    def text(self, x: float, y: float, text: str, colour: str = _INK, size: int = _SIZE) -> None:
         self._parts.append(f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" fill="{colour}">{escape(text)}</text>')
 
-    def data(self):
+    def data(self) -> bytes:
         return "\n".join([*self._parts, "</svg>", ""]).encode()

@@ -48,7 +48,7 @@ def find_exact(file: LayeredFile, twin: LayeredFile) -> dict[int, np.ndarray]:
     return exact
 
 
-def _nearest(candidates, rounded, steps):
+def _nearest(candidates: list[np.ndarray], rounded: np.ndarray, steps: np.ndarray) -> np.ndarray | None:
     """The candidate that rounds to `rounded`; None when none does."""
     errors = [np.abs(part - rounded) / steps for part in candidates]
     rms = [float(np.sqrt(np.mean(error**2))) for error in errors]
@@ -56,7 +56,7 @@ def _nearest(candidates, rounded, steps):
     return candidates[best] if rms and rms[best] <= _RMS_STEPS and errors[best].max() <= _WORST_STEPS else None
 
 
-def _factor(part, rounded, steps):
+def _factor(part: np.ndarray, rounded: np.ndarray, steps: np.ndarray) -> float:
     """The number by which `part` comes nearest to `rounded`; a simple fraction where one is near."""
     weighted = part / steps**2
     energy = float(np.sum(weighted * part))
@@ -65,11 +65,11 @@ def _factor(part, rounded, steps):
     return simple if abs(simple - factor) < _SIMPLE * abs(factor) else factor
 
 
-def _plain(values):
+def _plain(values: np.ndarray) -> np.ndarray:
     return values.reshape([size for size in values.shape if size > 1])
 
 
-def _parts(whole, shape):
+def _parts(whole: np.ndarray, shape: tuple[int, ...]) -> list[np.ndarray]:
     if not shape or not whole.ndim:
         return [whole] if whole.shape == shape else []
     return np.split(whole, len(whole) // shape[0]) if len(whole) % shape[0] == 0 else []
