@@ -14,6 +14,7 @@ from tfeff.artifact import Artifact, open_artifact, write_record
 from tfeff.compare import Runner
 from tfeff.debug import Options, debug
 from tfeff.debug.file import LayeredFile
+from tfeff.debug.outputs import Reference
 from tfeff.debug.record import record_debug
 from tfeff.debug.samples import Pixels, find_ports, load_samples
 from tfeff.errors import TfeffError
@@ -350,3 +351,10 @@ def test_a_state_is_forgotten_from_sample_to_sample(tmp_path):
     assert one.simulation.agrees
     assert one.simulation.sqnr_db is None
     assert one.output_mse == pytest.approx(other.output_mse)
+
+
+def test_outputs_of_other_sizes_are_refused():
+    reference = Reference([{"a": np.ones(3, np.float32), "b": np.ones(2, np.int64)}], None)
+    assert reference.errors([{"a": np.ones(3, np.float32), "b": np.zeros(2, np.int64)}]) == 0  # floats alone count
+    with pytest.raises(TfeffError, match="output b: 5 numbers against 2"):
+        reference.errors([{"a": np.ones(3, np.float32), "b": np.ones(5, np.int64)}])

@@ -89,10 +89,6 @@ class LayeredFile(TfliteFile):
         """Whether a tensor is kept from one operation's run to its next."""
         return bool(self.tree.tensors[number].isVariable)
 
-    def numpy(self, number: int) -> np.dtype:
-        """NumPy's type of what a tensor stores."""
-        return NUMPY[self.dtype(number)]
-
     def is_quantized(self) -> bool:
         """Whether any input or computed tensor has a grid."""
         return any(self.grid(tensor) for tensor in (*self.inputs, *self.producers))

@@ -44,9 +44,21 @@ class Reference:
         self._scales = np.where(signals > 0, signals, 1.0)
 
     def errors(self, given: Iterable[Outputs]) -> np.ndarray:
-        """The error of each sample, float64 (n,)."""
-        pairs = zip(self.outputs, given, strict=True)
-        return np.array([np.mean(self._criterion.terms(*pair)[1::2] / self._scales) for pair in pairs])
+        """The error of each sample, float64 (n,).
+
+        Raises:
+            TfeffError: outputs of other sizes.
+        """
+        found = []
+        for one, other in zip(self.outputs, given, strict=True):
+            for name in one:
+                if one[name].size != other[name].size:
+                    raise TfeffError(
+                        f"output {name}: {other[name].size:,} numbers against {one[name].size:,}",
+                        "give a file whose sizes do not depend on its inputs, and a float file of the same network",
+                    )
+            found.append(np.mean(self._criterion.terms(one, other)[1::2] / self._scales))
+        return np.array(found)
 
     def sqnr_db(self, errors: np.ndarray) -> float | None:
         """Of `errors`; None without an error."""

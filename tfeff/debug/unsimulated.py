@@ -9,7 +9,7 @@ from tfeff.debug.layers import converts
 from tfeff.debug.running import Running
 from tfeff.debug.simulation import Simulation
 from tfeff.errors import TfeffError
-from tfeff.tflite.file import LEFT_OUT
+from tfeff.tflite.file import LEFT_OUT, NUMPY
 from tfeff.tflite.writer import FileWriter
 
 # Operations that run other subgraphs, and those that work on the stored numbers whatever these stand for.
@@ -63,7 +63,9 @@ def _fails(file: LayeredFile, number: int) -> bool:
             inputs.append(doors[tensor])
     outputs = [writer.float_tensor(t) if file.grid(t) else writer.same_tensor(t) for t in op.outputs]
     writer.operation(number, inputs, outputs)
-    zeros = [np.zeros(file.shape(t), np.float32 if file.grid(t) else file.numpy(t)) for t in doors]
+    if any(file.dtype(tensor) not in NUMPY for tensor in doors):
+        return True  # nothing of ours can be put in
+    zeros = [np.zeros(file.shape(t), np.float32 if file.grid(t) else NUMPY[file.dtype(t)]) for t in doors]
     return not _runs(writer.pack(list(doors.values()), outputs), zeros)
 
 

@@ -34,7 +34,7 @@ def find_exact(file: LayeredFile, twin: LayeredFile) -> dict[int, np.ndarray]:
     exact = {}
     for number in quantized_constants(file):
         rounded, step = file.real(number), file.steps(number)
-        if rounded is None or step is None:
+        if rounded is None or step is None or not (step > 0).all():
             continue
         plain = _plain(rounded)
         steps = np.broadcast_to(step, rounded.shape).reshape(plain.shape)
