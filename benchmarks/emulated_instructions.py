@@ -45,7 +45,7 @@ def make(size: int, folder: Path) -> dict[str, Path]:
     np.save(folder / "calibration.npy", images)
     jobs = []
     for form, target in FORMS.items():
-        made, _ = apply_rewrites(network, map(load_rewrite, get_target(target).rewrites), images[:2])
+        made, _ = apply_rewrites(network, map(load_rewrite, get_target(target).rewrites), {"image": images[:2]})
         quantize.write_saved_model(made, folder / form, (size, size, 3))
         jobs.append(quantize.Job(str(folder / form), "int8", "int8", str(folder / f"{form}.tflite")))
     quantize.convert(jobs, folder / "calibration.npy", folder)

@@ -103,7 +103,7 @@ def gradients(preset: str) -> None:
         if target.rewrites in done:
             continue
         done.add(target.rewrites)
-        model, _ = apply_rewrites(known.build(), [load_rewrite(spec) for spec in target.rewrites], images)
+        model, _ = apply_rewrites(known.build(), [load_rewrite(spec) for spec in target.rewrites], {"image": images})
         graph = fake_quant_graph(model)
         _, seen = float_network(graph, rounded_weights=False)(images)
         seen = {point: np.asarray(values) for point, values in seen.items()}

@@ -54,11 +54,13 @@ def one(name: str, targets: list[str], python: str, seconds: float) -> list[dict
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         np.save(folder / "calibration.npy", images)
-        plain, _ = apply_rewrites(network, [load_rewrite(spec) for spec in FROZEN], images[:2])
+        plain, _ = apply_rewrites(network, [load_rewrite(spec) for spec in FROZEN], {"image": images[:2]})
         quantize.write_saved_model(plain, folder / "stock", shape)
         jobs = []
         for target in targets:
-            rewritten, applied = apply_rewrites(network, map(load_rewrite, get_target(target).rewrites), images[:2])
+            rewritten, applied = apply_rewrites(
+                network, map(load_rewrite, get_target(target).rewrites), {"image": images[:2]}
+            )
             quantize.write_saved_model(rewritten, folder / target, shape)
             io = get_target(target).io or "int8"
             jobs.append(quantize.Job(str(folder / target), "int8", io, str(folder / f"{target}.tflite")))

@@ -117,7 +117,7 @@ def make_plain(preset: str, targets: list[str], folder: Path) -> None:
     model, preprocessing = loaded.build(), loaded.preprocessing
     calibration = collect(CALIBRATION, preprocessing, folder / "calibration.npy")
     proof = calibration.inputs(PROOF_SAMPLES)
-    plain, _ = apply_rewrites(model, [load_rewrite(spec) for spec in FROZEN], proof)
+    plain, _ = apply_rewrites(model, [load_rewrite(spec) for spec in FROZEN], {"image": proof})
     quantize.write_saved_model(plain, folder / "plain", preprocessing.shape)
     stock_int8(folder / "plain", calibration.inputs(), "int8", folder / "plain.tflite")
 
@@ -128,7 +128,7 @@ def make_plain(preset: str, targets: list[str], folder: Path) -> None:
         specs = get_target(target).rewrites
         if specs not in known:
             try:
-                rewritten, _ = apply_rewrites(model, [load_rewrite(spec) for spec in specs], proof)
+                rewritten, _ = apply_rewrites(model, [load_rewrite(spec) for spec in specs], {"image": proof})
             except TfeffError:  # the export has failed with the same words
                 continue
             known[specs] = _keras_classes(rewritten, images)

@@ -54,7 +54,8 @@ def rewrite(
     if not specs:
         return Rewritten(model.callable)
     from tfeff.export.rewrites import load_rewrite
-    from tfeff.export.rewrites.core import CannotRewrite, apply_rewrites
+    from tfeff.export.rewrites.copying import CannotRewrite
+    from tfeff.export.rewrites.core import apply_rewrites
 
     rewrites = [load_rewrite(spec, (choices or {}).get(spec.partition(":")[0])) for spec in specs]
     try:

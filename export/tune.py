@@ -191,7 +191,7 @@ def _write(site, form, folder) -> InputPort:
     import keras
 
     from tfeff.export.rewrites import load_rewrite
-    from tfeff.export.rewrites.core import again
+    from tfeff.export.rewrites.copying import again
     from tfeff.export.rewrites.graph import inline
     from tfeff.export.rewrites.matching import is_batch_norm, is_relu
 

@@ -16,8 +16,8 @@ from keras import layers
 
 from tfeff.errors import TfeffError
 from tfeff.export.quantize.placement import fuses_relu, is_fusible_relu, kind_of
-from tfeff.export.rewrites.core import again
-from tfeff.export.rewrites.graph import CannotRewrite, GraphView, rebuild
+from tfeff.export.rewrites.copying import CannotRewrite, again
+from tfeff.export.rewrites.graph import GraphView, rebuild
 from tfeff.export.rewrites.matching import POOL_LIKE, groups_of
 from tfeff.export.rewrites.selection import selection
 

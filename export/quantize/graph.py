@@ -12,8 +12,8 @@ from tfeff.export.quantize import placement
 from tfeff.export.quantize.constants import Constants
 from tfeff.export.quantize.fake_quant import ActivationRange, FakeQuantize, QuantizedWeights
 from tfeff.export.rewrites import load_rewrite
-from tfeff.export.rewrites.core import again
-from tfeff.export.rewrites.graph import CannotRewrite, GraphView, as_functional, inline, name_operations, walk
+from tfeff.export.rewrites.copying import CannotRewrite, again
+from tfeff.export.rewrites.graph import GraphView, as_functional, inline, name_operations, walk
 from tfeff.export.rewrites.matching import groups_of
 from tfeff.layers import GroupConv2D
 

@@ -136,7 +136,7 @@ def ranged_graph(
         TfeffError: bad input, or a network without a graph where it is required.
     """
     from tfeff.export.quantize.graph import fake_quant_graph
-    from tfeff.export.rewrites.graph import CannotRewrite
+    from tfeff.export.rewrites.copying import CannotRewrite
 
     progress("converting", 0, 0)
     model, _, _ = steps.rewrite(subject, get_target(target).rewrites, calibration.inputs(steps.PROOF_SAMPLES))

@@ -80,7 +80,7 @@ def begin(subject, request, model, calibration, io, file: Path, folder: Path, tr
 def _graph(subject, request, model, calibration):
     """The fake-quant graph, with what was done to the float network before; None with a note where there is none."""
     from tfeff.export.quantize.graph import fake_quant_graph
-    from tfeff.export.rewrites.graph import CannotRewrite
+    from tfeff.export.rewrites.copying import CannotRewrite
 
     try:
         if not subject.is_keras:

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfeff.export.quantize.fake_quant import ActivationRange, FakeQuantize, QuantizedWeights
-from tfeff.export.rewrites.core import again
-from tfeff.export.rewrites.graph import copy_layer, rebuild, walk
+from tfeff.export.rewrites.copying import again, copy_layer
+from tfeff.export.rewrites.graph import rebuild, walk
 
 DEAD = (0.0, 1.0)  # range of what is always 0
 _SUFFIX = "_fq"

@@ -14,7 +14,7 @@ from keras import layers
 
 from tfeff.export.rewrites.building import rebuilt, scaled
 from tfeff.export.rewrites.core import Match, Rewrite
-from tfeff.export.rewrites.matching import batch_norm_numbers, groups_of
+from tfeff.export.rewrites.matching import CONVOLUTIONS, DEPTHWISE, TRANSPOSED, batch_norm_numbers, groups_of
 from tfeff.export.rewrites.strided_dilated import convolution, every_nth
 from tfeff.layers import GroupConv2D
 from tfeff.layers.strided_dilated import StridedDilatedDepthwiseConv2D
@@ -55,7 +55,7 @@ class BatchNormalization(Rewrite):
         chain = graph.chain(norm, lambda layer: isinstance(layer, layers.Flatten), reads_no_padding)
         if reads_no_padding(chain[-1]):
             return Match(chain, lambda x: folded_forward(x, batch_norm_numbers(norm), *chain[1:]))
-        if len(norm.input.shape) != 4:
+        if len(norm.input.shape) not in (3, 4):
             return None
         scale, offset = batch_norm_numbers(norm)
         return Match([norm], lambda x: scaled(x, scale, offset, name=norm.name))
@@ -68,7 +68,7 @@ def _folded_back(x, layer, norm):
     bias = bias * scale + offset
     if _is_depthwise(layer):
         kernel = kernel * scale.reshape(kernel.shape[-2:])  # (kh, kw, c, multiplier)
-    elif isinstance(layer, layers.Conv2DTranspose):
+    elif isinstance(layer, TRANSPOSED):
         kernel = kernel * scale[:, None]  # (kh, kw, f, c)
     else:
         kernel = kernel * scale
@@ -82,19 +82,20 @@ def folded_forward(x, numbers, *behind):
     *between, layer = behind
     kernel, bias = _numbers(layer)
     scale, offset = numbers
+    axes: tuple[int, ...]
     if isinstance(layer, layers.Dense):
         pixels = len(kernel) // len(scale)  # of the map that was flattened
         scale, offset = np.tile(scale, pixels)[:, None], np.tile(offset, pixels)[:, None]
-        axes = 0
+        axes = (0,)
     elif _is_depthwise(layer):
         scale, offset = scale[:, None], offset[:, None]  # against (kh, kw, c, multiplier)
-        axes = (0, 1)
+        axes = tuple(range(kernel.ndim - 2))
     else:  # (kh, kw, c/groups, f): what a filter reads begins with its group
         groups = groups_of(layer)
         scale, offset = (
             np.repeat(v.reshape(groups, -1), layer.filters // groups, axis=0).T for v in (scale, offset)
         )  # (c/groups, f)
-        axes = (0, 1, 2)
+        axes = tuple(range(kernel.ndim - 1))
     bias = bias + (kernel * offset).sum(axis=axes).ravel()
     for each in between:
         x = rebuilt(each, x)
@@ -114,12 +115,11 @@ def _is_batch_norm(layer):
 
 
 def _is_depthwise(layer):
-    return isinstance(layer, layers.DepthwiseConv2D)
+    return isinstance(layer, DEPTHWISE)
 
 
 def _is_weighted(layer):
-    kinds = (layers.Conv2D, layers.DepthwiseConv2D, layers.Conv2DTranspose)
-    if type(layer) in kinds:
+    if type(layer) in (*CONVOLUTIONS, *DEPTHWISE, *TRANSPOSED):
         return layer.data_format == "channels_last"
     return type(layer) is layers.Dense or isinstance(layer, (GroupConv2D, StridedDilatedDepthwiseConv2D))
 
@@ -130,12 +130,15 @@ def _absorbs(layer):
 
 
 def _only_here(layer):
-    """Whether the converter cannot fold BN into it: it sees a slice behind the convolution, or does not try."""
-    return isinstance(layer, (layers.Dense, StridedDilatedDepthwiseConv2D, layers.Conv2DTranspose))
+    """Whether the converter cannot fold BN into it: it sees a slice or a reshape behind the convolution, or does not
+    try."""
+    if isinstance(layer, (layers.Dense, StridedDilatedDepthwiseConv2D, *TRANSPOSED)):
+        return True
+    return len(layer.input.shape) == 3
 
 
 def reads_no_padding(layer) -> bool:
     """Whether every output reads real inputs only, so that an offset on them is an offset on it."""
-    if not _is_weighted(layer) or isinstance(layer, (layers.Conv2DTranspose, StridedDilatedDepthwiseConv2D)):
+    if not _is_weighted(layer) or isinstance(layer, (StridedDilatedDepthwiseConv2D, *TRANSPOSED)):
         return False
-    return isinstance(layer, layers.Dense) or layer.padding == "valid" or layer.kernel_size == (1, 1)
+    return isinstance(layer, layers.Dense) or layer.padding == "valid" or set(layer.kernel_size) == {1}

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from tfeff.export.rewrites.copying import copy_state
 from tfeff.layers import GroupConv2D
 
 # Layers whose activation is the last thing they do. Recurrent ones also have one, inside.
@@ -26,15 +27,23 @@ def rebuilt(layer, x, weights=None, **config):
     """`x` through a new layer like `layer` but for parts of its config, with other weights (its own by default)."""
     new = type(layer).from_config({**layer.get_config(), **config})
     y = new(x)
-    new.set_weights(layer.get_weights() if weights is None else weights)
+    if weights is None:
+        copy_state(layer, new)
+    else:
+        new.set_weights(weights)
     return y
 
 
 def scaled(x, scale, offset=None, *, name, activation=None):
-    """`x` (n, h, w, c) times `scale` (c,) plus `offset` (c,), then `activation`: a depthwise convolution of 1x1."""
-    layer = layers.DepthwiseConv2D(1, use_bias=offset is not None, activation=activation, name=name)
+    """`x` times `scale` (c,) plus `offset` (c,), then `activation`: a depthwise convolution of one pixel.
+
+    Args:
+        x: (n, h, w, c) or (n, w, c).
+    """
+    kind = layers.DepthwiseConv1D if len(x.shape) == 3 else layers.DepthwiseConv2D
+    layer = kind(1, use_bias=offset is not None, activation=activation, name=name)
     y = layer(x)
-    weights = [np.reshape(scale, (1, 1, -1, 1))]
+    weights = [np.reshape(scale, (*[1] * (len(x.shape) - 2), -1, 1))]
     layer.set_weights(weights if offset is None else [*weights, np.asarray(offset)])
     return y
 

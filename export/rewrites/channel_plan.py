@@ -106,7 +106,8 @@ class Plan:
     def view(self, tensor) -> View:
         """The view of a tensor; one that nothing was said of is a source."""
         if id(tensor) not in self.views:
-            self.views[id(tensor)] = View.of(Source(tensor.shape[-1] if len(tensor.shape) > 1 else 1))
+            # One of no known width is never taken apart.
+            self.views[id(tensor)] = View.of(Source((tensor.shape[-1] if len(tensor.shape) > 1 else None) or 1))
         return self.views[id(tensor)]
 
     def _plan(self, operation):

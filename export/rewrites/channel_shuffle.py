@@ -17,8 +17,9 @@ import numpy as np
 from keras import layers
 
 from tfeff.export.rewrites.channel_plan import Plan, Source, View
-from tfeff.export.rewrites.core import Rewrite, again
-from tfeff.export.rewrites.graph import copy_layer, name_operations
+from tfeff.export.rewrites.copying import again, copy_layer
+from tfeff.export.rewrites.core import Rewrite
+from tfeff.export.rewrites.graph import name_operations
 
 _FEW_SLICES = 8  # beyond, a 1x1 convolution is cheaper than the copies
 _CONCATENATED = 4  # at once; XNNPACK takes no more than five

@@ -7,8 +7,8 @@ convolution of stride 2, which treats each channel alone. So it, its BN and its 
 import numpy as np
 from keras import layers
 
+from tfeff.export.rewrites.copying import copy_layer
 from tfeff.export.rewrites.core import Match, Rewrite
-from tfeff.export.rewrites.graph import copy_layer
 from tfeff.export.rewrites.matching import is_batch_norm, is_relu
 
 

@@ -15,18 +15,12 @@ import keras
 import numpy as np
 
 from tfeff.errors import TfeffError
-from tfeff.export.rewrites.graph import (
-    CannotRewrite,
-    GraphView,
-    as_functional,
-    copy_layer,
-    copy_operation,
-    inline,
-    rebuild,
-)
+from tfeff.export.rewrites.copying import CannotRewrite, again
+from tfeff.export.rewrites.graph import GraphView, as_functional, inline, rebuild, run_model
 
 # Float32 sums in another order differ by some 1e-7 a layer; a wrong rewrite is off by far more.
 TOLERANCE = 1e-5
+INTEGER_TOLERANCE = 0.01  # of an output of whole numbers, the share that may differ: classes whose scores are equal
 
 
 @dataclass(frozen=True)
@@ -101,10 +95,10 @@ class Rewrite(ABC):
 
         def call(operation, *args, **kwargs):
             if id(operation) in matches:
-                return matches[id(operation)].build(_given(args))
+                return matches[id(operation)].build(_given(args, kwargs))
             # What a swallowed layer would be given is what stands in its place already; a merge is given it twice.
             if id(operation) in swallowed:
-                return keras.tree.flatten(_given(args))[0]
+                return keras.tree.flatten(_given(args, kwargs))[0]
             return again(operation, *args, **kwargs)
 
         return rebuild(model, call), len(matches)
@@ -112,11 +106,12 @@ class Rewrite(ABC):
 
 @dataclass(frozen=True)
 class Applied:
-    """What a rewrite did: how often, and the largest difference it made to the output.
+    """What a rewrite did: how often, and the largest difference it made to an output.
 
     Attributes:
         form: what it made, where it can make several things.
-        relative_error: `max_abs_error` over the largest absolute output.
+        relative_error: `max_abs_error` over the largest absolute value of that output; of an output of whole numbers
+            the share that differs.
     """
 
     name: str
@@ -126,44 +121,79 @@ class Applied:
     relative_error: float
 
 
-def apply_rewrites(model, rewrites: Sequence[Rewrite], images: np.ndarray) -> tuple[Any, list[Applied]]:
+def apply_rewrites(
+    model: Any, rewrites: Sequence[Rewrite], proof: Mapping[str, np.ndarray]
+) -> tuple[Any, list[Applied]]:
     """Applies rewrites one after the other and proves each.
 
     Args:
         model: a functional Keras model.
-        images: float32 (n, h, w, c), preprocessed; real ones where there are any, so that every activation is
-            exercised as it will be.
+        proof: by input, in the order of the model's, (n, ...) each, preprocessed; real ones where there are any, so
+            that every activation is exercised as it will be.
 
     Returns:
         The rewritten model, and what each rewrite did (rewrites that found no place are left out).
 
     Raises:
-        TfeffError: a rewrite changed the output by more than `TOLERANCE` of its range, the model has no graph, or one
-        of its layers cannot be copied.
+        TfeffError: a rewrite changed an output by more than `TOLERANCE` of its range, the model has no graph, or one of
+        its layers cannot be copied.
     """
-    applied, before, given = [], None, model
+    applied: list[Applied] = []
+    before, given = None, model
     model = _inlined(model)
     for rewrite in rewrites:
         new, places = rewrite.apply(model)
         if not places:
             continue
-        before = _outputs(given, images) if before is None else before
-        after = _outputs(new, images)
-        error, relative = _distance(after, before)
-        if not relative <= TOLERANCE and rewrite.exact not in (None, rewrite.form):
+        before = run_model(as_functional(given), proof) if before is None else before
+        after = run_model(new, proof)
+        worst = distance(after, before)
+        if not worst.is_rounding and rewrite.exact not in (None, rewrite.form):
             rewrite = type(rewrite)(rewrite.exact)
             new, places = rewrite.apply(model)
-            after = _outputs(new, images)
-            error, relative = _distance(after, before)
-        if not relative <= TOLERANCE:
+            after = run_model(new, proof)
+            worst = distance(after, before)
+        if not worst.is_rounding:
             raise TfeffError(
-                f"rewrite {rewrite.name} changed the output of {model.name} by {relative:.1e} of its range "
+                f"rewrite {rewrite.name} changed the output of {model.name} by {worst.relative:.1e} of its range "
                 f"(at most {TOLERANCE:.0e} is rounding)",
-                _blame(given, images, before),
+                _blame(as_functional(given), proof, before),
             )
-        applied.append(Applied(rewrite.name, rewrite.form, places, error, relative))
+        applied.append(Applied(rewrite.name, rewrite.form, places, worst.largest, worst.relative))
         model, before = new, after
     return (model if applied else given), applied
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far outputs are from what was expected.
+
+    Attributes:
+        largest: the largest difference.
+        relative: over the largest absolute value expected; of whole numbers the share that differs.
+        is_rounding: whether that is no more than float32 sums in another order give.
+    """
+
+    largest: float
+    relative: float
+    is_rounding: bool
+
+
+def distance(outputs: Sequence[np.ndarray], expected: Sequence[np.ndarray], tolerance: float = TOLERANCE) -> Distance:
+    """Of several outputs the one that is farthest by what it allows."""
+    found = [_distance(one, other, tolerance) for one, other in zip(outputs, expected, strict=True)]
+    # NaN is further than anything
+    return max(found, key=lambda each: (not each.is_rounding, np.nan_to_num(each.relative, nan=np.inf)))
+
+
+def _distance(outputs, expected, tolerance):
+    if not np.issubdtype(expected.dtype, np.floating):
+        share = float(np.mean(outputs != expected))
+        largest = float(np.abs(outputs.astype(np.float64) - expected.astype(np.float64)).max(initial=0.0))
+        return Distance(largest, share, share <= INTEGER_TOLERANCE)
+    error = float(np.abs(outputs - expected).max())
+    relative = error / max(float(np.abs(expected).max()), 1e-12)
+    return Distance(error, relative, relative <= tolerance)
 
 
 def rewrite_once(model, rewrite: Rewrite) -> tuple[Any, int]:
@@ -176,13 +206,6 @@ def rewrite_once(model, rewrite: Rewrite) -> tuple[Any, int]:
     return (new, places) if places else (model, 0)
 
 
-def again(operation, *args, **kwargs):
-    """Calls a copy of the operation: what a rewrite does with what it leaves as it is."""
-    if isinstance(operation, keras.layers.Layer):
-        return copy_layer(operation)(*args, **kwargs)
-    return copy_operation(operation)(*args, **kwargs)
-
-
 def shape_key(layer) -> str:
     """What a layer has in common with those that cost the same: its kind, its config but for names, its input."""
     config = {k: v for k, v in layer.get_config().items() if k not in ("name", "trainable", "dtype")}
@@ -191,20 +214,19 @@ def shape_key(layer) -> str:
     return json.dumps([type(layer).__name__, config, shapes], sort_keys=True, default=str)
 
 
-def _given(args):
+def _given(args, kwargs):
     """The first argument with a tensor in it: of `2 - x` that is the second."""
-    return next(a for a in args if any(isinstance(each, keras.KerasTensor) for each in keras.tree.flatten(a)))
+    arguments = (*args, *kwargs.values())
+    return next(a for a in arguments if any(isinstance(each, keras.KerasTensor) for each in keras.tree.flatten(a)))
 
 
-def _distance(outputs, expected):
-    """The largest difference, and what share of the largest output it is."""
-    error = float(np.abs(outputs - expected).max())
-    return error, error / max(float(np.abs(expected).max()), 1e-12)
-
-
-def _blame(model, images, outputs):
+def _blame(model, proof, outputs):
     """What to say of a rewrite that failed: some networks make much of the last bit of their input."""
-    _, relative = _distance(_outputs(model, images * np.float32(1 + 2e-7)), outputs)
+    moved = {
+        name: value * np.float32(1 + 2e-7) if np.issubdtype(value.dtype, np.floating) else value
+        for name, value in proof.items()
+    }
+    relative = distance(run_model(model, moved), outputs).relative
     if relative > TOLERANCE / 10:
         return (
             f"this network magnifies rounding: 2e-7 more input moves its output by {relative:.1e} of its range; train "
@@ -218,9 +240,3 @@ def _inlined(model):
     if functional is None:
         raise CannotRewrite(f"{model.name}: has no graph to rewrite", "build it functionally")
     return inline(functional)
-
-
-def _outputs(model, images):
-    batches = [model(images[i : i + 8], training=False) for i in range(0, len(images), 8)]
-    columns = zip(*(keras.tree.flatten(batch) for batch in batches), strict=True)
-    return np.concatenate([np.concatenate([np.asarray(t) for t in column]).ravel() for column in columns])

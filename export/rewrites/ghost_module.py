@@ -10,8 +10,8 @@ import numpy as np
 from keras import layers
 
 from tfeff.export.rewrites.building import rebuilt
+from tfeff.export.rewrites.copying import copy_layer
 from tfeff.export.rewrites.core import Match, Rewrite
-from tfeff.export.rewrites.graph import copy_layer
 from tfeff.export.rewrites.matching import fold, is_batch_norm, is_dense_conv, is_relu, relu_of
 
 _TILE = 16  # channels that XNNPACK's int8 kernels work on at a time

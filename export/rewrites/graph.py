@@ -1,38 +1,65 @@
 """Functional Keras graphs: walking one, copying one, and who feeds whom in it."""
 
-import copy
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
-from tfeff.errors import TfeffError
+from tfeff.export.rewrites.copying import COPIED, copy_layer, copy_operation
 
-# They pass their input on when a network does not train.
-_IDLE = (
-    layers.Dropout,
-    layers.SpatialDropout2D,
-    layers.GaussianNoise,
-    layers.GaussianDropout,
-    layers.ActivityRegularization,
-    layers.Identity,
-)
+# They pass their input on when a network does not train; by name, for not every Keras has all of them.
+_IDLE = tuple(
+    getattr(layers, name)
+    for name in (
+        "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "AlphaDropout", "GaussianNoise",
+        "GaussianDropout", "ActivityRegularization", "Identity", "AugMix", "CutMix", "MixUp", "RandAugment",
+        "RandomBrightness", "RandomColorDegeneration", "RandomColorJitter", "RandomContrast", "RandomElasticTransform",
+        "RandomErasing", "RandomFlip", "RandomGaussianBlur", "RandomGrayscale", "RandomHue", "RandomInvert",
+        "RandomPerspective", "RandomPosterization", "RandomRotation", "RandomSaturation", "RandomSharpness",
+        "RandomShear", "RandomTranslation", "RandomZoom",
+    )
+    if hasattr(layers, name)
+)  # fmt: skip
 
-_COPIED = "_tfeff_copied"  # set on an operation whose name is that of the one it was copied from
 _NUMBER = re.compile(r"_\d+$")
 
 
-class CannotRewrite(TfeffError):
-    """The model has no graph that could be walked, or a layer that cannot be copied."""
+def as_functional(model: Any) -> Any:
+    """The functional form of a model, itself if it is one already, or None for layers and models without a graph.
 
-
-def as_functional(model):
-    """The functional form of a model, itself if it is one already, or None for layers and models without a graph."""
+    A model that is built functionally and has a `call` of its own does not compute what its graph says: None too.
+    """
     if isinstance(model, keras.Sequential) and model.built and model.inputs:
-        return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
-    return model if isinstance(model, keras.Model) and hasattr(model, "_nodes_by_depth") else None
+        outputs = model.outputs
+        return keras.Model(model.inputs[0], outputs[0] if len(outputs) == 1 else outputs, name=model.name)
+    if not isinstance(model, keras.Model) or not hasattr(model, "_nodes_by_depth"):
+        return None
+    plain = next((each for each in type(model).__mro__ if each.__name__ == "Functional"), None)
+    return model if plain is not None and type(model).call is plain.call else None
+
+
+def pack_inputs(model: Any, values: Sequence[Any]) -> Any:
+    """Values in the order of `model.inputs`, in the structure in which a functional model takes them."""
+    return keras.tree.pack_sequence_as(model._inputs_struct, list(values))
+
+
+def run_model(model: Any, batch: Mapping[str, np.ndarray], size: int = 8) -> list[np.ndarray]:
+    """What a functional model gives, as `predict` calls it, some samples at a time.
+
+    Args:
+        batch: by input, in the order of the model's inputs, (n, ...) each.
+
+    Returns:
+        Its outputs, flattened as Keras does, (n, ...) each.
+    """
+    arrays, parts = list(batch.values()), []
+    for start in range(0, len(arrays[0]), size):
+        made = model(pack_inputs(model, [each[start : start + size] for each in arrays]), training=False)
+        parts.append([np.asarray(each) for each in keras.tree.flatten(made)])
+    return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
 
 def walk(model, inputs: Sequence[Any], call: Callable[..., Any]):
@@ -98,7 +125,7 @@ def name_operations(outputs, model) -> None:
 def _unnamed(operation):
     """Whether it has the name that Keras gives by itself."""
     plain = _NUMBER.sub("", operation.name).replace("_", "")
-    return not hasattr(operation, _COPIED) and plain == type(operation).__name__.lower()
+    return not hasattr(operation, COPIED) and plain == type(operation).__name__.lower()
 
 
 def _numbered(name, taken):
@@ -115,7 +142,8 @@ def inline(model):
     """A copy of a functional model in which every layer is called once and there are no models within the model.
 
     A layer that is called twice becomes two with equal weights, a separable convolution the two that it is, a ReLU with
-    another ceiling than 6 a ReLU and a minimum. Layers that do nothing outside training are left out.
+    another ceiling than 6 a ReLU and a minimum. Layers that do nothing outside training are left out, and so is what a
+    layer was told of training when it was called: `predict` tells all of them the same.
 
     Raises:
         CannotRewrite: a layer that cannot be copied.
@@ -123,15 +151,16 @@ def inline(model):
     taken: set[str] = set()
 
     def call(operation, *args, **kwargs):
+        kwargs.pop("training", None)
         inner = as_functional(operation)
         if inner is not None:
             return walk(inner, keras.tree.flatten((args, kwargs.get("inputs", ()))), call)
-        if isinstance(operation, _IDLE):
+        if _is_idle(operation, args):
             return args[0]
         if not isinstance(operation, layers.Layer):
             return copy_operation(operation)(*args, **kwargs)
         name = _fresh(operation.name, taken)
-        if type(operation) is layers.SeparableConv2D:
+        if type(operation) in _SEPARABLE and operation.padding != "causal":
             return _separated(operation, args[0], name, _fresh(f"{name}_depthwise", taken))
         if isinstance(operation, layers.ReLU) and operation.max_value not in (None, 6) and not operation.threshold:
             slope = operation.negative_slope
@@ -141,50 +170,35 @@ def inline(model):
     return rebuild(model, call)
 
 
+def _is_idle(operation, args):
+    """Whether it hands on its input as it is, shape and type included."""
+    if not isinstance(operation, _IDLE) or len(args) != 1 or not isinstance(args[0], keras.KerasTensor):
+        return False
+    made = operation.compute_output_spec(args[0])
+    return isinstance(made, keras.KerasTensor) and (made.shape, made.dtype) == (args[0].shape, args[0].dtype)
+
+
+# What each is as a depthwise and a pointwise convolution.
+_SEPARABLE = {
+    layers.SeparableConv1D: (layers.DepthwiseConv1D, layers.Conv1D),
+    layers.SeparableConv2D: (layers.DepthwiseConv2D, layers.Conv2D),
+}
+
+
 def _separated(layer, x, name, depthwise_name):
     """A separable convolution as a depthwise and one of 1x1, which quantize, and take a norm, each for itself."""
     config = layer.get_config()
     shared = {key: config[key] for key in ("data_format", "dtype")}
     spatial = {key: config[key] for key in ("kernel_size", "strides", "padding", "dilation_rate", "depth_multiplier")}
-    first = layers.DepthwiseConv2D(**spatial, **shared, use_bias=False, name=depthwise_name)
+    depthwise_kind, pointwise_kind = _SEPARABLE[type(layer)]
+    first = depthwise_kind(**spatial, **shared, use_bias=False, name=depthwise_name)
     pointwise = {key: config[key] for key in ("filters", "use_bias", "activation")}
-    second = layers.Conv2D(kernel_size=1, **pointwise, **shared, name=name)
+    second = pointwise_kind(kernel_size=1, **pointwise, **shared, name=name)
     y = second(first(x))
     depthwise_kernel, *weights = layer.get_weights()
     first.set_weights([depthwise_kernel])
     second.set_weights(weights)
     return y
-
-
-def copy_operation(operation):
-    """A Keras operation that is no layer (`x[..., 1:]`, `ops.reshape`) as if it had not been called yet."""
-    fresh = copy.copy(operation)
-    fresh._inbound_nodes, fresh._outbound_nodes = [], []
-    setattr(fresh, _COPIED, True)
-    return fresh
-
-
-def copy_layer(layer, name: str | None = None, change: Callable[[Any], Any] = lambda weight: weight):
-    """What calls a new layer with the config of `layer`, and gives it `layer`'s weights, each passed through `change`.
-
-    Raises:
-        CannotRewrite: a layer that does not say its config.
-    """
-
-    def call(*args, **kwargs):
-        try:
-            new = type(layer).from_config({**layer.get_config(), "name": name or layer.name})
-        except (NotImplementedError, TypeError, ValueError) as error:
-            raise CannotRewrite(
-                f"layer {layer.name!r} ({type(layer).__name__}) cannot be copied: {str(error).splitlines()[0][:200]}",
-                "give it a complete get_config()",
-            ) from None
-        setattr(new, _COPIED, True)
-        outputs = new(*args, **kwargs)
-        new.set_weights([change(weight) for weight in layer.get_weights()])
-        return outputs
-
-    return call
 
 
 class GraphView:

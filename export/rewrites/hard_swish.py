@@ -13,9 +13,10 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from tfeff.export.rewrites.core import Rewrite, again
+from tfeff.export.rewrites.copying import again, copy_layer
+from tfeff.export.rewrites.core import Rewrite
 from tfeff.export.rewrites.freeze_shift import SHIFTS
-from tfeff.export.rewrites.graph import copy_layer, rebuild
+from tfeff.export.rewrites.graph import rebuild
 from tfeff.export.rewrites.matching import POOL_LIKE, is_batch_norm
 from tfeff.layers import ChannelShuffle, ChannelSplit, GroupConv2D
 

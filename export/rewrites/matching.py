@@ -13,23 +13,27 @@ ELEMENT_WISE = tuple(
 )
 
 
+# Convolutions by what their kernels are: (..., c/groups, f), (..., c, multiplier), (..., f, c).
+CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D)
+DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
+TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
+
 # Layers that treat each channel alone and give k times the output for k times the input.
-POOL_LIKE = (
-    layers.MaxPooling2D,
-    layers.AveragePooling2D,
-    layers.GlobalAveragePooling2D,
-    layers.GlobalMaxPooling2D,
-    layers.ZeroPadding2D,
-    layers.Cropping2D,
-    layers.UpSampling2D,
-)
+POOL_LIKE = tuple(
+    getattr(layers, f"{kind}{rank}D")
+    for rank in (1, 2, 3)
+    for kind in (
+        "MaxPooling", "AveragePooling", "GlobalAveragePooling", "GlobalMaxPooling", "ZeroPadding", "Cropping",
+        "UpSampling",
+    )
+)  # fmt: skip
 
 
 def groups_of(layer) -> int:
-    """Groups of a convolution over (n, h, w, c); 1 for everything else."""
+    """Groups of a convolution whose channels are last; 1 for everything else."""
     if isinstance(layer, GroupConv2D):
         return layer.groups
-    return layer.groups if type(layer) is layers.Conv2D and layer.data_format == "channels_last" else 1
+    return layer.groups if type(layer) in CONVOLUTIONS and layer.data_format == "channels_last" else 1
 
 
 def is_dense_conv(layer) -> bool:

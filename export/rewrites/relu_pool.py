@@ -3,8 +3,8 @@ Edge TPU refuses a pooling with an activation. In front it goes into the convolu
 
 from keras import layers
 
+from tfeff.export.rewrites.copying import copy_layer
 from tfeff.export.rewrites.core import Match, Rewrite
-from tfeff.export.rewrites.graph import copy_layer
 from tfeff.export.rewrites.matching import is_relu
 
 

@@ -21,7 +21,8 @@ def selection(operation, graph: GraphView) -> tuple[list, list[np.ndarray]] | No
         (operations, for each output of the last the channels of the input, in order); None when it does anything else.
     """
     name = type(operation).__name__
-    if len(keras.tree.flatten(operation.input)) != 1 or len(operation.input.shape) != 4:
+    inputs = keras.tree.flatten(operation.input)
+    if len(inputs) != 1 or len(inputs[0].shape) != 4:
         return None
     if isinstance(operation, (ChannelShuffle, ChannelSplit)) or name in _PICKING_OPERATIONS:
         return _picks([operation])
@@ -33,13 +34,13 @@ def selection(operation, graph: GraphView) -> tuple[list, list[np.ndarray]] | No
         if following is None or type(following).__name__ not in _SHAPE_OPERATIONS:
             return None
         chain.append(following)
-        if chain[-1].output.shape == operation.input.shape and (found := _picks(chain)):
+        if chain[-1].output.shape == inputs[0].shape and (found := _picks(chain)):
             return found
     return None
 
 
 def _picks(chain):
-    shape = chain[0].input.shape[1:]
+    shape = keras.tree.flatten(chain[0].input)[0].shape[1:]
     if None in shape or np.prod(shape) >= _EXACT:
         return None
     height, width, channels = shape

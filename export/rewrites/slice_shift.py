@@ -13,9 +13,9 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from tfeff.export.rewrites.copying import copy_layer
 from tfeff.export.rewrites.core import Match, Rewrite
 from tfeff.export.rewrites.freeze_shift import SHIFTS, depthwise, stride_of
-from tfeff.export.rewrites.graph import copy_layer
 from tfeff.export.rewrites.matching import ELEMENT_WISE, is_batch_norm
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from network_cases import IMAGES, SHAPE, build, cases
 from rounding import assert_same
+from saving import save_image_model
 from tosa import left_over
 
 from tfeff.compare import Runner
@@ -37,9 +38,9 @@ def exported(tmp_path_factory):
         outputs[case] = np.asarray(model(IMAGES, training=False))
         for target in ("litert", "edgetpu", "tflite-runtime") if case in REWRITTEN else ("litert", "edgetpu"):
             rewrites = [load_rewrite(name) for name in get_target(target).rewrites]
-            rewritten, _ = apply_rewrites(model, rewrites, IMAGES)
+            rewritten, _ = apply_rewrites(model, rewrites, {"image": IMAGES})
             saved = folder / f"{case}-{target}"
-            quantize.write_saved_model(rewritten, saved, SHAPE)
+            save_image_model(rewritten, saved, SHAPE)
             for precision in ("float32", "int8") if target == "litert" else ("int8",):
                 path = f"{saved}-{precision}.tflite"
                 jobs[case, target, precision] = quantize.Job(str(saved), precision, precision, path)
@@ -51,11 +52,11 @@ def _convert(jobs, folder):
     calibration = folder / "calibration.npy"
     files = {key: Path(job.path) for key, job in jobs.items()}
     try:
-        quantize.convert(list(jobs.values()), calibration, folder)
+        quantize.convert(list(jobs.values()), {"image": calibration}, folder)
     except TfeffError:  # one by one, to learn which
         for key, job in jobs.items():
             try:
-                quantize.convert([job], calibration, folder)
+                quantize.convert([job], {"image": calibration}, folder)
             except TfeffError as error:
                 files[key] = error
     return files
@@ -71,7 +72,7 @@ def file_of(exported, *key):
 @pytest.mark.parametrize("case", cases())
 def test_float_file_equals_keras(exported, case):
     runner, expected = Runner(file_of(exported, case, "litert", "float32")), exported[0][case]
-    outputs = np.stack([runner(image) for image in IMAGES]).reshape(expected.shape)
+    outputs = np.stack([runner(image)["logits"] for image in IMAGES]).reshape(expected.shape)
     assert_same(outputs, expected, lambda images: build(case)(images), IMAGES)
 
 

@@ -49,7 +49,9 @@ def exported(tmp_path_factory):
             classes[alias, "plain"] = np.asarray(model(compared)).argmax(axis=1)
             made = {}
             for rewrites in dict.fromkeys(get_target(name).rewrites for name in TARGETS):
-                network, applied = apply_rewrites(model, [load_rewrite(s) for s in rewrites], calibration[:PROVEN_ON])
+                network, applied = apply_rewrites(
+                    model, [load_rewrite(s) for s in rewrites], {"image": calibration[:PROVEN_ON]}
+                )
                 names = [name for name in TARGETS if get_target(name).rewrites == rewrites]
                 # What was rewritten alike is one network.
                 made.setdefault(tuple((a.name, a.form, a.places) for a in applied), (network, []))[1].extend(names)
@@ -136,5 +138,5 @@ def test_vela_leaves_nothing_to_the_cpu(exported, alias, tmp_path):
 def test_int8_sees_what_float_sees(exported, alias, target):
     """The figures on all images are in docs/targets.md; here, that no rewrite is wrong in int8 alone."""
     runner = Runner(exported[0][alias, target])
-    found = np.array([int(runner(image).argmax()) for image in images(alias)[1]])
+    found = np.array([int(runner(image)["logits"].argmax()) for image in images(alias)[1]])
     assert np.mean(found == exported[1][alias, "plain"]) > 0.9

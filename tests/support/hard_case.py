@@ -24,7 +24,7 @@ def unbalanced(model, images, bits: int = 6, seed: int = 0) -> tuple[keras.Model
         bits: k; factors are drawn from 2^(k-2) to 2^k.
         seed: chooses channels and factors.
     """
-    model, _ = apply_rewrites(model, [load_rewrite("batch_norm:fold")], images)
+    model, _ = apply_rewrites(model, [load_rewrite("batch_norm:fold")], {"image": images})
     scales, rng = ChannelScales(model), np.random.default_rng(seed)
     exponents = np.zeros(scales.count, int)
     decided = {0}

@@ -41,7 +41,7 @@ def rewritten(model, spec):
     """The model after one rewrite, which proves itself on random images, and the number of places (0: the same)."""
     x = images(4, *(size or 9 for size in model.input.shape[1:]))
     before = [np.asarray(weight) for weight in model.get_weights()]
-    new, applied = apply_rewrites(model, [load_rewrite(spec)], x)
+    new, applied = apply_rewrites(model, [load_rewrite(spec)], {"image": x})
     for now, then in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(now, then)  # the model given is not touched
     if not applied:

@@ -7,13 +7,11 @@ import numpy as np
 import pytest
 from checking_files import converted, edit, outside
 from keras import layers
+from saving import save_image_model
 
-from tfeff.data import InputPort
 from tfeff.errors import TfeffError
-from tfeff.export.quantize import Job, convert, write_saved_model
+from tfeff.export.quantize import Job, convert
 from tfeff.tflite.graph import describe_operations, read_graph
-
-PORTS = (InputPort("image", (8, 8, 8)),)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +28,7 @@ def files(tmp_path_factory):
         ("plain", plain, [("float32", "float32"), ("int8", "int8"), ("int8", "float32"), ("int16x8", "int16")]),
         ("island", island, [("int8", "int8"), ("int16x8", "int16")]),
     ):
-        write_saved_model(model, folder / name, PORTS, ["logits"])
+        save_image_model(model, folder / name, (8, 8, 8))
         jobs += [Job(str(folder / name), p, io, str(folder / f"{name}-{p}-{io}.tflite")) for p, io in wanted]
     convert(jobs, {"image": folder / "c.npy"}, folder)
     return {Path(job.path).stem: Path(job.path) for job in jobs}

@@ -226,7 +226,7 @@ def test_the_file_of_a_trained_network_is_what_was_simulated_and_nearer_to_float
     assert proof["beyond"] == proof["rescaled"] == proof["missing"] == []
     assert proof["units"] > 25
     runner = Runner(made.path)
-    assert divergence(np.stack([runner(image).reshape(-1) for image in inputs])) < 0.8 * before
+    assert divergence(np.stack([runner(image)["logits"].reshape(-1) for image in inputs])) < 0.8 * before
 
 
 def test_weights_halfway_between_two_steps_are_rounded_as_in_the_simulation(tmp_path):
@@ -241,7 +241,7 @@ def test_weights_halfway_between_two_steps_are_rounded_as_in_the_simulation(tmp_
     int8 = quantize.Int8File(model, graph, tmp_path / "int8", (1, 1, 2))
     np.save(tmp_path / "one.npy", np.float32([[[[0.0, 1.0]]]]))
     quantize.convert([int8.job(None)], tmp_path / "one.npy", tmp_path)
-    given = Runner(int8.path)(np.float32([[[0.0, 1.0]]]))
+    given = Runner(int8.path)(np.float32([[[0.0, 1.0]]]))["logits"]
     np.testing.assert_allclose(given.ravel(), np.asarray(unit.rounded_kernel()[0])[0, 0, 1], rtol=1e-5)
 
 

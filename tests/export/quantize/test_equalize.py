@@ -9,6 +9,7 @@ import pytest
 from hard_case import unbalanced
 from keras import layers, ops
 from rewrite_models import images, randomize, stack
+from saving import save_image_model
 
 from tfeff import create
 from tfeff.compare import Runner
@@ -270,14 +271,14 @@ def test_the_hard_case_is_lost_as_it_is_and_won_equalized(tmp_path):
     jobs = {}
     for (per_tensor, word), model in models.items():
         name = str(tmp_path / f"{word}{per_tensor}")
-        quantize.write_saved_model(model, name, preset.preprocessing.shape)
+        save_image_model(model, name, preset.preprocessing.shape)
         jobs[per_tensor, word] = quantize.Job(name, "int8", "int8", f"{name}.tflite", per_channel=not per_tensor)
-    quantize.convert(list(jobs.values()), tmp_path / "images.npy", tmp_path)
+    quantize.convert(list(jobs.values()), {"image": tmp_path / "images.npy"}, tmp_path)
     labels = test.labels[:256]
     right = {}
     for key, job in jobs.items():
         runner = Runner(job.path)
-        right[key] = 100 * np.mean([runner(image).argmax() for image in inputs] == labels)
+        right[key] = 100 * np.mean([runner(image)["logits"].argmax() for image in inputs] == labels)
     float_right = 100 * np.mean(expected.argmax(axis=1) == labels)
     for per_tensor in (False, True):
         assert right[per_tensor, "hard"] < float_right - 5, right

@@ -22,8 +22,8 @@ from tfeff.export.quantize.simulation import (
     step_by_step,
 )
 from tfeff.export.rewrites import load_rewrite
+from tfeff.export.rewrites.copying import CannotRewrite
 from tfeff.export.rewrites.core import apply_rewrites
-from tfeff.export.rewrites.graph import CannotRewrite
 from tfeff.export.targets import get_target
 from tfeff.networks import get_network
 from tfeff.presets import aliases, load_preset
@@ -45,7 +45,7 @@ def calibrated(graph, x):
 @pytest.mark.parametrize("case", SMALLEST)
 def test_the_float_network_in_it_is_the_rewritten_one(case):
     model, x = build(case), IMAGES[:2]
-    rewritten, _ = apply_rewrites(model, [load_rewrite(spec) for spec in get_target("litert").rewrites], x)
+    rewritten, _ = apply_rewrites(model, [load_rewrite(spec) for spec in get_target("litert").rewrites], {"image": x})
     graph = fake_quant_graph(rewritten)
     assert_same(float_network(graph, rounded_weights=False)(x)[0], model(x, training=False), model, x, bar=1e-5)
     assert not any(isinstance(layer, layers.BatchNormalization) for layer in graph.layers)

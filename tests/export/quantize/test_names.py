@@ -17,7 +17,7 @@ TARGETS = sorted(set(list_targets()) - {"web"})  # which gets what litert gets
 
 
 def rewritten(model, target, images):
-    return apply_rewrites(model, [load_rewrite(spec) for spec in get_target(target).rewrites], images)[0]
+    return apply_rewrites(model, [load_rewrite(spec) for spec in get_target(target).rewrites], {"image": images})[0]
 
 
 def names(model):

@@ -115,7 +115,7 @@ def test_outputs_stay():
     image = keras.Input((9, 8, 6))
     x = NORM()(image)
     model = randomize(keras.Model(image, [x, layers.Conv2D(3, 1)(x), layers.Conv2D(3, 1)(image)]))
-    new, (applied,) = apply_rewrites(model, [load_rewrite("batch_norm:fold")], images(4, 9, 8, 6))
+    new, (applied,) = apply_rewrites(model, [load_rewrite("batch_norm:fold")], {"image": images(4, 9, 8, 6)})
     assert applied.places == 1
     for got, expected in zip(new(images(1, 9, 8, 6)), model(images(1, 9, 8, 6)), strict=True):
         np.testing.assert_allclose(got, expected, atol=1e-5)

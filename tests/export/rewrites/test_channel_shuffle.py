@@ -31,7 +31,7 @@ def kinds(model):
 
 
 def fold(model, images=IMAGES):
-    rewritten, applied = apply_rewrites(model, [load_rewrite(FOLD)], images)
+    rewritten, applied = apply_rewrites(model, [load_rewrite(FOLD)], {"image": images})
     return rewritten, applied[0].places if applied else 0
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from keras import layers, ops
 from rewrite_models import images, stack
+from saving import save_image_model
 
 from tfeff.compare import Runner
-from tfeff.export.quantize import Job, convert, write_saved_model
+from tfeff.export.quantize import Job, convert
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import apply_rewrites
 from tfeff.layers.strided_dilated import StridedDilatedDepthwiseConv2D
@@ -84,11 +85,11 @@ def exported(tmp_path_factory):
     for case, (build, spec, _) in CASES.items():
         model = build()
         outputs[case] = np.asarray(model(x[:8], training=False))
-        new, (applied,) = apply_rewrites(model, [load_rewrite(spec)], x[:8])
+        new, (applied,) = apply_rewrites(model, [load_rewrite(spec)], {"image": x[:8]})
         assert applied.places == 1
-        write_saved_model(new, folder / case, SHAPE)
+        save_image_model(new, folder / case, SHAPE)
         jobs.append(Job(str(folder / case), "int8", "int8", str(folder / f"{case}.tflite")))
-    convert(jobs, folder / "calibration.npy", folder)
+    convert(jobs, {"image": folder / "calibration.npy"}, folder)
     return {case: (folder / f"{case}.tflite", x[:8], outputs[case]) for case in CASES}
 
 
@@ -105,7 +106,7 @@ def test_operations(exported, case):
 def test_int8_is_close_to_keras(exported, case):
     path, x, expected = exported[case]
     runner = Runner(path)
-    got = np.stack([runner(image) for image in x]).reshape(expected.shape)
+    got = np.stack([runner(image)["logits"] for image in x]).reshape(expected.shape)
     noise = np.square(got - expected).mean() / np.square(expected).mean()
     floor = 20 if case == "average-pool" else 28  # its means have the scale of the pixels
     assert noise < 10 ** (-floor / 10), f"{-10 * np.log10(noise):.1f} dB"

@@ -6,9 +6,10 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from saving import save_image_model
 
 from tfeff.compare import Runner
-from tfeff.export.quantize import Job, convert, write_saved_model
+from tfeff.export.quantize import Job, convert
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import apply_rewrites, rewrite_once
 from tfeff.layers import ActiveShift2D, GroupShift2D, SparseShift2D
@@ -165,7 +166,7 @@ def test_channels_are_reordered_at_no_cost(kind, around):
     model = build(kind(name="shift"), shifts, around=around)
     randomize(model)
     x = images(4, 15, 14, 9)
-    new, (applied,) = apply_rewrites(model, [load_rewrite("slice_shift")], x)
+    new, (applied,) = apply_rewrites(model, [load_rewrite("slice_shift")], {"image": x})
     assert applied.relative_error < 2e-6
     assert "Take" not in names(new)
     assert names(new) >= {"GetItem", "Concatenate"}
@@ -186,7 +187,7 @@ def test_layers_that_others_read_are_left_alone():
     z = layers.ReLU(name="relu")(y)
     model = keras.Model(image, layers.Concatenate()([x, y, conv("b")(z)]))  # x and y are read twice
     randomize(model)
-    new, (applied,) = apply_rewrites(model, [load_rewrite("slice_shift")], images(4, 8, 8, 9))
+    new, (applied,) = apply_rewrites(model, [load_rewrite("slice_shift")], {"image": images(4, 8, 8, 9)})
     assert applied.places == 1
     assert [type(operation).__name__ for operation in new.operations].count("Take") == 2
     np.testing.assert_array_equal(new.get_layer("a").kernel, model.get_layer("a").kernel)
@@ -200,7 +201,7 @@ def test_models_inside_and_two_shifts_in_a_row():
     model = keras.Model(image, y)
     randomize(model)
     for rewrite in REWRITES:
-        new, (applied,) = apply_rewrites(model, [load_rewrite(rewrite)], images(4, 8, 8, 9))
+        new, (applied,) = apply_rewrites(model, [load_rewrite(rewrite)], {"image": images(4, 8, 8, 9)})
         assert applied.places == 3
         assert not any(isinstance(layer, KINDS) for layer in new.layers)
 
@@ -236,11 +237,11 @@ def files(tmp_path_factory):
         model = build(make(), shifts, size=(9, 12), channels=36)
         for rewrite in REWRITES:
             saved = folder / f"{case}-{rewrite}"
-            write_saved_model(rewritten(model, rewrite), saved, (9, 12, 36))
+            save_image_model(rewritten(model, rewrite), saved, (9, 12, 36))
             for precision in ("float32", "int8"):
                 found[case, rewrite, precision] = folder / f"{saved.name}-{precision}.tflite"
                 jobs.append(Job(str(saved), precision, precision, str(found[case, rewrite, precision])))
-    convert(jobs, folder / "c.npy", folder)
+    convert(jobs, {"image": folder / "c.npy"}, folder)
     return found
 
 
@@ -263,7 +264,9 @@ def test_float_file_is_equal(files, case, rewrite):
     runner, x = Runner(files[case, rewrite, "float32"]), calibration()[:2]
     stride = 2 if case in ("sparse", "active") else 1
     expected = moved(x, shifts_of(case), stride)
-    np.testing.assert_allclose(np.stack([runner(image) for image in x]).reshape(expected.shape), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        np.stack([runner(image)["logits"] for image in x]).reshape(expected.shape), expected, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("rewrite", REWRITES)
@@ -282,7 +285,7 @@ def test_int8_file_has_no_float_and_whole_pixels_are_exact(files, case, rewrite)
     assert got.zero_point == given.zero_point == 0
     runner, x = Runner(path), calibration()[:2]
     expected = moved(x, shifts_of(case), 2 if case in ("sparse", "active") else 1)
-    outputs = np.stack([runner(image) for image in x]).reshape(expected.shape)
+    outputs = np.stack([runner(image)["logits"] for image in x]).reshape(expected.shape)
     whole = (np.floor(shifts_of(case)) == shifts_of(case)).all(axis=0)
     np.testing.assert_array_equal(outputs[..., whole], expected[..., whole])
     np.testing.assert_allclose(outputs, expected, atol=1.6 / 128)  # taps to 1/127, and a rounding for each convolution

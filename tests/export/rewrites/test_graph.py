@@ -6,8 +6,9 @@ import pytest
 from keras import layers, ops
 from rewrite_models import randomize
 
-from tfeff.export.rewrites.core import again, shape_key
-from tfeff.export.rewrites.graph import CannotRewrite, GraphView, as_functional, inline, rebuild
+from tfeff.export.rewrites.copying import CannotRewrite, again
+from tfeff.export.rewrites.core import shape_key
+from tfeff.export.rewrites.graph import GraphView, as_functional, inline, rebuild
 
 IMAGES = np.random.default_rng(1).standard_normal((2, 8, 8, 4)).astype(np.float32)
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 from rewrite_models import randomize
+from saving import save_image_model
 
 from tfeff import create
 from tfeff.export import quantize
@@ -25,7 +26,7 @@ def model_of(*stack):
 
 
 def rewritten(model, images=IMAGES):
-    new, (applied,) = apply_rewrites(model, [load_rewrite(ADD_MUL)], images)
+    new, (applied,) = apply_rewrites(model, [load_rewrite(ADD_MUL)], {"image": images})
     assert (applied.name, applied.form) == ("hard_swish", "add_mul")
     return new, applied.places
 
@@ -130,9 +131,9 @@ def test_the_converter_makes_no_hard_swish_of_it(tmp_path):
     np.save(tmp_path / "images.npy", IMAGES)
     jobs = []
     for name, each in (("plain", model), ("rewritten", new)):
-        quantize.write_saved_model(each, tmp_path / name, IMAGES.shape[1:])
+        save_image_model(each, tmp_path / name, IMAGES.shape[1:])
         jobs.append(quantize.Job(str(tmp_path / name), "int8", "int8", str(tmp_path / f"{name}.tflite")))
-    quantize.convert(jobs, tmp_path / "images.npy", tmp_path)
+    quantize.convert(jobs, {"image": tmp_path / "images.npy"}, tmp_path)
     plain, ours = ([op.name for op in read_graph(job.path).operations] for job in jobs)
     assert plain == ["CONV_2D", "HARD_SWISH", "DEPTHWISE_CONV_2D", "CONV_2D"]
     assert ours == ["CONV_2D", "ADD", "MUL", "DEPTHWISE_CONV_2D", "CONV_2D"]

@@ -23,7 +23,7 @@ def test_slopes_of_every_sign_and_size(case, form):
     slopes, sums = SLOPES[case]
     model = stack(layers.PReLU(shared_axes=[1, 2], name="act"))
     model.get_layer("act").set_weights([np.reshape(slopes, (1, 1, 6))])
-    new, (applied,) = apply_rewrites(model, [load_rewrite(f"prelu:{form}")], images(4, 9, 8, 6))
+    new, (applied,) = apply_rewrites(model, [load_rewrite(f"prelu:{form}")], {"image": images(4, 9, 8, 6)})
     assert (applied.name, applied.form, applied.places) == ("prelu", form, 1)
     maximum = form == "maximum" and case == "below-one"
     found = ["DepthwiseConv2D", "DepthwiseConv2D", "Maximum"] if maximum else ["DepthwiseConv2D"] * len(sums) + sums
@@ -95,7 +95,7 @@ def test_inputs_and_outputs_that_others_read_stay():
     x = layers.Conv2D(6, 1)(image)
     y = layers.PReLU(shared_axes=[1, 2])(x)
     model = randomize(keras.Model(image, [layers.Add()([x, y]), y, x]))
-    new, (applied,) = apply_rewrites(model, [load_rewrite("prelu:add")], images(4, 7, 5, 6))
+    new, (applied,) = apply_rewrites(model, [load_rewrite("prelu:add")], {"image": images(4, 7, 5, 6)})
     assert applied.places == 1
     for got, expected in zip(new(images(1, 7, 5, 6)), model(images(1, 7, 5, 6)), strict=True):
         np.testing.assert_allclose(got, expected, atol=1e-6)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from random_models import draw
+from saving import save_image_model
 
 from tfeff.compare import Runner
 from tfeff.export import quantize
@@ -32,7 +33,7 @@ def test_equal_in_float(seed):
     x = images(shape, seed)
     expected = np.asarray(model(x))
     for target in list_targets():
-        rewritten, _ = apply_rewrites(model, rewrites_of(target), x)
+        rewritten, _ = apply_rewrites(model, rewrites_of(target), {"image": x})
         np.testing.assert_allclose(rewritten(x), expected, atol=5e-5 * np.abs(expected).max())
     keras.backend.clear_session()
 
@@ -43,7 +44,9 @@ def test_the_draw_has_nearly_all_rewrites_in_it():
     for seed in FLOAT_SEEDS:
         model, shape = draw(seed)
         for target in list_targets():
-            found |= {each.name for each in apply_rewrites(model, rewrites_of(target), images(shape, seed))[1]}
+            found |= {
+                each.name for each in apply_rewrites(model, rewrites_of(target), {"image": images(shape, seed)})[1]
+            }
         keras.backend.clear_session()
     every = {spec.partition(":")[0] for target in list_targets().values() for spec in target.rewrites}
     assert every - found <= {"padding", "silu", "relu_pool"}
@@ -59,11 +62,11 @@ def int8_files(tmp_path_factory):
         x = images(shape, seed, 16)
         np.save(folder / f"{seed}.npy", x)
         for target in INT8_TARGETS:
-            rewritten, _ = apply_rewrites(model, rewrites_of(target), x[:3])
+            rewritten, _ = apply_rewrites(model, rewrites_of(target), {"image": x[:3]})
             saved = folder / f"{seed}-{target}"
-            quantize.write_saved_model(rewritten, saved, shape)
+            save_image_model(rewritten, saved, shape)
             path = saved.with_suffix(".tflite")
-            jobs.append(quantize.Job(str(saved), "int8", "int8", str(path), str(folder / f"{seed}.npy")))
+            jobs.append(quantize.Job(str(saved), "int8", "int8", str(path), {"image": folder / f"{seed}.npy"}))
             made[seed, target] = path, x, np.asarray(model(x))
         keras.backend.clear_session()
     quantize.convert(jobs, None, folder)
@@ -81,6 +84,6 @@ def test_int8_throughout_and_taken(int8_files, seed, target):
     if target == "edgetpu":
         return  # the same as below
     runner = Runner(path)
-    got = np.stack([runner(image) for image in x]).reshape(expected.shape)
+    got = np.stack([runner(image)["logits"] for image in x]).reshape(expected.shape)
     noise_db = 10 * np.log10((expected**2).sum() / ((got - expected) ** 2).sum())
     assert noise_db > 15  # int8, not nonsense

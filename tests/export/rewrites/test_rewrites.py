@@ -55,7 +55,7 @@ SPLIT = "group_conv:split"
 )
 def test_split_group_conv_is_equal_and_takes_the_chain(stack, left):
     model = build(*stack)
-    rewritten, (applied,) = apply_rewrites(model, [load_rewrite(SPLIT)], IMAGES)
+    rewritten, (applied,) = apply_rewrites(model, [load_rewrite(SPLIT)], {"image": IMAGES})
     assert (applied.name, applied.form) == ("group_conv", "split")
     assert applied.places == 1
     assert applied.relative_error < 1e-5
@@ -69,7 +69,7 @@ def test_split_group_conv_is_equal_and_takes_the_chain(stack, left):
 
 def test_split_group_conv_leaves_single_groups_alone():
     model = build(GroupConv2D(8, 3, 8), layers.Conv2D(4, 1))
-    rewritten, applied = apply_rewrites(model, [load_rewrite(SPLIT)], IMAGES)
+    rewritten, applied = apply_rewrites(model, [load_rewrite(SPLIT)], {"image": IMAGES})
     assert rewritten is model
     assert applied == []
 
@@ -79,7 +79,7 @@ def test_split_group_conv_does_not_swallow_a_bn_that_others_see():
     x = GroupConv2D(8, 3, 4, padding="same")(image)
     y = layers.BatchNormalization()(x)
     model = randomize(keras.Model(image, layers.Add()([x, y])))  # x is read twice
-    rewritten, (applied,) = apply_rewrites(model, [load_rewrite(SPLIT)], IMAGES)
+    rewritten, (applied,) = apply_rewrites(model, [load_rewrite(SPLIT)], {"image": IMAGES})
     assert "BatchNormalization" in kinds(rewritten)
     assert applied.relative_error < 1e-5
 
@@ -98,7 +98,7 @@ def test_a_shared_layer_is_rewritten_at_each_call():
     shared = GroupConv2D(8, 3, 4, padding="same")
     image = keras.Input((16, 16, 8))
     model = randomize(keras.Model(image, shared(shared(image))))
-    rewritten, (applied,) = apply_rewrites(model, [load_rewrite(SPLIT)], IMAGES)
+    rewritten, (applied,) = apply_rewrites(model, [load_rewrite(SPLIT)], {"image": IMAGES})
     assert applied.places == 2
     np.testing.assert_allclose(rewritten(IMAGES), model(IMAGES), atol=2e-5)
 
@@ -106,7 +106,7 @@ def test_a_shared_layer_is_rewritten_at_each_call():
 def test_split_group_conv_reaches_into_nested_models():
     inner = build(GroupConv2D(16, 3, 4, padding="same"), layers.BatchNormalization())
     model = build(layers.Conv2D(8, 1), inner, layers.ReLU())
-    rewritten, (applied,) = apply_rewrites(model, [load_rewrite(SPLIT)], IMAGES)
+    rewritten, (applied,) = apply_rewrites(model, [load_rewrite(SPLIT)], {"image": IMAGES})
     assert applied.places == 1
     np.testing.assert_allclose(rewritten(IMAGES), model(IMAGES), atol=2e-5)
 
@@ -115,7 +115,7 @@ def test_rewriting_leaves_the_given_model_as_it_was():
     model = build(GroupConv2D(16, 3, 4), layers.BatchNormalization(), layers.ReLU())
     before, weights = kinds(model), [np.asarray(w) for w in model.weights]
     expected = np.asarray(model(IMAGES))
-    apply_rewrites(model, [load_rewrite(SPLIT)], IMAGES)
+    apply_rewrites(model, [load_rewrite(SPLIT)], {"image": IMAGES})
     assert kinds(model) == before
     for now, then in zip(model.weights, weights, strict=True):
         np.testing.assert_array_equal(now, then)
@@ -127,7 +127,7 @@ def test_split_vargnet_has_no_group_conv_left():
     groups = [layer for layer in model.layers if isinstance(layer, GroupConv2D)]
     several = [layer for layer in groups if layer.groups > 1]
     images = np.random.default_rng(0).standard_normal((4, 32, 32, 3)).astype(np.float32)
-    rewritten, (applied,) = apply_rewrites(model, [load_rewrite(SPLIT)], images)
+    rewritten, (applied,) = apply_rewrites(model, [load_rewrite(SPLIT)], {"image": images})
     assert applied.places == len(several) > 10
     assert sum(isinstance(layer, GroupConv2D) for layer in rewritten.layers) == len(groups) - len(several)
 
@@ -146,7 +146,7 @@ class Wrong(Rewrite):
 def test_a_rewrite_that_changes_the_output_is_refused():
     model = build(layers.Conv2D(8, 3), layers.ReLU())
     with pytest.raises(TfeffError, match="rewrite wrong changed the output") as refused:
-        apply_rewrites(model, [Wrong()], IMAGES)
+        apply_rewrites(model, [Wrong()], {"image": IMAGES})
     assert refused.value.exit_code == 2
 
 
@@ -158,7 +158,7 @@ def test_a_rewrite_that_yields_nan_is_refused():
             return None
 
     with pytest.raises(TfeffError, match="changed the output"):
-        apply_rewrites(build(layers.Conv2D(8, 3), layers.ReLU()), [Nan()], IMAGES)
+        apply_rewrites(build(layers.Conv2D(8, 3), layers.ReLU()), [Nan()], {"image": IMAGES})
 
 
 def test_unknown_rewrite_is_named():
@@ -170,7 +170,7 @@ def test_sequential_models_are_rewritten():
     model = randomize(
         keras.Sequential([keras.Input((16, 16, 8)), GroupConv2D(16, 3, 4), layers.BatchNormalization(), layers.ReLU()])
     )
-    rewritten, (applied,) = apply_rewrites(model, [load_rewrite(SPLIT)], IMAGES)
+    rewritten, (applied,) = apply_rewrites(model, [load_rewrite(SPLIT)], {"image": IMAGES})
     assert applied.places == 1
     np.testing.assert_allclose(rewritten(IMAGES), model(IMAGES), atol=2e-5)
 
@@ -197,7 +197,7 @@ def test_where_a_form_s_rounding_is_magnified_the_exact_one_is_taken():
             return Match([layer], lambda x: layers.ReLU()(x) * factor) if isinstance(layer, layers.ReLU) else None
 
     model = build(layers.Conv2D(8, 3), layers.ReLU())
-    rewritten, (applied,) = apply_rewrites(model, [Rounding("rough")], IMAGES)
+    rewritten, (applied,) = apply_rewrites(model, [Rounding("rough")], {"image": IMAGES})
     assert (applied.form, applied.relative_error) == ("right", 0)
     np.testing.assert_array_equal(rewritten(IMAGES), model(IMAGES))
 
@@ -206,5 +206,5 @@ def test_a_network_that_magnifies_rounding_is_named_as_such():
     steep = layers.Rescaling(1e6)
     model = build(layers.Conv2D(8, 3), lambda x: keras.ops.sin(steep(x)), layers.ReLU())
     with pytest.raises(TfeffError, match="rewrite wrong changed the output") as refused:
-        apply_rewrites(model, [Wrong()], IMAGES)
+        apply_rewrites(model, [Wrong()], {"image": IMAGES})
     assert "magnifies rounding" in refused.value.mend

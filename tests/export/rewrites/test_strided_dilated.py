@@ -71,7 +71,7 @@ def test_a_slice_that_is_an_output_and_one_read_twice():
     x = keras.layers.Conv2D(6, 1)(image)
     y = x[:, ::2, ::2]
     model = randomize(keras.Model(image, [keras.layers.Add()([y, y]), y, x]))
-    new, (applied,) = apply_rewrites(model, [load_rewrite("strided_dilated:max_pool")], images(4, 9, 8, 6))
+    new, (applied,) = apply_rewrites(model, [load_rewrite("strided_dilated:max_pool")], {"image": images(4, 9, 8, 6)})
     assert applied.places == 1
     for got, expected in zip(new(images(1, 9, 8, 6)), model(images(1, 9, 8, 6)), strict=True):
         np.testing.assert_array_equal(got, expected)
