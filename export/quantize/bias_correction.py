@@ -2,11 +2,11 @@
 
 Rounded weights, and ranges that cut off what is rare, move the mean of a channel; behind a few layers a network sees
 other inputs than it was trained on. A bias costs nothing to change (Nagel et al., arXiv 1906.04721, section 4.2; here
-measured on the calibration images, as in their appendix D, and with everything in front of a layer in int8 and
-corrected already). Each image has one say and the most extreme have none, so a few bad images move nothing.
+measured on the calibration samples, as in their appendix D, and with everything in front of a layer in int8 and
+corrected already). Each sample has one say and the most extreme have none, so a few bad ones move nothing.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import keras
@@ -15,27 +15,29 @@ from keras import ops
 
 from tfeff.export.quantize.fake_quant import FakeQuantize, QuantizedWeights
 from tfeff.export.quantize.simulation import point_of
+from tfeff.export.rewrites.copying import in_inference
 from tfeff.export.rewrites.graph import walk
 
-IMAGES = 256  # at most so many are looked at
+SAMPLES = 256  # at most so many are looked at
 _MEMORY = 1.5e9  # bytes of activations that may be held
-_LEFT_OUT = 0.05  # of the images, at each end
+_LEFT_OUT = 0.05  # of the samples, at each end
 
 
-def correct_biases(graph, images: np.ndarray, kept: Collection[str] = ()) -> dict[str, Any]:
+def correct_biases(graph: Any, batch: Mapping[str, np.ndarray], kept: Collection[str] = ()) -> dict[str, Any]:
     """Corrects the biases of a fake-quant graph in place.
 
     Args:
         graph: of `graph.fake_quant_graph`, with its ranges.
-        images: float32 (n, h, w, c), preprocessed, of the calibration; up to 256 are used, evenly spread, fewer of
-            large ones.
+        batch: samples of the calibration, by input, in the graph's order, (n, ...) each; up to 256 are used, evenly
+            spread, fewer of large ones.
         kept: points whose operation stays in float.
 
     Returns:
-        `images`, how many were used; `places`, the layers whose bias was moved; `largest_shift`, of any channel in
-        units of its layer's largest mean magnitude.
+        `images`, how many samples were used; `places`, the layers whose bias was moved; `largest_shift`, of any channel
+        in units of its layer's largest mean magnitude.
     """
-    chosen = _some(images, _room(graph))
+    chosen = _some(batch, _room(graph))
+    count = len(next(iter(chosen.values())))
     shifts: list[float] = []
     in_float = {
         rounding.input[0]._keras_history.operation.name
@@ -49,12 +51,12 @@ def correct_biases(graph, images: np.ndarray, kept: Collection[str] = ()) -> dic
             return _Pair(rough if point_of(operation) in kept else operation(rough, *rest), exact[0])
         if isinstance(operation, QuantizedWeights):
             return _unit(operation, rough, rest, exact[0], shifts, operation.name in in_float)
-        both = [operation(*_sides(args, n), **_sides(kwargs, n)) for n in (0, 1)]
+        both = [in_inference(operation, *_sides(args, n), **_sides(kwargs, n)) for n in (0, 1)]
         return keras.tree.map_structure(_Pair, *both)
 
-    inputs = ops.convert_to_tensor(chosen)
-    walk(graph, [_Pair(inputs, inputs)], call)
-    return {"images": len(chosen), "places": len(shifts), "largest_shift": round(max(shifts, default=0.0), 6)}
+    tensors = [ops.convert_to_tensor(values) for values in chosen.values()]
+    walk(graph, [_Pair(each, each) for each in tensors], call)
+    return {"images": count, "places": len(shifts), "largest_shift": round(max(shifts, default=0.0), 6)}
 
 
 class _Pair:
@@ -77,9 +79,10 @@ def _unit(unit, rough, ends, exact, shifts, in_float):
     wanted = linear.layer(exact)
     if layer.bias is not None:
         given = linear.layer(rough) if in_float else linear(rough, *ends)
-        error = np.asarray(_by_image(wanted)) - np.asarray(_by_image(given))  # (n, f)
-        shift = _trimmed_mean(error)
-        size = float(np.abs(np.asarray(_by_image(wanted))).mean(0).max())
+        channels = 1 if getattr(layer, "data_format", None) == "channels_first" else -1
+        means = np.asarray(_by_sample(wanted, channels))  # (n, f)
+        shift = _trimmed_mean(means - np.asarray(_by_sample(given, channels)))
+        size = float(np.abs(means).mean(0).max())
         if np.any(shift):
             shifts.append(float(np.abs(shift).max()) / max(size, 1e-12))
         corrected = np.asarray(layer.bias) + shift
@@ -97,29 +100,31 @@ def _linear(unit, inputs, ends):
     return linear
 
 
-def _by_image(values):
-    """(n, ..., f) -> (n, f): the mean of each image."""
-    return ops.mean(values, axis=tuple(range(1, len(values.shape) - 1))) if len(values.shape) > 2 else values
+def _by_sample(values, channels):
+    """(n, ..., f) -> (n, f): the mean of each sample; `channels` is the axis of f."""
+    axes = set(range(1, len(values.shape))) - {channels % len(values.shape)}
+    return ops.mean(values, axis=tuple(sorted(axes))) if axes else values
 
 
 def _trimmed_mean(error):
-    """(n, f) -> (f,): the mean over the images without the most extreme."""
+    """(n, f) -> (f,): the mean over the samples without the most extreme."""
     cut = int(_LEFT_OUT * len(error))
     return np.sort(error, axis=0)[cut : len(error) - cut].mean(axis=0).astype(np.float32)
 
 
-def _some(images, count):
-    """At most `count` images, evenly spread."""
-    if len(images) <= count:
-        return np.asarray(images)
-    return np.asarray(images[np.linspace(0, len(images) - 1, count).astype(int)])
+def _some(batch, most):
+    """At most so many samples, evenly spread."""
+    count = len(next(iter(batch.values())))
+    if count <= most:
+        return batch
+    return {name: values[np.linspace(0, count - 1, most).astype(int)] for name, values in batch.items()}
 
 
 def _room(graph):
-    """How many images may be held with all their activations, on both sides."""
+    """How many samples may be held with all their activations, on both sides."""
     values = sum(
         int(np.prod([side or 1 for side in tensor.shape[1:]]))
         for operation in graph.operations
         for tensor in keras.tree.flatten(operation.output)
     )
-    return int(np.clip(_MEMORY / (8 * max(values, 1)), 8, IMAGES))
+    return int(np.clip(_MEMORY / (8 * max(values, 1)), 8, SAMPLES))

@@ -8,6 +8,7 @@ each, and those that meet anything else (ReLU6, a sigmoid, the input, an output)
 Factors are powers of two: float32 then rounds every product and sum as before, and the outputs stay the same bits.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import keras
@@ -18,7 +19,7 @@ from tfeff.errors import TfeffError
 from tfeff.export.quantize.placement import fuses_relu, is_fusible_relu, kind_of
 from tfeff.export.rewrites.copying import CannotRewrite, again
 from tfeff.export.rewrites.graph import GraphView, rebuild
-from tfeff.export.rewrites.matching import POOL_LIKE, groups_of
+from tfeff.export.rewrites.matching import DEPTHWISE, POOL_LIKE, TRANSPOSED, groups_of
 from tfeff.export.rewrites.selection import selection
 
 _HOMOGENEOUS = tuple(keras.activations.get(name) for name in ("linear", "relu", "leaky_relu"))
@@ -50,6 +51,7 @@ class ChannelScales:
     """The groups of an inlined model.
 
     Attributes:
+        model: it.
         count: of the groups; group 0 is that of all channels that stay as they are.
         tensors: those that are quantized: all but what goes into a ReLU that the converter fuses.
         weights: of every layer that has a kernel and takes part.
@@ -57,7 +59,7 @@ class ChannelScales:
     """
 
     def __init__(self, model):
-        self._model = model
+        self.model = model
         self._graph = GraphView(model)
         self._first: dict[int, int] = {}  # id of a tensor -> number of its first channel
         self._tensors: list = []
@@ -107,14 +109,14 @@ class ChannelScales:
             layer.set_weights(new[id(operation)])
             return outputs
 
-        return rebuild(self._model, call), len(changed)
+        return rebuild(self.model, call), len(changed)
 
     def _new_weights(self, weights, exponents):
         """Those of a rescaled layer; None if they are the same."""
         layer = weights.layer
         steps = exponents[weights.writes] - exponents[weights.reads]  # (a, b)
         kernel, *bias = layer.get_weights()
-        if isinstance(layer, layers.Conv2DTranspose):
+        if isinstance(layer, TRANSPOSED):
             steps = steps.T  # (kh, kw, f, c)
         out = exponents[self.groups(layer.output)]
         if not steps.any() and not out.any():
@@ -218,10 +220,10 @@ class ChannelScales:
         kernel = np.abs(np.asarray(layer.kernel))
         reads, writes = self.groups(layer.input), self.groups(layer.output)
         largest = kernel.max(axis=tuple(range(kernel.ndim - 2)))  # (c, f), (c/groups, f), (c, multiplier), (f, c)
-        if isinstance(layer, layers.DepthwiseConv2D):
+        if isinstance(layer, DEPTHWISE):
             outputs = np.arange(largest.size).reshape(largest.shape)
             return Weights(layer, largest, np.broadcast_to(reads[:, None], largest.shape), writes[outputs], outputs)
-        if isinstance(layer, layers.Conv2DTranspose):
+        if isinstance(layer, TRANSPOSED):
             largest = largest.T
         within, filters = largest.shape
         group = np.arange(filters) // (filters // groups_of(layer))
@@ -242,41 +244,44 @@ def is_weighted(layer) -> bool:
     return kind_of(layer) == "weighted" and getattr(layer, "data_format", "channels_last") == "channels_last"
 
 
-def some(images: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of the images, evenly spread, the first among them.
+def some(batch: Mapping[str, np.ndarray], most: int) -> dict[str, np.ndarray]:
+    """At most so many of the samples, evenly spread, the first among them.
 
     Raises:
         TfeffError: there are none.
     """
-    if not len(images):
+    count = min(len(values) for values in batch.values())
+    if not count:
         raise TfeffError("equalization: no calibration images", "give --calibration with images")
-    return images[np.unique(np.linspace(0, len(images) - 1, min(most, len(images))).astype(int))]
+    chosen = np.unique(np.linspace(0, count - 1, min(most, count)).astype(int))
+    return {name: values[chosen] for name, values in batch.items()}
 
 
-def measure(scales: ChannelScales, images: np.ndarray, batch: int = 8) -> list[np.ndarray]:
-    """Of each of `scales.tensors` the largest absolute value of every channel in each image, float32 (n, c).
+def measure(scales: ChannelScales, batch: Mapping[str, np.ndarray], size: int = 8) -> list[np.ndarray]:
+    """Of each of `scales.tensors` the largest absolute value of every channel in each sample, float32 (n, c).
 
     Args:
-        images: float32 (n, h, w, c), preprocessed.
+        batch: by input, in the model's order, (n, ...) each.
 
     Raises:
         TfeffError: a layer gives NaN or infinity, or there is none.
     """
     import tensorflow as tf
 
-    tensors = scales.tensors
+    tensors, model = scales.tensors, scales.model
     if not tensors:
-        raise CannotRewrite(f"{scales._model.name}: has no tensors", "give a network with layers")
-    probe = keras.Model(scales._model.inputs[0], tensors)
+        raise CannotRewrite(f"{model.name}: has no tensors", "give a network with layers")
+    probe = keras.Model(model.inputs, tensors)
 
     @tf.function(reduce_retracing=True)
-    def largest(x):
-        values = probe(x, training=False)
+    def largest(*inputs):
+        values = probe(list(inputs), training=False)
         values = values if isinstance(values, (list, tuple)) else [values]
         return [tf.reduce_max(tf.abs(v), axis=list(range(1, len(v.shape) - 1))) for v in values]
 
-    batches = [largest(tf.constant(images[i : i + batch])) for i in range(0, len(images), batch)]
-    measured = [np.concatenate([np.asarray(part) for part in column]) for column in zip(*batches, strict=True)]
+    arrays = list(batch.values())
+    parts = [largest(*(tf.constant(each[i : i + size]) for each in arrays)) for i in range(0, len(arrays[0]), size)]
+    measured = [np.concatenate([np.asarray(part) for part in column]) for column in zip(*parts, strict=True)]
     for tensor, values in zip(tensors, measured, strict=True):
         if not np.isfinite(values).all():
             raise TfeffError(

@@ -41,10 +41,11 @@ class Constants(Rewrite):
 
 def _numbers(operation):
     """(scale, offset), float64 (c,) each, of an operation that is x times scale plus offset; None for any other."""
-    channels = keras.tree.flatten(operation.output)[0].shape[-1]
+    shape = keras.tree.flatten(operation.output)[0].shape
     found = (1 / 6, 0.0) if _is_hard_sigmoid(operation) else _affine(operation)
-    if found is None or not channels:
+    if found is None or len(shape) < 2 or not shape[-1]:
         return None
+    channels = shape[-1]
     scale, offset = (np.asarray(each, np.float64) for each in found)
     if any(each.size not in (1, channels) or each.shape not in ((), each.shape[-1:]) for each in (scale, offset)):
         return None

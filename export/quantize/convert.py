@@ -53,17 +53,29 @@ def write_saved_model(
 ) -> None:
     """Freezes a network with a static batch of 1: signature `serving_default` with these names.
 
-    The weights become constants: no variable is left for the converter to mishandle, and the same network gives the
-    same bytes.
-
     Args:
         network: a Keras model, or anything that maps a tensor (1, ...), or a list of them where it has several inputs,
             to its outputs; see `export.model.named_outputs`. A Keras model is called as `predict` calls it.
+        folder: to write.
         inputs: its ports, in its order.
         outputs: the names of its outputs.
 
     Raises:
         TfeffError: a name that no signature can have.
+    """
+    options = {"training": False} if hasattr(network, "layers") else {}
+
+    def call(values):
+        return named_outputs(network(values[0] if len(values) == 1 else values, **options), outputs)
+
+    freeze(call, folder, inputs)
+
+
+def freeze(network: Callable[[list[Any]], Mapping[str, Any]], folder: Path, inputs: Sequence[InputPort]) -> None:
+    """`write_saved_model` of what maps a list of tensors to others by name.
+
+    The weights become constants: no variable is left for the converter to mishandle, and the same network gives the
+    same bytes.
     """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
@@ -71,12 +83,11 @@ def write_saved_model(
     if wrong := [port.name for port in inputs if not _VALID.match(port.name)]:
         raise TfeffError(
             f"the input {wrong[0]!r} cannot be called so in a file",
-            "rename it: a letter or digit, then letters, digits, . _ -",
+            "rename it: a letter or digit, then letters, digits and . _ -",
         )
 
     def call(*values):
-        options = {"training": False} if hasattr(network, "layers") else {}
-        return named_outputs(network(values[0] if len(values) == 1 else list(values), **options), outputs)
+        return dict(network(list(values)))
 
     signature = [tf.TensorSpec((1, *port.shape), port.dtype, name=port.name) for port in inputs]
     # As Keras traces what it exports: to translate all that a network calls takes a third of the time of a small one.

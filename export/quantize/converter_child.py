@@ -1,11 +1,14 @@
-"""The converter's process: a request a line on stdin, an answer a line on stdout. It imports nothing of ours."""
+"""The converter's process: a request a line on stdin, an answer a line on stdout. Of ours it imports the file format
+alone."""
 
 import json
 import os
 import sys
 from pathlib import Path
 
-from shared_ranges import share_ranges  # beside this file, which is run by its path
+# Beside this file, which is run by its path.
+from mends import with_dead_outputs, with_integer_arg_max, without_dead_outputs
+from shared_ranges import share_ranges
 
 _INTEGER_KERNELS = {
     "int8": "TFLITE_BUILTINS_INT8",
@@ -72,14 +75,16 @@ def _quantize(calibrated, job):
     from tensorflow.lite.python.convert import mlir_quantize
 
     door = getattr(tf, job["io"])
-    return mlir_quantize(
-        share_ranges(calibrated),
+    ranged, dead = with_dead_outputs(share_ranges(calibrated))
+    quantized = mlir_quantize(
+        ranged,
         disable_per_channel=not job["per_channel"],
         disable_per_channel_for_dense_layers=not job["per_channel"],
         denylisted_nodes=set(job["kept"]) or None,
         input_data_type=door,
         output_data_type=door,
     )
+    return with_integer_arg_max(without_dead_outputs(quantized, dead))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ ReLU6 is in the way, for it does not hand a factor on. It is not replaced by ReL
 the function.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -24,8 +25,8 @@ from tfeff.export.quantize.channel_scales import ChannelScales, measure, some
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import Rewrite, apply_rewrites
 
-IMAGES = 256  # at most so many are looked at: memory does not grow with their number
-OUTLIERS = 0.01  # share of the images with the largest activations that has no say in a tensor's ranges
+SAMPLES = 256  # at most so many are looked at: memory does not grow with their number
+OUTLIERS = 0.01  # share of the samples with the largest activations that has no say in a tensor's ranges
 _PROOF = 16
 _SWEEPS = 200
 _STILL = 0.01  # steps in log2 below which nothing changes
@@ -37,15 +38,15 @@ class Equalization(Rewrite):
 
     name = "equalize"
 
-    def __init__(self, images: np.ndarray, *, per_tensor: bool = False):
+    def __init__(self, batch: Mapping[str, np.ndarray], *, per_tensor: bool = False):
         super().__init__()
-        self._images, self._per_tensor = images, per_tensor
+        self._batch, self._per_tensor = batch, per_tensor
         self.details: dict[str, Any] = {"channels": 0, "largest_factor": 1.0, "left_out": {}}
 
     def apply(self, model):
         scales = ChannelScales(model)
         self.details["left_out"] = dict(sorted(scales.refused.items()))
-        problem = _Problem(scales, measure(scales, self._images), self._per_tensor)
+        problem = _Problem(scales, measure(scales, self._batch), self._per_tensor)
         exponents = problem.solve()
         if not exponents.any():
             return model, 0
@@ -61,30 +62,34 @@ class Equalization(Rewrite):
         return new, places
 
 
-def equalize(model, images: np.ndarray, *, per_tensor: bool = False) -> tuple[keras.Model, dict[str, Any]]:
+def equalize(
+    model: Any, batch: Mapping[str, np.ndarray], *, per_tensor: bool = False
+) -> tuple[keras.Model, dict[str, Any]]:
     """Scales channels so that those that share an int8 scale are of one size; the outputs stay the same bits.
 
     Args:
         model: a functional Keras model. Batch norm is folded first, where that is not done.
-        images: float32 (n, h, w, c), preprocessed, of the calibration; up to 256, evenly spread, are used.
+        batch: samples of the calibration, by input, in the model's order, (n, ...) each; up to 256, evenly spread, are
+            used.
         per_tensor: whether weights get one int8 scale a layer, not one an output channel.
 
     Returns:
         The model (an inlined copy, batch norm folded), and a report: `places` (layers with other weights), `channels`
         (groups of channels that got a factor), `largest_factor` (or its inverse), `max_abs_error` and `relative_error`
-        of the output on 16 images, `left_out` (kinds of operations that kept channels from being scaled, and how
+        of the outputs on 16 samples, `left_out` (kinds of operations that kept channels from being scaled, and how
         often) and `unused_bits`: how many of the 8 a channel leaves unused, on average, of activations and of weights.
 
     Raises:
-        TfeffError: the output changed by more than `core.TOLERANCE` of its range, or the model has no graph.
+        TfeffError: an output changed by more than `core.TOLERANCE` of its range, or the model has no graph.
     """
-    chosen = some(images, IMAGES)
+    chosen = some(batch, SAMPLES)
     rewrite = Equalization(chosen, per_tensor=per_tensor)
-    model, applied = apply_rewrites(model, [load_rewrite("batch_norm:fold"), rewrite], chosen[:_PROOF])
+    proof = {name: values[:_PROOF] for name, values in chosen.items()}
+    model, applied = apply_rewrites(model, [load_rewrite("batch_norm:fold"), rewrite], proof)
     done = [each for each in applied if each.name == rewrite.name]
     return model, {
         "per_tensor": per_tensor,
-        "images": len(chosen),
+        "images": len(next(iter(chosen.values()))),
         "places": done[0].places if done else 0,
         "max_abs_error": done[0].max_abs_error if done else 0.0,
         "relative_error": done[0].relative_error if done else 0.0,
@@ -188,7 +193,7 @@ def _commonest(exponents):
 
 
 def _without_outliers(values):
-    """(n, c) -> (c,): the largest of each channel, but for the images whose largest value of all is an outlier."""
+    """(n, c) -> (c,): the largest of each channel, but for the samples whose largest value of all is an outlier."""
     leave_out = int(OUTLIERS * len(values))
     order = np.argsort(values.max(axis=1), kind="stable")
     return values[order[: len(values) - leave_out]].max(axis=0)

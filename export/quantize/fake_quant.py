@@ -10,6 +10,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from tfeff.export.rewrites.matching import DEPTHWISE, TRANSPOSED
+
 STEPS = 255  # between the ends of an activation's range
 WEIGHT_STEPS = 127  # on each side of zero
 
@@ -85,7 +87,7 @@ class FakeQuantize(keras.layers.Layer):
     def __init__(self, trains_range=False, **kwargs):
         super().__init__(**kwargs)
         self.trains_range = trains_range
-        self.supports_jit = False
+        self.supports_jit, self.supports_masking = False, True
 
     def call(self, inputs, low, high):
         if self.trains_range:
@@ -107,8 +109,8 @@ class QuantizedWeights(keras.layers.Layer):
     the weights as they train. The bias is a whole number of (input scale x kernel scale).
 
     Args:
-        layer: a Conv2D, GroupConv2D, DepthwiseConv2D (strided and dilated ones too), Conv2DTranspose or Dense, with a
-            bias or not, whose activation is none, ReLU or ReLU6.
+        layer: one of `placement.WEIGHTED`, or a strided and dilated depthwise convolution, with a bias or not, whose
+            activation is none, ReLU or ReLU6.
         per_tensor: one scale for all channels.
 
     Shapes: those of `layer`; besides its input it takes the ends of the input's range, two scalars.
@@ -119,6 +121,7 @@ class QuantizedWeights(keras.layers.Layer):
         self.layer = keras.saving.deserialize_keras_object(layer) if isinstance(layer, dict) else layer
         self.per_tensor = per_tensor
         self.supports_jit = False  # XLA takes many times as long for grouped convolutions
+        self.supports_masking = self.layer.supports_masking
 
     def build(self, inputs_shape, low_shape=None, high_shape=None):
         if not self.layer.built:
@@ -158,15 +161,14 @@ class QuantizedWeights(keras.layers.Layer):
         }
 
 
-def reduced_axes(layer) -> tuple[int, ...]:
+def reduced_axes(layer: keras.layers.Layer) -> tuple[int, ...]:
     """Axes of a kernel over which one output channel's weights lie."""
-    if isinstance(layer, keras.layers.Dense):
-        return (0,)  # (c, units)
-    if isinstance(layer, keras.layers.DepthwiseConv2D):
-        return (0, 1)  # (kh, kw, c, multiplier)
-    if isinstance(layer, keras.layers.Conv2DTranspose):
-        return (0, 1, 3)  # (kh, kw, f, c)
-    return (0, 1, 2)  # (kh, kw, c/groups, f)
+    rank = len(layer.kernel.shape)
+    if isinstance(layer, DEPTHWISE):
+        return tuple(range(rank - 2))  # (kh, kw, c, multiplier)
+    if isinstance(layer, TRANSPOSED):
+        return (*range(rank - 2), rank - 1)  # (kh, kw, f, c)
+    return tuple(range(rank - 1))  # (kh, kw, c/groups, f); (c, units)
 
 
 def scale_of(low: float, high: float) -> tuple[float, int]:

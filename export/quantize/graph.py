@@ -4,6 +4,9 @@ It simulates the file, is trained (quantization-aware training), is saved and lo
 converted is taken out of it, so that simulation, training and file cannot differ in their plan.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers, ops
@@ -11,44 +14,88 @@ from keras import layers, ops
 from tfeff.export.quantize import placement
 from tfeff.export.quantize.constants import Constants
 from tfeff.export.quantize.fake_quant import ActivationRange, FakeQuantize, QuantizedWeights
+from tfeff.export.quantize.simulation import float_network
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.copying import CannotRewrite, again
-from tfeff.export.rewrites.graph import GraphView, as_functional, inline, name_operations, walk
+from tfeff.export.rewrites.core import distance, rounding_of
+from tfeff.export.rewrites.graph import (
+    GraphView,
+    as_functional,
+    inline,
+    name_operations,
+    pack_inputs,
+    run_model,
+    walk,
+)
 from tfeff.export.rewrites.matching import groups_of
 from tfeff.layers import GroupConv2D
 
-# What the converter does by itself, done in the graph, where its roundings can be simulated.
-_FIRST = ("silu:multiply", "batch_norm:fold")
-INPUT = "image"  # name of the range and the point of the network's input
+# What the converter does by itself, done in the graph, where its roundings can be simulated; and what it cannot
+# quantize as it is.
+_FIRST = ("silu:multiply", "unroll", "batch_norm:fold")
+INPUT = "image"  # what the input of a network of one image is called
+_TOLERANCE = 1e-3  # of an output's range: what folding and unfolding may move it by
+_MAGNIFIED = 100  # times what 2e-7 more input moves it by
 
 
-def fake_quant_graph(model, *, per_tensor: bool = False, train_ranges: bool = False):
+def fake_quant_graph(
+    model: Any,
+    inputs: Sequence[str] = (INPUT,),
+    *,
+    per_tensor: bool = False,
+    train_ranges: bool = False,
+    proof: Mapping[str, np.ndarray] | None = None,
+) -> Any:
     """Makes the fake-quant graph of a network that its target's rewrites have been applied to.
 
     Args:
-        model: a functional Keras model with one image input; it is not touched.
+        model: a functional Keras model; it is not touched.
+        inputs: names of its inputs, in its order: their ranges and points are called so.
         per_tensor: one scale for all of a layer's weights, for hardware that has no scales by channel.
         train_ranges: whether ranges are trained with the weights.
+        proof: by input, in the model's order, (n, ...) each; on these the float network in the graph is proven to
+            compute what the model does. None leaves it unproven.
 
     Returns:
-        A functional Keras model of the same input and output. Batch normalization is folded. Its ranges are those of an
-        untouched network, -1 to 1, until `simulation.set_ranges` gives them theirs.
+        A functional Keras model of the same inputs and outputs. Batch normalization is folded. Its ranges are those of
+        an untouched network, -1 to 1, until `simulation.set_ranges` gives them theirs. What is no floating point
+        (numbers of words, classes) is not rounded.
 
     Raises:
-        CannotRewrite: the model has no graph, several inputs, or a layer that cannot be copied.
+        CannotRewrite: the model has no graph, a layer that cannot be copied, or what was made is not the same.
     """
     functional = as_functional(model)
-    if functional is None or len(functional.inputs) != 1:
-        raise CannotRewrite(f"{model.name}: quantization takes one image input", "build a functional model with one")
-    model = inline(functional)
+    if functional is None:
+        name = getattr(model, "name", "the model")
+        raise CannotRewrite(f"{name}: has no graph of layers to quantize", "build it as keras.Model(inputs, outputs)")
+    if len(functional.inputs) != len(inputs):
+        raise CannotRewrite(f"{model.name}: takes {len(functional.inputs)} inputs, not {', '.join(inputs)}")
+    network = inline(functional)
     for rewrite in (*map(load_rewrite, _FIRST), Constants()):
-        model, _ = rewrite.apply(model)
-    return _Builder(model, per_tensor, train_ranges).build()
+        network, _ = rewrite.apply(network)
+    graph = _Builder(network, inputs, per_tensor, train_ranges).build()
+    if proof is not None:
+        _prove(graph, functional, proof)
+    return graph
+
+
+def _prove(graph, model, proof):
+    """That the float network in the graph is the model; what magnifies rounding is told by what rounding does to it."""
+    expected = run_model(model, proof)
+    made, _ = float_network(graph, rounded_weights=False)([keras.ops.convert_to_tensor(v) for v in proof.values()])
+    found = distance([np.asarray(each) for each in keras.tree.flatten(made)], expected, _TOLERANCE)
+    if found.is_rounding or found.relative <= _MAGNIFIED * rounding_of(model, proof, expected):
+        return
+    raise CannotRewrite(
+        f"{model.name}: its fake-quant graph differs from it by {found.relative:.1e} of its output",
+        "see whether a layer computes something else when it is copied by its config and its weights",
+    )
 
 
 class _Builder:
-    def __init__(self, model, per_tensor, train_ranges):
-        self._model, self._per_tensor, self._train_ranges = model, per_tensor, train_ranges
+    def __init__(self, model, inputs, per_tensor, train_ranges):
+        self._model, self._inputs = model, inputs
+        self._per_tensor, self._train_ranges = per_tensor, train_ranges
         self._view = GraphView(model)
         self._relus = {}  # id of an operation -> the ReLU that is fused into it
         self._swallowed = set()
@@ -60,34 +107,37 @@ class _Builder:
         for tensor, bounds in self._sources:
             self._kinds.setdefault(self._groups.of(tensor), set()).add(bounds)
         self._ranges = {}  # group -> (low, high) of its range
-        self._names = set()
+        self._names = {f"{name}_fq" for name, old in zip(inputs, model.inputs, strict=True) if not _is_float(old)}
 
     def build(self):
-        (old,) = self._model.inputs
-        image = keras.Input(batch_shape=old.shape, dtype=old.dtype, name=old.name)
-        self._image = image
-        x = self._quantize(image, INPUT, self._groups.of(old))
-        outputs = walk(self._model, [x], self._call)
+        new = [keras.Input(batch_shape=old.shape, dtype=old.dtype, name=old.name) for old in self._model.inputs]
+        self._anchor = new[0]  # what ranges hang on
+        values = [
+            self._quantize(tensor, name, self._groups.of(old), door=True) if _is_float(old) else tensor
+            for tensor, name, old in zip(new, self._inputs, self._model.inputs, strict=True)
+        ]
+        outputs = walk(self._model, values, self._call)
         structure = keras.tree.map_structure(lambda tensor: tensor, outputs)
         name_operations(structure, self._model)
-        return keras.Model(image, structure, name=self._model.name)
+        return keras.Model(pack_inputs(self._model, new), structure, name=self._model.name)
 
     def _plan(self, operation):
         """Which tensors have one range, and which ReLU is part of what stands in front of it."""
         if id(operation) in self._swallowed:
             return
-        inputs, outputs = (keras.tree.flatten(t) for t in (operation.input, operation.output))
         if isinstance(operation, layers.InputLayer):
-            self._sources += [(tensor, None) for tensor in outputs]
+            self._sources += [(tensor, None) for tensor in keras.tree.flatten(operation.output)]
             return
+        inputs, outputs = (keras.tree.flatten(t) for t in (operation.input, operation.output))
         following = self._view.only_consumer(operation) if len(outputs) == 1 else None
         if following is not None and placement.fuses_relu(operation) and placement.is_fusible_relu(following):
             self._relus[id(operation)] = following
             self._swallowed.add(id(following))
             outputs = keras.tree.flatten(following.output)
         if placement.kind_of(operation) == "same-scale":
-            for tensor in (*inputs, *outputs):
-                self._groups.join(inputs[0], tensor)
+            first, *others = [tensor for tensor in (*inputs, *outputs) if _is_float(tensor)] or [None]
+            for tensor in others:
+                self._groups.join(first, tensor)
         else:
             self._sources += [(tensor, placement.fixed_range(operation)) for tensor in outputs]
 
@@ -106,7 +156,7 @@ class _Builder:
             return args[0]
         kind, relu = placement.kind_of(operation), self._relus.get(id(operation))
         last = relu if relu is not None else operation
-        if kind == "weighted":
+        if kind == "weighted" and _is_float(operation.input):
             return self._weighted(operation, relu, args[0])
         if kind == "fixed":
             y = again(operation, *args, **kwargs)
@@ -170,16 +220,15 @@ class _Builder:
     def _range_of(self, tensor):
         return self._ranges[self._groups.of(tensor)]
 
-    def _quantize(self, x, label, group, bounds=None):
-        """`x` rounded by the range of its group."""
+    def _quantize(self, x, label, group, bounds=None, *, door=False):
+        """`x` rounded by the range of its group; `door`: it is an input."""
+        trains = self._train_ranges and bounds is None and not door
         if group not in self._ranges:
             low, high = bounds or (-1.0, 1.0)
-            trainable = self._train_ranges and bounds is None and label != INPUT
             fixed, name = bounds is not None, self._fresh(f"{label}_range")
             limits = self._limits.get(group, (None, None))
-            layer = ActivationRange(low, high, fixed, limits, trainable=trainable, name=name)
-            self._ranges[group] = layer(self._image)
-        trains = self._train_ranges and bounds is None and label != INPUT
+            layer = ActivationRange(low, high, fixed, limits, trainable=trains, name=name)
+            self._ranges[group] = layer(self._anchor)
         return FakeQuantize(trains, name=self._fresh(f"{label}_fq"))(x, *self._ranges[group])
 
     def _fresh(self, name):

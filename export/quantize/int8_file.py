@@ -4,13 +4,15 @@ The converter's quantizer gets a float file in which every range is given and ev
 nothing is left for it to decide. `prove` shows that it did not.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tfeff.export.quantize.convert import Converter, Job, write_saved_model
-from tfeff.export.quantize.points_file import read_scales, take_points, tensor_names, with_points
+from tfeff.data import InputPort
+from tfeff.export.quantize.convert import Converter, Job, freeze, write_saved_model
+from tfeff.export.quantize.points_file import Scale, read_scales, take_points, tensor_names, with_points
 from tfeff.export.quantize.shared_ranges import share_ranges
 from tfeff.tflite.writer import with_ranges
 
@@ -20,48 +22,62 @@ class Int8File:
 
     Attributes:
         graph: its fake-quant graph; None where it has none, and every tensor's range is measured in the file.
+        inputs: its ports.
         path: the float file with a range at every tensor, once `take` was called.
         tensors: {point: number of its tensor in it}.
     """
 
-    def __init__(self, model, graph, folder: Path, shape, *, per_tensor: bool = False, rounded_weights: bool = True):
+    def __init__(
+        self,
+        model: Any,
+        graph: Any,
+        folder: Path,
+        inputs: Sequence[InputPort],
+        outputs: Sequence[str],
+        *,
+        per_tensor: bool = False,
+        rounded_weights: bool = True,
+    ):
         """Writes the SavedModel.
 
         Args:
             model: the network, for where there is no graph.
             graph: of `graph.fake_quant_graph`, or None.
             folder: a scratch folder of its own.
-            shape: (h, w, c) of an image.
+            inputs: ports of the network, in its order.
+            outputs: names of its outputs.
             per_tensor: one scale for all of a layer's weights.
             rounded_weights: whether weights are rounded before the converter sees them; not where layers stay in float.
         """
         folder.mkdir(exist_ok=True)
-        self.graph, self.path = graph, folder / "ranged.tflite"
+        self.graph, self.inputs, self.path = graph, tuple(inputs), folder / "ranged.tflite"
         self.tensors: dict[str, int] = {}
-        self._folder, self._per_tensor, self._names = folder, per_tensor, []
-        network = model
-        if graph is not None:
-            from tfeff.export.quantize.simulation import float_network
+        self._outputs, self._folder, self._per_tensor = tuple(outputs), folder, per_tensor
+        self._names: list[str] = []
+        if graph is None:
+            write_saved_model(model, folder / "saved", inputs, outputs)
+            return
+        from tfeff.export.quantize.simulation import float_network
 
-            network, self._names = with_points(float_network(graph, rounded_weights=rounded_weights))
-        write_saved_model(network, folder / "saved", shape)
+        network, self._names = with_points(float_network(graph, rounded_weights=rounded_weights), outputs)
+        freeze(network, folder / "saved", inputs)
 
-    def again(self, folder: Path, shape) -> "Int8File":
+    def again(self, folder: Path, *, rounded_weights: bool = True) -> "Int8File":
         """Another of the same graph, whose weights and biases are what they are by now."""
-        return Int8File(None, self.graph, folder, shape, per_tensor=self._per_tensor)
+        return Int8File(
+            None, self.graph, folder, self.inputs, self._outputs, per_tensor=self._per_tensor,
+            rounded_weights=rounded_weights,
+        )  # fmt: skip
 
-    def job(self, images: Path | None) -> Job:
-        """What makes the float file; the first of `images` gives it a range everywhere, to be replaced."""
-        return Job(
-            str(self._folder / "saved"), "int8", "int8", str(self.path), images and str(images), step="calibrate"
-        )
+    def job(self, samples: Mapping[str, Path] | None) -> Job:
+        """What makes the float file; the first of `samples` gives it a range everywhere, to be replaced."""
+        return Job(str(self._folder / "saved"), "int8", "int8", str(self.path), samples, step="calibrate")
 
     def take(self) -> None:
-        """Finds the points in the file that the job made, and leaves `logits` as its only output."""
+        """Finds the points in the file that the job made, and leaves the network's outputs as its only ones."""
         if self.graph is not None:
-            from tfeff.export.quantize.graph import INPUT
-
-            file, self.tensors = take_points(self.path.read_bytes(), self._names, INPUT)
+            doors = [port.name for port in self.inputs if port.name in self.ranges()]
+            file, self.tensors = take_points(self.path.read_bytes(), self._names, doors, self._outputs)
             self.path.write_bytes(file)
 
     def quantize(
@@ -75,7 +91,7 @@ class Int8File:
 
         Args:
             ranges: by the number of the tensor; of one scale with a point (slices of it, say) have the point's.
-            files: the `.tflite` to write for each dtype of input and output.
+            files: the `.tflite` to write for each dtype of inputs and outputs.
             converter: that does it.
             kept: points whose operation stays in float.
         """
@@ -108,11 +124,11 @@ class Int8File:
 
         return get_ranges(self.graph)
 
-    def biases(self):
+    def biases(self) -> dict[str, np.ndarray]:
         """The graph's biases as they are now, for `set_biases`."""
         return {layer.name: np.array(layer.layer.bias) for layer in self._units() if layer.layer.bias is not None}
 
-    def set_biases(self, biases) -> None:
+    def set_biases(self, biases: Mapping[str, np.ndarray]) -> None:
         """Gives the graph these biases."""
         for layer in self._units():
             if layer.name in biases:
@@ -123,6 +139,6 @@ class Int8File:
 
         return [layer for layer in self.graph.layers if isinstance(layer, QuantizedWeights)]
 
-    def scales(self, path: Path):
+    def scales(self, path: Path) -> tuple[dict[str, Scale], dict[str, int]]:
         """How the quantized file holds the points; see `points_file.read_scales`."""
         return read_scales(path.read_bytes(), tensor_names(self.path.read_bytes(), self.tensors))

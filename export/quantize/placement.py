@@ -11,23 +11,34 @@ from tfeff.export.rewrites.matching import relu_of
 from tfeff.layers import ChannelShuffle, ChannelSplit, GroupConv2D
 from tfeff.layers.strided_dilated import StridedDilatedDepthwiseConv2D
 
-WEIGHTED = (layers.Dense, layers.Conv2D, layers.DepthwiseConv2D, layers.Conv2DTranspose, GroupConv2D)
+WEIGHTED = (
+    layers.Dense,
+    layers.Conv1D,
+    layers.Conv2D,
+    layers.DepthwiseConv1D,
+    layers.DepthwiseConv2D,
+    layers.Conv1DTranspose,
+    layers.Conv2DTranspose,
+    GroupConv2D,
+)
 _EXACT_KINDS = (*WEIGHTED, StridedDilatedDepthwiseConv2D)  # not what a user derives from them
 
+
+def _of_any_rank(*kinds):
+    return tuple(getattr(layers, f"{kind}{rank}D") for kind in kinds for rank in (1, 2, 3))
+
+
+_AVERAGES, _UPSAMPLINGS = _of_any_rank("AveragePooling"), _of_any_rank("UpSampling")
 POOLS = (layers.MaxPooling2D, layers.AveragePooling2D)
 _SAME_SCALE = (
-    *POOLS,
+    *_of_any_rank("MaxPooling", "AveragePooling", "GlobalMaxPooling", "ZeroPadding", "Cropping", "UpSampling"),
     layers.Concatenate,
     layers.Maximum,
     layers.Minimum,
     layers.Reshape,
     layers.Flatten,
     layers.Permute,
-    layers.ZeroPadding2D,
-    layers.Cropping2D,
-    layers.UpSampling2D,
     layers.RepeatVector,
-    layers.GlobalMaxPooling2D,
     ChannelShuffle,
     ChannelSplit,
 )
@@ -40,7 +51,7 @@ _COMPUTED = (
     layers.Add,
     layers.Subtract,
     layers.Multiply,
-    layers.GlobalAveragePooling2D,
+    *_of_any_rank("GlobalAveragePooling"),
     layers.ReLU,
     layers.LeakyReLU,
     layers.PReLU,
@@ -52,7 +63,7 @@ _COMPUTED = (
 )
 _COMPUTED_OPERATIONS = {
     "Add", "Subtract", "Multiply", "Mean", "Relu", "Relu6", "ReLU", "Sigmoid", "Tanh", "Softmax",
-    "HardSilu", "HardSigmoid", "LeakyRelu", "Max", "Negative",
+    "HardSilu", "HardSigmoid", "LeakyRelu", "Max", "Negative", "Absolute",
 }  # fmt: skip
 # Operations whose int8 output has a scale that the specification fixes: (low, high).
 _UNIT = (0.0, 255 / 256)
@@ -89,9 +100,9 @@ def kind_of(operation) -> str | None:
 
 def rounds(operation) -> bool:
     """Whether a same-scale operation makes values that were not in its input, and so must round."""
-    if isinstance(operation, layers.UpSampling2D):
-        return operation.interpolation != "nearest"
-    return isinstance(operation, layers.AveragePooling2D)
+    if isinstance(operation, _UPSAMPLINGS):
+        return getattr(operation, "interpolation", "nearest") != "nearest"
+    return isinstance(operation, _AVERAGES)
 
 
 def fixed_range(operation) -> tuple[float, float] | None:

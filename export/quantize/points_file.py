@@ -4,54 +4,85 @@ The float file is converted with every point as an output, so that each is known
 converter's names; then the outputs go and the tensors keep the points' names.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tfeff.export.model import named_outputs
 from tfeff.tflite.file import TfliteFile, pack
 
 _PREFIX = "point_"
+_SHAPES = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
 
 
-def with_points(network: Callable[[Any], tuple[Any, Mapping[str, Any]]]):
-    """A function for `write_saved_model` whose outputs are `logits` and every point but the input, and the points'
-    names, in a list that is filled when the function is traced."""
+def with_points(
+    network: Callable[[list[Any]], tuple[Any, Mapping[str, Any]]], outputs: Sequence[str]
+) -> tuple[Callable[[list[Any]], dict[str, Any]], list[str]]:
+    """A function for `convert.freeze` that gives the outputs and every point but the inputs, and the points' names, in
+    a list that is filled when the function is traced."""
     names: list[str] = []
 
-    def run(image):
-        logits, seen = network(image)
-        values = {name: value for name, value in seen.items() if value is not image}
+    def run(inputs):
+        made, seen = network(inputs)
+        values = {name: value for name, value in seen.items() if not any(value is each for each in inputs)}
         names[:] = values
-        return {"logits": logits, **{f"{_PREFIX}{n:05d}": value for n, value in enumerate(values.values())}}
+        prefix = _prefix(outputs)
+        points = {f"{prefix}{number:05d}": value for number, value in enumerate(values.values())}
+        return {**named_outputs(made, outputs), **points}
 
     return run, names
 
 
-def take_points(file: bytes, names: Sequence[str], input_name: str) -> tuple[bytes, dict[str, int]]:
-    """The file with `logits` as its only output and the points' tensors called by their names.
+def _prefix(outputs):
+    """What no output's name begins with."""
+    prefix = _PREFIX
+    while any(name.startswith(prefix) for name in outputs):
+        prefix += "_"
+    return prefix
+
+
+def take_points(
+    file: bytes, names: Sequence[str], inputs: Collection[str], outputs: Sequence[str]
+) -> tuple[bytes, dict[str, int]]:
+    """The file with its own outputs only, and the points' tensors called by their names.
+
+    Args:
+        names: of the points, in the order in which `with_points` gave them.
+        inputs: those that are points.
+        outputs: of the network.
 
     Returns:
-        The file, and {point: number of its tensor}, the input among them. Two points may share a tensor, where the
+        The file, and {point: number of its tensor}, the inputs among them. Two points may share a tensor, where the
         converter found nothing to do between them.
     """
     read = TfliteFile(file)
     (signature,) = read.model.signatureDefs
-    found = {input_name: read.inputs[0]}
-    kept = []
-    for output in signature.outputs:
-        name = output.name.decode()
-        if name.startswith(_PREFIX):
-            found[names[int(name.removeprefix(_PREFIX))]] = output.tensorIndex
-        else:
-            kept.append(output)
-    signature.outputs = kept
-    read.tree.outputs = [output.tensorIndex for output in kept]
-    named: set[int] = {found[input_name]}
+    doors, made = read.signature()
+    found = {name: number for name, number in doors.items() if name in inputs}
+    prefix = _prefix(outputs)
+    signature.outputs = [output for output in signature.outputs if output.name.decode() in outputs]
+    read.tree.outputs = [output.tensorIndex for output in signature.outputs]
+    found |= {names[int(name.removeprefix(prefix))]: number for name, number in made.items() if name not in outputs}
+    found = _unshaped(read, found)
+    named = {found[name] for name in inputs}
     for point in names:
         if found[point] not in named:
             read.tree.tensors[found[point]].name = point.encode()
             named.add(found[point])
     return bytes(pack(read.model)), found
+
+
+def _unshaped(read: TfliteFile, found: dict[str, int]) -> dict[str, int]:
+    """Of a point that a RESHAPE gives (a one-dimensional convolution ends in one) the tensor in front of it: of two
+    RESHAPE that follow each other the converter keeps one, or none."""
+    taken, moved = {*found.values(), *read.inputs}, {}
+    for point, number in found.items():
+        root = number
+        while root in read.producers and read.operators[read.producers[root]].name in _SHAPES:
+            root = read.operators[read.producers[root]].inputs[0]
+        moved[point] = number if root in taken else root
+        taken.add(moved[point])
+    return moved
 
 
 @dataclass(frozen=True)

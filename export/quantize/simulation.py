@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfeff.export.quantize.fake_quant import ActivationRange, FakeQuantize, QuantizedWeights
-from tfeff.export.rewrites.copying import again, copy_layer
+from tfeff.export.rewrites.copying import again, copy_layer, in_inference
 from tfeff.export.rewrites.graph import rebuild, walk
 
 DEAD = (0.0, 1.0)  # range of what is always 0
@@ -23,7 +23,7 @@ def is_fake_quant(model) -> bool:
 def points(model) -> dict[str, ActivationRange]:
     """Where the graph rounds, in the order in which it is computed: point -> its range.
 
-    A point is named after the layer whose output it is; the input's is `image`.
+    A point is named after the layer whose output it is, that of an input after the input.
     """
     found = {}
     for layer in model.layers:
@@ -60,17 +60,18 @@ def set_ranges(model, ranges: Mapping[str, tuple[float, float]]) -> None:
         layer.set_bounds(*((low, high) if low < high else DEAD))
 
 
-def float_network(model, *, rounded_weights: bool) -> Callable[[Any], tuple[Any, dict[str, Any]]]:
-    """The float network inside a fake-quant graph.
+def float_network(model: Any, *, rounded_weights: bool) -> Callable[[Any], tuple[Any, dict[str, Any]]]:
+    """The float network inside a fake-quant graph, as `predict` calls it.
 
     Args:
         rounded_weights: whether weights are rounded as int8 rounds them, or as they train.
 
     Returns:
-        A function from images (n, h, w, c) to (what the model gives, {point: its value before rounding}).
+        A function from the input (n, ...), or a list of them in the graph's order, to (what the model gives, {point:
+        its value before rounding}).
     """
 
-    def run(images):
+    def run(inputs):
         seen = {}
 
         def call(operation, *args, **kwargs):
@@ -80,9 +81,9 @@ def float_network(model, *, rounded_weights: bool) -> Callable[[Any], tuple[Any,
             if isinstance(operation, QuantizedWeights):
                 kernel = _rounded_kernel(operation) if rounded_weights else operation.layer.kernel
                 return operation.apply(args[0], keras.ops.convert_to_tensor(kernel), None)
-            return operation(*args, **kwargs)
+            return in_inference(operation, *args, **kwargs)
 
-        outputs = walk(model, [images], call)
+        outputs = walk(model, inputs if isinstance(inputs, list | tuple) else [inputs], call)
         return outputs, seen
 
     return run
@@ -110,39 +111,43 @@ def float_model(model):
     return rebuild(model, call)
 
 
-def step_by_step(model, images, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def step_by_step(model: Any, batch: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What every point of the simulation gives when everything in front of it holds the values that are given.
 
     Args:
-        images: float32 (n, h, w, c).
+        batch: by input, in the graph's order, (n, ...) each.
         given: the value of every point, as another implementation has it, batch first.
 
     Returns:
-        {point: what the simulation makes of the points in front of it}, of the images for the input's.
+        {point: what the simulation makes of the points in front of it}, of the batch for an input's.
     """
     made = {}
 
     def call(operation, *args, **kwargs):
-        outputs = operation(*args, **kwargs)
+        outputs = in_inference(operation, *args, **kwargs)
         if not isinstance(operation, FakeQuantize):
             return outputs
         point = point_of(operation)
         made[point] = np.asarray(outputs)
         return keras.ops.convert_to_tensor(np.reshape(given[point], made[point].shape))
 
-    walk(model, [keras.ops.convert_to_tensor(images)], call)
+    walk(model, _tensors(batch), call)
     return made
 
 
-def run_points(model, images) -> dict[str, np.ndarray]:
-    """What every point of the simulation gives, the input among them."""
+def run_points(model: Any, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What every point of the simulation gives, the inputs among them; `batch` as for `step_by_step`."""
     made = {}
 
     def call(operation, *args, **kwargs):
-        outputs = operation(*args, **kwargs)
+        outputs = in_inference(operation, *args, **kwargs)
         if isinstance(operation, FakeQuantize):
             made[point_of(operation)] = np.asarray(outputs)
         return outputs
 
-    walk(model, [keras.ops.convert_to_tensor(images)], call)
+    walk(model, _tensors(batch), call)
     return made
+
+
+def _tensors(batch):
+    return [keras.ops.convert_to_tensor(values) for values in batch.values()]

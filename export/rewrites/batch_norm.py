@@ -41,7 +41,7 @@ class BatchNormalization(Rewrite):
         if _is_batch_norm(layer):
             return self._alone(layer, graph)
         norm = graph.only_consumer(layer) if _absorbs(layer) else None
-        if norm is None or not _is_batch_norm(norm) or self.form_of(norm) == "native":
+        if norm is None or not _is_of_channels(norm, layer) or self.form_of(norm) == "native":
             return None
         if self.form_of(norm) == "depthwise" and not _only_here(layer):
             return None
@@ -105,7 +105,7 @@ def folded_forward(x, numbers, *behind):
 def _numbers(layer):
     """Kernel and bias (f,) of a layer, float64."""
     kernel = np.asarray(layer.kernel, np.float64)
-    outputs = kernel.shape[-2] * kernel.shape[-1] if _is_depthwise(layer) else layer.output.shape[-1]
+    outputs = kernel.shape[-2] * kernel.shape[-1] if _is_depthwise(layer) else kernel.shape[_filters_axis(layer)]
     return kernel, np.zeros(outputs) if layer.bias is None else np.asarray(layer.bias, np.float64)
 
 
@@ -114,19 +114,35 @@ def _is_batch_norm(layer):
     return isinstance(layer, layers.BatchNormalization) and layer.axis in (-1, len(layer.input.shape) - 1)
 
 
+def _is_of_channels(norm, layer):
+    """Whether it is BN over the channels that a layer in front of it gives, wherever these are."""
+    if getattr(layer, "data_format", "channels_last") == "channels_last":
+        return _is_batch_norm(norm)
+    return isinstance(norm, layers.BatchNormalization) and norm.axis == 1
+
+
+def _filters_axis(layer):
+    return -2 if isinstance(layer, TRANSPOSED) else -1
+
+
 def _is_depthwise(layer):
     return isinstance(layer, DEPTHWISE)
 
 
+def _has_kernel(layer):
+    if type(layer) in (*CONVOLUTIONS, *DEPTHWISE, *TRANSPOSED, layers.Dense):
+        return True
+    return isinstance(layer, (GroupConv2D, StridedDilatedDepthwiseConv2D))
+
+
 def _is_weighted(layer):
-    if type(layer) in (*CONVOLUTIONS, *DEPTHWISE, *TRANSPOSED):
-        return layer.data_format == "channels_last"
-    return type(layer) is layers.Dense or isinstance(layer, (GroupConv2D, StridedDilatedDepthwiseConv2D))
+    """Whether it has a kernel and its channels are last."""
+    return _has_kernel(layer) and getattr(layer, "data_format", "channels_last") == "channels_last"
 
 
 def _absorbs(layer):
     """Whether the BN behind can be folded into it."""
-    return _is_weighted(layer) and layer.activation is keras.activations.linear
+    return _has_kernel(layer) and layer.activation is keras.activations.linear
 
 
 def _only_here(layer):

@@ -2,7 +2,7 @@
 
 import copy
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def copy_layer(
     layer: keras.layers.Layer,
     name: str | None = None,
     change: Callable[[Any], Any] | None = None,
-    **config: Any,
+    config: Mapping[str, Any] | None = None,
 ) -> Callable[..., Any]:
     """What calls a new layer like `layer`, and gives it all that `layer` holds.
 
@@ -62,7 +62,7 @@ def copy_layer(
 
     def call(*args, **kwargs):
         try:
-            new = type(layer).from_config({**layer.get_config(), "name": name or layer.name, **config})
+            new = type(layer).from_config({**layer.get_config(), "name": name or layer.name, **(config or {})})
         except Exception as error:  # a user's own layer may raise anything
             raise _cannot(layer, error) from None
         setattr(new, COPIED, True)

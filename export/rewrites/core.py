@@ -220,13 +220,19 @@ def _given(args, kwargs):
     return next(a for a in arguments if any(isinstance(each, keras.KerasTensor) for each in keras.tree.flatten(a)))
 
 
-def _blame(model, proof, outputs):
-    """What to say of a rewrite that failed: some networks make much of the last bit of their input."""
+def rounding_of(model: Any, proof: Mapping[str, np.ndarray], outputs: Sequence[np.ndarray]) -> float:
+    """What 2e-7 more input does to the outputs of a functional model, of their range: some networks make much of the
+    last bit of their input."""
     moved = {
         name: value * np.float32(1 + 2e-7) if np.issubdtype(value.dtype, np.floating) else value
         for name, value in proof.items()
     }
-    relative = distance(run_model(model, moved), outputs).relative
+    return distance(run_model(model, moved), outputs).relative
+
+
+def _blame(model, proof, outputs):
+    """What to say of a rewrite that failed."""
+    relative = rounding_of(model, proof, outputs)
     if relative > TOLERANCE / 10:
         return (
             f"this network magnifies rounding: 2e-7 more input moves its output by {relative:.1e} of its range; train "

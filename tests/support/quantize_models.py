@@ -298,40 +298,47 @@ BUILDERS |= {
 }
 
 
-def least_and_largest(path, images):
-    """The range of every tensor of a float file that is to be quantized, by its number."""
+def least_and_largest(path, batch):
+    """The range of every tensor of a float file that is to be quantized, by its number; `batch` by input, (n, ...)."""
     from tfeff.calibration import Activations
 
     network, ends = Activations(path), {}
-    for image in images:
-        network.run(image)
+    for number in range(len(next(iter(batch.values())))):
+        network.run({name: values[number] for name, values in batch.items()})
         for tensor in network.tensors:
             value, (low, high) = network.value(tensor), ends.get(tensor.index, (0.0, 0.0))
             ends[tensor.index] = min(low, float(value.min())), max(high, float(value.max()))
     return ends
 
 
-def make_int8(planned, folder, images, converter, **options):
+def make_int8(planned, folder, batches, converter, outputs=("logits",), **options):
     """Int8 files of many networks with as few requests to the converter as can be.
 
     Args:
         planned: {name: (the network, its fake-quant graph)}.
-        images: float32 (n, h, w, c), for all, or by name.
+        batches: {input: (n, ...)}, or float32 (n, h, w, c) of one image; for all, or by name.
+        outputs: names of the outputs.
         options: of `Int8File`.
 
     Returns:
         {name: (the Int8File, the path of its int8 file, the ranges)}.
     """
+    from tfeff.data import InputPort
     from tfeff.export.quantize import Int8File
 
     def of(name):
-        return images[name] if isinstance(images, dict) else images
+        own = batches[name] if isinstance(batches, dict) and name in batches else batches
+        return own if isinstance(own, dict) else {"image": own}
 
-    files = {}
+    files, jobs = {}, []
     for name, (model, graph) in planned.items():
-        files[name] = Int8File(model, graph, folder / f"{name}.parts", of(name).shape[1:], **options)
-        np.save(folder / f"{name}.npy", of(name)[:1])
-    converter.convert([file.job(folder / f"{name}.npy") for name, file in files.items()])
+        ports = [InputPort(each, values.shape[1:], str(values.dtype)) for each, values in of(name).items()]
+        files[name] = Int8File(model, graph, folder / f"{name}.parts", ports, outputs, **options)
+        paths = {each: folder / f"{name}.{each}.npy" for each in of(name)}
+        for each, values in of(name).items():
+            np.save(paths[each], values[:1])
+        jobs.append(files[name].job(paths))
+    converter.convert(jobs)
     made = {}
     for name, file in files.items():
         file.take()

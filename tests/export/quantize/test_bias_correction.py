@@ -43,7 +43,7 @@ def means(values):
 
 def offsets(graph, images, wanted):
     """{point: the largest difference of a channel's mean between the simulation and float, in its own steps}."""
-    made = run_points(graph, images)
+    made = run_points(graph, {"image": images})
     steps = {point: (held.bounds[1] - held.bounds[0]) / 255 for point, held in points(graph).items()}
     return {p: np.abs(means(made[p]) - means(wanted[p])).max() / steps[p] for p in ("dw", "pw_linear", "logits")}
 
@@ -51,7 +51,7 @@ def offsets(graph, images, wanted):
 def test_means_are_those_of_float(images):
     graph, wanted = ranged(images)
     before = offsets(graph, images, wanted)
-    report = correct_biases(graph, images)
+    report = correct_biases(graph, {"image": images})
     after = offsets(graph, images, wanted)
     assert report["images"] == len(images)
     assert report["places"] == 4
@@ -64,7 +64,7 @@ def test_means_are_those_of_float(images):
 def test_what_ranges_cut_off_is_made_up_for(images):
     graph, wanted = ranged(images, factor=0.6)
     before = offsets(graph, images, wanted)["logits"]
-    correct_biases(graph, images)
+    correct_biases(graph, {"image": images})
     assert offsets(graph, images, wanted)["logits"] < 0.7 * before  # what the logits' own range cuts off stays off
 
 
@@ -73,8 +73,8 @@ def test_a_few_bad_images_move_nothing(images):
     spoilt[[10, 50]] *= 40
     clean, _ = ranged(images)
     bad, _ = ranged(images)  # the ranges of the clean ones
-    correct_biases(clean, images)
-    correct_biases(bad, spoilt)
+    correct_biases(clean, {"image": images})
+    correct_biases(bad, {"image": spoilt})
     for name in ("stem", "dw", "pw"):
         one, other = (np.array(graph.get_layer(name).layer.bias) for graph in (clean, bad))
         np.testing.assert_allclose(one, other, atol=5e-3)
@@ -83,7 +83,7 @@ def test_a_few_bad_images_move_nothing(images):
 def test_only_biases_change(images):
     graph, _ = ranged(images)
     before = {w.path: np.array(w) for w in graph.weights}
-    correct_biases(graph, images)
+    correct_biases(graph, {"image": images})
     changed = {w.path for w in graph.weights if not np.array_equal(before[w.path], w)}
     assert changed
     assert all(path.endswith("/bias") for path in changed)
@@ -106,5 +106,5 @@ def test_order_of_layers_one_after_the_other(images):
     error = (images @ kernel[0, 0] + bias).mean(axis=(1, 2)) - rough.mean(axis=(1, 2))
     cut = int(0.05 * len(error))
     wanted = np.sort(error, axis=0)[cut : len(error) - cut].mean(axis=0)
-    correct_biases(graph, images)
+    correct_biases(graph, {"image": images})
     np.testing.assert_allclose(graph.get_layer("only").layer.bias.numpy() - bias, wanted, atol=1e-5)

@@ -103,7 +103,7 @@ def test_ranges_of_channels_become_of_one_size(between, per_tensor):
     behind = [type(layer).from_config(layer.get_config()) for layer in BETWEEN[between]]
     model, x = blown_up(*behind), images(32, 8, 8, 3)
     before = np.asarray(model(x))
-    new, report = equalize(model, x, per_tensor=per_tensor)
+    new, report = equalize(model, {"image": x}, per_tensor=per_tensor)
     np.testing.assert_array_equal(np.asarray(new(x)), before)
     assert report["max_abs_error"] == 0
     assert report["places"] >= 2
@@ -128,7 +128,7 @@ def test_per_tensor_weights_of_a_depthwise_convolution_become_of_one_size():
     factors = np.repeat([1 / 256, 1.0], 8)
     kernel, bias = depthwise.get_weights()
     depthwise.set_weights([kernel * factors[:, None], bias * factors])
-    new, _ = equalize(model, images(32, 8, 8, 3), per_tensor=True)
+    new, _ = equalize(model, {"image": images(32, 8, 8, 3)}, per_tensor=True)
     sizes = np.abs(new.get_layer("dw").kernel).max(axis=(0, 1, 3))
     assert np.median(sizes[8:]) / np.median(sizes[:8]) < 256 ** (1 / 3) * 2
 
@@ -142,7 +142,7 @@ def test_factors_are_those_of_the_paper():
     model = keras.Model(image, logits)
     first.set_weights([one.reshape(1, 1, 1, 5), np.zeros(5)])
     second.set_weights([np.outer(two, np.ones(5)).reshape(1, 1, 5, 5), np.zeros(5)])
-    new, report = equalize(model, np.ones((4, 4, 4, 1), np.float32), per_tensor=True)
+    new, report = equalize(model, {"image": np.ones((4, 4, 4, 1), np.float32)}, per_tensor=True)
     expected = one / (np.sqrt(one * two) / two)
     np.testing.assert_allclose(np.asarray(new.get_layer("one").kernel).ravel(), expected)
     assert report["channels"] == 2
@@ -208,7 +208,7 @@ def test_what_hands_no_factor_on_is_left_alone_and_named(between):
     model = randomize(keras.Model(image, layers.Conv2D(4, 1)(x)))
     kernel, bias = model.get_layer("first").get_weights()
     model.get_layer("first").set_weights([kernel * np.repeat([64.0, 1], 8), bias])
-    new, report = equalize(model, images(8, 8, 8, 3))
+    new, report = equalize(model, {"image": images(8, 8, 8, 3)})
     assert report["places"] == 0
     assert len(report["left_out"]) == 1
     assert new is model
@@ -221,7 +221,7 @@ def test_a_tensor_that_is_an_output_or_meets_a_relu6_elsewhere_keeps_its_size():
         model = randomize(keras.Model(image, [layers.Conv2D(4, 1)(layers.ReLU()(x)), other(x)]))
         kernel, bias = model.get_layer("first").get_weights()
         model.get_layer("first").set_weights([kernel * np.repeat([64.0, 1], 8), bias])
-        assert equalize(model, images(8, 8, 8, 3))[1]["places"] == 0
+        assert equalize(model, {"image": images(8, 8, 8, 3)})[1]["places"] == 0
 
 
 def test_one_bad_image_in_a_hundred_has_no_say():
@@ -232,23 +232,23 @@ def test_one_bad_image_in_a_hundred_has_no_say():
     kernel[:, :, 2, 1:] = 0  # the last colour is read by channel 0 alone
     first.set_weights([kernel, bias])
     x[7, ..., 2] *= 3000
-    assert equalize(model, x)[1]["largest_factor"] <= 8
-    assert equalize(model, x[:20])[1]["largest_factor"] >= 16
+    assert equalize(model, {"image": x})[1]["largest_factor"] <= 8
+    assert equalize(model, {"image": x[:20]})[1]["largest_factor"] >= 16
 
 
 def test_doing_it_again_changes_nothing():
     model, x = blown_up(layers.DepthwiseConv2D(3), layers.ReLU()), images(32, 8, 8, 3)
-    new, _ = equalize(model, x)
-    assert equalize(new, x)[1]["places"] == 0
+    new, _ = equalize(model, {"image": x})
+    assert equalize(new, {"image": x})[1]["places"] == 0
 
 
 def test_bad_images_are_refused():
     model, x = blown_up(), images(4, 8, 8, 3)
     with pytest.raises(TfeffError, match="no calibration images"):
-        equalize(model, x[:0])
+        equalize(model, {"image": x[:0]})
     x[2, 1, 1] = np.nan
     with pytest.raises(TfeffError, match="gives NaN or infinity"):
-        equalize(model, x)
+        equalize(model, {"image": x})
 
 
 def test_the_hard_case_is_lost_as_it_is_and_won_equalized(tmp_path):
@@ -266,7 +266,8 @@ def test_the_hard_case_is_lost_as_it_is_and_won_equalized(tmp_path):
 
     models = {(False, "hard"): hard, (True, "hard"): hard}
     models |= {
-        (per_tensor, "equal"): equalize(hard, calibration, per_tensor=per_tensor)[0] for per_tensor in (False, True)
+        (per_tensor, "equal"): equalize(hard, {"image": calibration}, per_tensor=per_tensor)[0]
+        for per_tensor in (False, True)
     }
     jobs = {}
     for (per_tensor, word), model in models.items():

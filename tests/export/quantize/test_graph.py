@@ -196,7 +196,7 @@ def test_hard_sigmoid_rounds_between_its_sum_and_its_factor():
     found = [name for name in points(graph) if name.startswith("h")]
     assert found == ["h_add", "h"]
     set_ranges(graph, {"h_add": (0.0, 6.0), "h": (0.0, 1.0), "image": (-4.0, 4.0)})
-    values = run_points(graph, images(2, 9, 8, 6))
+    values = run_points(graph, {"image": images(2, 9, 8, 6)})
     assert len(np.unique(np.round(values["h_add"] / 6 * 255, 3))) > 50
     np.testing.assert_allclose(values["h_add"] * 255 / 6, np.round(values["h_add"] * 255 / 6), atol=1e-3)
 
@@ -230,13 +230,13 @@ def test_options_reach_every_unit_and_every_range():
 def test_step_by_step_hands_on_what_is_given():
     """A point sees the values given for those in front of it, and none that the simulation makes."""
     graph = calibrated(fake_quant_graph(quantize_models.build("residual")), X)
-    own = run_points(graph, X)
-    made = step_by_step(graph, own["image"], own)
+    own = run_points(graph, {"image": X})
+    made = step_by_step(graph, {"image": own["image"]}, own)
     assert made.keys() == own.keys()
     for name, values in made.items():
         np.testing.assert_allclose(values, own[name], atol=1e-6, err_msg=name)
     first = list(made)[1]
-    spoilt = step_by_step(graph, own["image"], {**own, first: np.zeros_like(own[first])})
+    spoilt = step_by_step(graph, {"image": own["image"]}, {**own, first: np.zeros_like(own[first])})
     np.testing.assert_array_equal(spoilt[first], made[first])
     changed = {name for name in made if not np.array_equal(spoilt[name], made[name])}
     assert changed
@@ -246,7 +246,10 @@ def test_step_by_step_hands_on_what_is_given():
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        (lambda: keras.Model([a := keras.Input((8, 8, 3)), b := keras.Input((8, 8, 3))], layers.Add()([a, b])), "one"),
+        (
+            lambda: keras.Model([a := keras.Input((8, 8, 3)), b := keras.Input((8, 8, 3))], layers.Add()([a, b])),
+            "2 inp",
+        ),
         (lambda: type("Own", (keras.Model,), {"call": lambda self, x: x})(name="own"), "own"),
     ],
     ids=["two-inputs", "subclassed"],

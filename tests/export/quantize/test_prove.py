@@ -62,7 +62,7 @@ def made(tmp_path_factory, converter):
     found = {}
     for key, (file, path, _) in quantize_models.make_int8(planned, folder, images, converter).items():
         compared = images[key][:8] if key.startswith("drawn") else COMPARED
-        proof = prove_units(file.graph, path.read_bytes(), *file.scales(path), compared)
+        proof = prove_units(file.graph, path.read_bytes(), *file.scales(path), {"image": compared})
         found[key] = file, path, proof, expected[key], compared
     return found
 
@@ -72,7 +72,7 @@ def check(made, key, quantizes=0):
     assert proof.beyond == []
     assert proof.rescaled == proof.missing == proof.floats == ()
     assert proof.images == 8
-    assert {unit["unit"] for unit in proof.units} == file.tensors.keys() - {"image"}
+    assert {unit.unit for unit in proof.units} == file.tensors.keys() - {"image"}
     operations = read_graph(path)
     assert operations.float_operations() == []
     names = [op.name for op in operations.operations]
@@ -98,7 +98,7 @@ def test_per_tensor_files_are_what_was_simulated(tmp_path, converter):
     models = {name: quantize_models.build(name) for name in names}
     planned = {name: (model, fake_quant_graph(model, per_tensor=True)) for name, model in models.items()}
     for file, path, _ in quantize_models.make_int8(planned, tmp_path, IMAGES, converter, per_tensor=True).values():
-        proof = prove_units(file.graph, path.read_bytes(), *file.scales(path), COMPARED)
+        proof = prove_units(file.graph, path.read_bytes(), *file.scales(path), {"image": COMPARED})
         assert (proof.beyond, proof.rescaled, proof.missing, proof.floats) == ([], (), (), ())
         weights = [t for op in read_graph(path).operations for t in op.inputs if t.constant and t.dtype == "INT8"]
         assert weights
@@ -118,7 +118,7 @@ def simple(made):
         set_ranges(file.graph, planned)
         edited = tmp_path / "edited.tflite"
         edited.write_bytes(edit(path.read_bytes(), change))
-        found = prove_units(file.graph, edited.read_bytes(), *file.scales(edited), images)
+        found = prove_units(file.graph, edited.read_bytes(), *file.scales(edited), {"image": images})
         set_ranges(file.graph, planned)
         return found
 
@@ -145,7 +145,7 @@ def test_one_wrong_weight_is_found(simple, tmp_path, point):
     proof = prove(change, tmp_path)
     assert proof.beyond == [point]  # those behind it are given its own values
     assert proof.rescaled == proof.missing == ()
-    assert proof.as_dict()["max_lsb"] > 1
+    assert proof.record().max_lsb > 1
 
 
 def test_one_wrong_bias_is_found(simple, tmp_path):
@@ -210,7 +210,7 @@ def test_a_point_that_is_not_in_the_file_is_named(simple, tmp_path):
 
     proof = prove(change, tmp_path)
     assert proof.missing == ("second",)
-    assert proof.as_dict()["missing"] == ["second"]
+    assert proof.record().missing == ["second"]
 
 
 def test_layers_left_in_float_are_named_and_the_rest_is_proven(tmp_path, converter):
@@ -222,9 +222,9 @@ def test_layers_left_in_float_are_named_and_the_rest_is_proven(tmp_path, convert
     file.quantize(ranges, {"int8": path}, converter, kept=["second"])
     left = {op.name for op in read_graph(path).float_operations()}
     assert left == {"DEQUANTIZE", "CONV_2D", "QUANTIZE"}
-    proof = prove_units(file.graph, path.read_bytes(), *file.scales(path), COMPARED)
+    proof = prove_units(file.graph, path.read_bytes(), *file.scales(path), {"image": COMPARED})
     assert proof.floats == ("second",)
-    assert "second" not in {unit["unit"] for unit in proof.units}
+    assert "second" not in {unit.unit for unit in proof.units}
     assert (proof.beyond, proof.rescaled, proof.missing) == ([], (), ())
     assert len(proof.units) == 3
 
