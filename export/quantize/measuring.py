@@ -1,7 +1,7 @@
-"""Between float and int8: the images are audited on the network as it will run, and every tensor gets its range."""
+"""Between float and int8: the samples are audited on the network as it will run, and every tensor gets its range."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,21 @@ from tfeff.calibration import (
 )
 from tfeff.calibration.methods import Method
 from tfeff.calibration.ranges import Range, Rule
+from tfeff.data import Preprocessing
 from tfeff.errors import GateFailed, TfeffError
 from tfeff.export import quantize, steps
+from tfeff.export.context import ExportContext, Progress, no_progress
 from tfeff.export.model import Model
 from tfeff.export.quantize.trial import Trial
 from tfeff.export.targets import get_target
+from tfeff.record import schema
+from tfeff.tasks import get_task
+from tfeff.tasks.criteria import Criterion
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What came of the calibration images.
+    """What came of the calibration samples.
 
     Attributes:
         calibration: with the audit's findings.
@@ -41,6 +46,52 @@ class Measured:
 
     calibration: Calibration
     ranges: list[Range]
+
+    @property
+    def by_tensor(self) -> dict[int, tuple[float, float]]:
+        """(low, high) by the tensor's number."""
+        return {each.tensor.index: (each.low, each.high) for each in self.ranges}
+
+
+@dataclass(frozen=True)
+class Search:
+    """How ranges are found.
+
+    Attributes:
+        method, rules: see `calibration.methods` and `calibration.ranges`.
+        seed: of the audit's shuffles.
+        progress: called with (step, done, total).
+    """
+
+    method: Method = field(default_factory=lambda: parse_method(DEFAULT_METHOD))
+    rules: tuple[Rule, ...] = ()
+    seed: int = 0
+    progress: Progress = no_progress
+
+    @classmethod
+    def of(cls, method: str | None, rules: Sequence[str], seed: int, progress: Progress) -> "Search":
+        """From words; raises TfeffError for those that mean nothing."""
+        return cls(*parse_choice(method, tuple(rules)), seed, progress)
+
+
+@dataclass(frozen=True)
+class GraphOptions:
+    """How a fake-quant graph is made.
+
+    Attributes:
+        target: whose rewrites the network gets.
+        per_tensor, train_ranges: see `graph.fake_quant_graph`.
+        try_out: whether a method that is found by trying is, and biases are corrected, as in an export; else the method
+            is what it means without.
+        required: whether a network that has no such graph is an error; else the graph is None, and every tensor of its
+            file is measured.
+    """
+
+    target: str = "litert"
+    per_tensor: bool = False
+    train_ranges: bool = False
+    try_out: bool = True
+    required: bool = False
 
 
 def parse_choice(method: str | None, rules: tuple[str, ...]) -> tuple[Method, tuple[Rule, ...]]:
@@ -51,7 +102,7 @@ def parse_choice(method: str | None, rules: tuple[str, ...]) -> tuple[Method, tu
 def train_ranges_by(method: str | None, wanted: bool | None) -> bool:
     """Whether ranges are trained: by default with every method that clips, and with `auto`.
 
-    From the whole range of all images there is nothing to learn: no value lies beyond it.
+    From the whole range of all samples there is nothing to learn: no value lies beyond it.
 
     Raises:
         TfeffError: an unknown method, or training of ranges that do not clip.
@@ -65,181 +116,143 @@ def train_ranges_by(method: str | None, wanted: bool | None) -> bool:
 
 
 def calibrate(
-    subject: Model,
+    model: Model,
     source: str,
     folder: Path,
+    search: Search,
+    options: GraphOptions | None = None,
     *,
-    target: str = "litert",
     samples: int | None = None,
-    method: str | None = None,
-    rules: tuple[str, ...] = (),
-    try_out: bool = True,
-    seed: int = 0,
-    progress: Callable[[str, int, int], None] = lambda step, done, total: None,
 ) -> Measured:
-    """What `export_model` would find of these images, without an artifact.
+    """What `export_model` would find of these samples, without an artifact.
 
     Args:
-        subject: the network.
+        model: the model.
         source: see `calibration.sources`.
         folder: a scratch folder.
-        target: whose rewrites the network gets.
-        samples, method, rules, try_out, seed, progress: as for `ranged_graph` and `collect`.
+        samples: how many are wanted; None takes up to 512.
 
     Raises:
         TfeffError: bad input.
     """
-    parse_choice(method, rules)
     calibration = collect(
-        source,
-        subject.preprocessing,
-        folder / "calibration.npy",
-        samples=samples,
-        seed=seed,
-        progress=lambda done, total: progress("reading", done, total),
-    )
-    _, measured = ranged_graph(
-        subject, calibration, folder, target=target, method=method, rules=rules, try_out=try_out, seed=seed,
-        progress=progress,
+        source, model.inputs, folder, samples=samples, seed=search.seed,
+        progress=lambda done, total: search.progress("reading", done, total),
     )  # fmt: skip
-    return measured
+    return ranged_graph(model, calibration, folder, search, options or GraphOptions())[1]
 
 
 def ranged_graph(
-    subject: Model,
-    calibration: Calibration,
-    folder: Path,
-    *,
-    target: str = "litert",
-    method: str | None = None,
-    rules: tuple[str, ...] = (),
-    per_tensor: bool = False,
-    train_ranges: bool = False,
-    required: bool = False,
-    try_out: bool = True,
-    seed: int = 0,
-    progress: Callable[[str, int, int], None] = lambda step, done, total: None,
+    model: Model, calibration: Calibration, folder: Path, search: Search, options: GraphOptions
 ) -> tuple[Any, Measured]:
-    """The fake-quant graph of a network as a target gets it, with the ranges that images give it, as in an export.
+    """The fake-quant graph of a model as a target gets it, with the ranges that samples give it, as in an export.
 
     Args:
-        calibration: the images.
+        calibration: the samples.
         folder: a scratch folder.
-        per_tensor, train_ranges: see `graph.fake_quant_graph`.
-        try_out: whether a method that is found by trying is, and biases are corrected, as in an export; else the method
-            is what it means without.
-        required: whether a network that has no such graph is an error; else the graph is None, and every tensor of its
-            file is measured.
-        target, method, rules, seed, progress: as for `calibrate`.
 
     Raises:
-        TfeffError: bad input, or a network without a graph where it is required.
+        TfeffError: bad input, or a model without a graph where it is required.
     """
     from tfeff.export.quantize.graph import fake_quant_graph
     from tfeff.export.rewrites.copying import CannotRewrite
 
-    progress("converting", 0, 0)
-    model, _, _ = steps.rewrite(subject, get_target(target).rewrites, calibration.inputs(steps.PROOF_SAMPLES))
+    search.progress("converting", 0, 0)
+    proof = calibration.batch(steps.PROOF_SAMPLES)
+    rewritten = steps.rewrite(model, get_target(options.target).rewrites, proof).callable
     graph = None
     try:
-        if required or subject.is_keras:
-            graph = fake_quant_graph(model, per_tensor=per_tensor, train_ranges=train_ranges)
+        if options.required or model.is_keras:
+            graph = fake_quant_graph(
+                rewritten, [port.name for port in model.inputs], per_tensor=options.per_tensor,
+                train_ranges=options.train_ranges, proof=proof,
+            )  # fmt: skip
     except CannotRewrite:
-        if required:
+        if options.required:
             raise
-    int8 = quantize.Int8File(model, graph, folder / "int8", subject.preprocessing.shape)
+    int8 = quantize.Int8File(rewritten, graph, folder / "int8", model.inputs, model.outputs)
     with quantize.Converter(folder) as converter:
-        converter.convert([int8.job(calibration.path)])
+        converter.convert([int8.job(calibration.paths)])
         int8.take()
-        trial = Trial(int8, calibration, folder, converter)
-        measured = measure(
-            int8.path, subject, calibration, method, rules, folder,
-            trial=trial if try_out else None, seed=seed, progress=progress,
-        )  # fmt: skip
-        if graph is not None and try_out:
-            trial.make({each.tensor.index: (each.low, each.high) for each in measured.ranges})
+        trial = Trial(int8, folder, converter)
+        measured = measure(int8.path, model, calibration, folder, search, trial if options.try_out else None)
+        if graph is not None and options.try_out:
+            trial.make(measured.by_tensor, measured.calibration)
         elif graph is not None:
-            int8.set_ranges({each.tensor.index: (each.low, each.high) for each in measured.ranges})
+            int8.set_ranges(measured.by_tensor)
     return graph, measured
 
 
 def measure(
-    calibrated: Path,
-    subject: Model,
-    calibration: Calibration,
-    method: str | None,
-    rules: tuple[str, ...],
-    folder: Path,
-    *,
-    trial: Trial | None = None,
-    seed: int = 0,
-    progress: Callable[[str, int, int], None] = lambda step, done, total: None,
+    calibrated: Path, model: Model, calibration: Calibration, folder: Path, search: Search, trial: Trial | None = None
 ) -> Measured:
-    """Runs the images through a calibrated float file, audits them, and finds the ranges.
+    """Runs the samples through a calibrated float file, audits them, and finds the ranges.
 
-    The input's range is not measured: its preprocessing knows it.
+    The range of an image input is not measured: its preprocessing knows it.
 
     Args:
         calibrated: what a `Job` with the step "calibrate" left.
-        method, rules: see `calibration.methods` and `calibration.ranges`.
         folder: a scratch folder.
-        trial: makes int8 files, for a method that is found by trying; it is given the audited images. None takes what
-            the method means without. So does a network that was not trained: nothing is near its outputs.
-        seed: of the audit's shuffles.
-        progress: called with (step, done, total).
+        trial: makes int8 files, for a method that is found by trying. None takes what the method means without. So does
+            a model that was not trained: nothing is near its outputs.
 
     Raises:
         TfeffError: a layer that gives NaN, or a rule for a layer that is not there.
     """
-    chosen, by_layer = parse_choice(method, rules)
     network = Activations(calibrated)
-    door = door_of(subject.preprocessing)
-    plan = Plan(network.tensors, chosen, by_layer, door)
+    doors = {port.name: door_of(port.preprocessing) for port in model.inputs if port.preprocessing is not None}
+    criteria = criteria_of(model, network)
+    whole = [name for spec, each in criteria for name in spec.outputs if each.whole_outputs]
+    candidates = search.method.candidates or (search.method,)
+    # What the user chose is done; what is chosen for him leaves answers whole.
+    whole = whole if search.method.candidates else []
+    plans = [Plan(network.tensors, method, search.rules, doors, whole) for method in candidates]
+    alone = Plan(network.tensors, search.method, search.rules, doors, whole)
     seen = observe(
-        network,
-        calibration.images(),
-        calibration.names,
-        folder,
-        histograms=plan.histograms,
-        progress=lambda done: progress("measuring", done, calibration.used),
-    )
-    progress("auditing", 0, 0)
-    audited, seen = audit(
-        calibration,
-        subject.preprocessing,
-        network,
-        seen,
-        chosen,
-        folder,
-        labels=subject.labels,
-        trained=not subject.random_weights,
-        seed=seed,
-    )
-    if trial is not None:
-        trial.calibration = audited
-    if not chosen.candidates or trial is None or subject.random_weights:
-        return Measured(audited, plan.ranges(seen))
-    trials = choose(
-        chosen, by_layer, door, network, seen, audited, trial.run,
-        progress=lambda done, total: progress("trying ranges", done, total),
+        network, calibration.feeds(), calibration.names, folder,
+        histograms=sorted({position for plan in (alone, *plans) for position in plan.histograms}),
+        progress=lambda done: search.progress("measuring", done, calibration.used),
     )  # fmt: skip
-    return Measured(audited.with_trials(trials), trials[0].ranges)
+    search.progress("auditing", 0, 0)
+    audited, seen = audit(
+        calibration, network, seen, search.method, folder, tasks=model.tasks, trained=not model.random_weights,
+        seed=search.seed,
+    )  # fmt: skip
+    if not search.method.candidates or trial is None or model.random_weights:
+        return Measured(audited, alone.ranges(seen))
+    chosen = choose(
+        plans, [each for _, each in criteria], network, seen, audited, lambda ranges: trial.run(ranges, audited),
+        progress=lambda done, total: search.progress("trying ranges", done, total),
+    )  # fmt: skip
+    tried = tuple(
+        schema.Trial(method=each.method, loss=loss) for each, loss in zip(chosen.trials, chosen.losses, strict=True)
+    )
+    best = chosen.trials[0]
+    return Measured(replace(audited, method=best.method, criterion=chosen.criterion, tried=tried), best.ranges)
 
 
-def door_of(preprocessing) -> tuple[float, float]:
+def criteria_of(model: Model, network: Activations) -> list[tuple[schema.TaskSpec, Criterion]]:
+    """What calibration makes small, of each task."""
+    shapes = {tensor.output: list(tensor.shape) for tensor in network.tensors if tensor.output is not None}
+    ports = {name: schema.Port(name=name, shape=shapes.get(name, [1]), dtype="float32") for name in network.outputs}
+    return [(spec, get_task(spec.name).criterion(spec, [ports[name] for name in spec.outputs])) for spec in model.tasks]
+
+
+def door_of(preprocessing: Preprocessing) -> tuple[float, float]:
     """The input's range, as its preprocessing gives it."""
     ends = [preprocessing.normalize(np.full(preprocessing.shape, v, np.uint8)) for v in (0, 255)]
     return float(ends[0].min()), float(ends[1].max())
 
 
-def audited(ranged, subject, request, calibration, folder, progress) -> Calibration:
+def audited(context: ExportContext, ranged: Path, calibration: Calibration) -> Calibration:
     """The calibration with the audit's findings, for a precision whose ranges are the converter's own.
 
     Raises:
         GateFailed: a grave finding that the user has not allowed.
     """
-    measured = measure(ranged, subject, calibration, "minmax", (), folder, seed=request.seed, progress=progress)
-    gate_audit(measured.calibration, request.allow_audit)
+    search = Search.of("minmax", (), context.request.seed, context.progress)
+    measured = measure(ranged, context.model, calibration, context.folder, search)
+    gate_audit(measured.calibration, context.request.allow_audit)
     return measured.calibration
 
 
@@ -247,8 +260,8 @@ def gate_audit(calibration: Calibration, allowed: bool) -> None:
     """Raises GateFailed for a grave finding unless the user has allowed it."""
     found = grave(calibration.findings)
     if found and not allowed:
-        shown = "; ".join(text_of(each.as_dict()) for each in found)
         raise GateFailed(
-            f"calibration {calibration.source}: {shown}",
-            "mend the images (all findings: `tfeff calibrate --audit`), or give --allow-audit; nothing was written",
+            f"calibration {calibration.source}: {'; '.join(text_of(each) for each in found)}",
+            f"mend the {calibration.noun}s (all findings: `tfeff calibrate --audit`), or give --allow-audit; nothing "
+            "was written",
         )

@@ -38,7 +38,7 @@ def command(network, source, audit, allow_audit, target, out, **options):
     """
     from tfeff.cli.model import build_model, check_known, meant
     from tfeff.cli.source import Source
-    from tfeff.export.quantize.measuring import calibrate, parse_choice
+    from tfeff.export.quantize.measuring import GraphOptions, Search, calibrate, parse_choice
     from tfeff.export.targets import get_target
 
     check_known(network)
@@ -48,18 +48,9 @@ def command(network, source, audit, allow_audit, target, out, **options):
     parse_choice(options["method"], options["ranges"])
     with out.progress("loading") as advance, tempfile.TemporaryDirectory() as scratch:
         model = build_model(meaning, lambda done, total: advance.step("fetching", done, total))
-        measured = calibrate(
-            model,
-            source,
-            Path(scratch),
-            target=target,
-            samples=options["samples"],
-            method=options["method"],
-            rules=options["ranges"],
-            try_out=not audit,
-            seed=options["seed"],
-            progress=advance.step,
-        )
+        search = Search.of(options["method"], options["ranges"], options["seed"], advance.step)
+        how = GraphOptions(target=target, try_out=not audit)
+        measured = calibrate(model, source, Path(scratch), search, how, samples=options["samples"])
     calibration = measured.calibration
     ranges = [] if audit else [each.as_dict() for each in measured.ranges]
     _show(model.preset or model.network, calibration, ranges, out)

@@ -101,14 +101,15 @@ def by_tfeff(run: Run, options: Mapping[str, Any], report: Callable[[dict[str, A
 def _begun(run, folder):
     """The fake-quant graph with ranges, and the record's `calibration`."""
     from tfeff.export.quantize.aware import aware_graph
-    from tfeff.export.quantize.measuring import gate_audit, train_ranges_by
+    from tfeff.export.quantize.measuring import GraphOptions, Search, gate_audit, train_ranges_by
 
     request = run.request
-    graph, measured = aware_graph(
-        run.model, request.calibration, folder, target=request.target, method=request.method, rules=request.ranges,
-        samples=request.samples, per_tensor=request.per_tensor, seed=request.seed, progress=run.progress,
+    search = Search.of(request.method, request.ranges, request.seed, run.progress)
+    options = GraphOptions(
+        target=request.target, per_tensor=request.per_tensor, required=True,
         train_ranges=train_ranges_by(request.method, run.train_ranges),
     )  # fmt: skip
+    graph, measured = aware_graph(run.model, request.calibration, folder, search, options, samples=request.samples)
     gate_audit(measured.calibration, request.allow_audit)
     return graph, measured.calibration.record()
 

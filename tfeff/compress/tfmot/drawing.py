@@ -5,7 +5,8 @@ import keras
 from tfeff.compress.tfmot.plan import Plan, Ref
 from tfeff.compress.tfmot.vocabulary import Vocabulary
 from tfeff.errors import TfeffError
-from tfeff.export.rewrites.graph import CannotRewrite, as_functional, inline, walk
+from tfeff.export.rewrites.copying import CannotRewrite
+from tfeff.export.rewrites.graph import as_functional, inline, walk
 
 
 def draw(model) -> Plan:
