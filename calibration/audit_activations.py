@@ -96,7 +96,7 @@ def _summary(moved, tensors):
 def unstable(figures: Details, noun: str = "image") -> list[Finding]:
     """Says so where ranges move."""
     halves, shuffles = figures["halves"], figures["shuffles"]
-    found = []
+    found: list[Finding] = []
     if shuffles is None:
         return found
     if shuffles["median"] > _MOVES:

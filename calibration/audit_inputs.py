@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -224,7 +225,8 @@ def blank_and_noise(calibration: Calibration, images: Images) -> list[Finding]:
 
 def array_findings(calibration: Calibration, port: InputPort) -> list[Finding]:
     """An input that is no image: whether it, or some of what it holds by its last axis, ever changes."""
-    lows = highs = None
+    lows: Any = None
+    highs: Any = None
     for value in calibration.values(port.name):
         rows = value.reshape(-1, value.shape[-1]) if value.ndim else value.reshape(1, 1)
         low, high = rows.min(0), rows.max(0)

@@ -35,10 +35,10 @@ def channel_order(
     task, truth = get_task(spec.name), _truth(calibration, spec.labels)
     right, surer = np.zeros(2, int), np.zeros(2, int)
     for number, feed, turned in _both_ways(calibration, port):
-        beliefs = [task.belief(network.run(each), spec) for each in (feed, turned)]
-        if beliefs[0] is None or beliefs[1] is None:
+        belief, turned_belief = (task.belief(network.run(each), spec) for each in (feed, turned))
+        if belief is None or turned_belief is None:
             return []
-        (answer, first), (turned_answer, second) = beliefs
+        (answer, first), (turned_answer, second) = belief, turned_belief
         surer += [first > second, second > first]
         if truth is not None and (answer == truth[number]) != (turned_answer == truth[number]):
             right[int(turned_answer == truth[number])] += 1

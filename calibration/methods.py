@@ -142,16 +142,22 @@ def _image_percentile(quantile):
     return Method(f"image-percentile:{quantile:g}", False, range_of)
 
 
+def _searched(search: Callable[..., tuple[float, float]], seen: Statistics) -> tuple[float, float]:
+    """By a method that needs all values, which are then counted."""
+    assert seen.histogram is not None
+    return search(*seen.histogram.bins(), seen.low, seen.high)
+
+
 def _mse():
-    return Method("mse", True, lambda seen: least_error(*seen.histogram.bins(), seen.low, seen.high))
+    return Method("mse", True, lambda seen: _searched(least_error, seen))
 
 
 def _entropy():
-    return Method("entropy", True, lambda seen: least_divergence(*seen.histogram.bins(), seen.low, seen.high))
+    return Method("entropy", True, lambda seen: _searched(least_divergence, seen))
 
 
 _QUANTILES = {"percentile": 99.9, "image-percentile": 95.0}
-_METHODS = {
+_METHODS: dict[str, Callable[..., Method]] = {
     "minmax": _minmax,
     "percentile": _percentile,
     "image-percentile": _image_percentile,

@@ -103,7 +103,7 @@ class Plan:
         minmax = parse_method("minmax")
         self._by_tensor: list[Rule | _Door] = []
         for tensor in tensors:
-            if tensor.input in doors:
+            if tensor.input is not None and tensor.input in doors:
                 self._by_tensor.append(_Door(*doors[tensor.input]))
             else:
                 ends = tensor.input is not None or tensor.output in whole

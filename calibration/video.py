@@ -53,7 +53,8 @@ def read_frames(path: Path, numbers: Sequence[int]) -> Iterator[tuple[int, np.nd
                 raise _unreadable(path, errors.read().decode(errors="replace"))
         finally:
             child.kill()
-            child.stdout.close()
+            if child.stdout is not None:
+                child.stdout.close()
             child.wait()
 
 
@@ -70,7 +71,7 @@ def _input(path):
 
 def _read_ppm(path, pipe, keep):
     """The next picture of a stream of them: `P6 width height 255` and the pixels; None at the end."""
-    words = []
+    words: list[bytes] = []
     while len(words) < 4:
         line = pipe.readline()
         if not line:

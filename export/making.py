@@ -64,7 +64,7 @@ def make_files(
     context.progress("converting", 0, 0)
     if context.precision.name == "int8":
         begun = orchestrate.begin(context, rewritten.callable, calibration, file, trained)
-        context.converter.convert([*jobs, *begun.jobs], calibration and calibration.paths)
+        context.converter.convert([*jobs, *begun.jobs], calibration.paths if calibration else None)
         int8 = orchestrate.finish(context, begun, file)
         return Made(file, twin_file, int8.calibration, int8.entry, tuple(int8.notes), int8)
 
@@ -76,7 +76,7 @@ def make_files(
     if context.precision.calibrated:
         jobs.append(quantize.Job(str(saved), "int8", "int8", str(ranged), step="calibrate"))
     jobs.append(quantize.Job(str(saved), context.precision.name, context.io, str(file)))
-    context.converter.convert(jobs, calibration and calibration.paths)
+    context.converter.convert(jobs, calibration.paths if calibration else None)
     if context.precision.calibrated and calibration is not None:
         calibration = measuring.audited(context, ranged, calibration)  # 16 bits have room: the converter's own ranges
     return Made(file, twin_file, calibration)

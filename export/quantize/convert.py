@@ -111,7 +111,8 @@ class Converter:
 
     def __init__(self, folder: Path):
         """`folder`: a scratch folder."""
-        self._folder, self._child = folder, None
+        self._folder = folder
+        self._child: subprocess.Popen[str] | None = None
 
     def __enter__(self):
         return self
@@ -125,9 +126,10 @@ class Converter:
         if child is not None:
             child.kill()  # between jobs it has nothing to lose
             child.wait()
-            with suppress(BrokenPipeError):  # a request that it died before reading is still in the pipe
-                child.stdin.close()
-            child.stdout.close()
+            for pipe in (child.stdin, child.stdout):
+                with suppress(BrokenPipeError):  # a request that it died before reading is still in the pipe
+                    if pipe is not None:
+                        pipe.close()
 
     def convert(self, jobs: Sequence[Job], calibration: Mapping[str, Path] | None = None) -> None:
         """Does the jobs.
@@ -166,11 +168,13 @@ class Converter:
         command = [sys.executable, str(Path(__file__).with_name("converter_child.py"))]
         # Into a file: a pipe that nobody reads while a job runs would stop it once it is full.
         with (self._folder / "converter.log").open("wb") as log:
-            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log}
-            self._child = subprocess.Popen(command, text=True, errors="replace", **pipes)
+            self._child = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, errors="replace"
+            )
         return self._child
 
-    def _died(self):
+    def _died(self) -> None:
+        assert self._child is not None
         code = self._child.wait()
         self.close()
         why = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit {code}"

@@ -174,8 +174,8 @@ class _Problem:
 
         for groups, _ in self._activations.values():
             for group in groups:
-                roots = sorted((find(int(group)), find(int(groups[0]))))
-                parent[roots[1]] = roots[0]
+                first, second = sorted((find(int(group)), find(int(groups[0]))))
+                parent[second] = first
         roots = np.array([find(group) for group in range(self._count)])
         centred = exponents.copy()
         for root in np.unique(roots):

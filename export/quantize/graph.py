@@ -99,11 +99,13 @@ class _Builder:
         self._view = GraphView(model)
         self._relus = {}  # id of an operation -> the ReLU that is fused into it
         self._swallowed = set()
-        self._groups, self._sources = _Groups(), []
+        self._groups = _Groups()
+        self._sources: list[tuple[Any, Any]] = []
         for operation in model.operations:
             self._plan(operation)
         self._limits = self._find_limits()
-        self._kinds = {}  # group -> what its values come from: a range that the specification fixes, None for any other
+        # group -> what its values come from: a range that the specification fixes, None for any other
+        self._kinds: dict[Any, set[Any]] = {}
         for tensor, bounds in self._sources:
             self._kinds.setdefault(self._groups.of(tensor), set()).add(bounds)
         self._ranges = {}  # group -> (low, high) of its range

@@ -109,8 +109,10 @@ class Int8File:
         ranged.write_bytes(share_ranges(file, set(self.tensors.values())))
         names = tensor_names(file, self.tensors)
         kept = tuple(names[point] for point in kept)
-        options = {"step": "quantize", "per_channel": not self._per_tensor, "kept": kept}
-        converter.convert([Job(str(ranged), "int8", io, str(path), **options) for io, path in files.items()])
+        converter.convert([
+            Job(str(ranged), "int8", io, str(path), step="quantize", per_channel=not self._per_tensor, kept=kept)
+            for io, path in files.items()
+        ])  # fmt: skip
 
     def set_ranges(self, ranges: Mapping[int, tuple[float, float]]) -> None:
         """Gives the graph's points the ranges of their tensors."""

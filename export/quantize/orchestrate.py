@@ -6,7 +6,7 @@ weights to TensorFlow's converter, as everybody has them.
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,13 @@ class Quantized:
     int8: Int8File | None = None
     ranges: dict[int, tuple[float, float]] = field(default_factory=dict)
     biases: dict[str, np.ndarray] | None = None
+
+    @property
+    def made_of(self) -> tuple[Int8File, Calibration]:
+        """`int8` and `calibration`, where both are there; ValueError where not."""
+        if self.int8 is None or self.calibration is None:
+            raise ValueError("made by another tool")
+        return self.int8, self.calibration
 
 
 def begin(
@@ -143,21 +150,22 @@ def finish(context: ExportContext, begun: Begun, file: Path) -> Quantized:
     """
     request = context.request
     entry = Quantization(quantizer=request.quantizer, per_tensor=request.per_tensor, equalization=begun.equalization)
-    if begun.int8 is None and begun.calibration is None:
+    if begun.calibration is None:
         return Quantized(replace_part(entry, quantizer="converter"))  # of the ranges that it was trained with
     if begun.int8 is None:
         return Quantized(entry, measuring.audited(context, _ranged(context), begun.calibration))
     begun.int8.take()
     made = _with_ranges(context, begun, begun.int8, entry)
+    int8, calibration = made.made_of
     context.progress("quantizing", 0, 0)
     # The same file with int8 doors takes the simulation's own input.
-    same = context.io == "int8" or made.int8.graph is None
+    same = context.io == "int8" or int8.graph is None
     inside = file if same else context.folder / "inside.tflite"
-    made.int8.quantize(made.ranges, {context.io: file} | ({} if same else {"int8": inside}), context.converter)
-    if made.int8.graph is None:
+    int8.quantize(made.ranges, {context.io: file} | ({} if same else {"int8": inside}), context.converter)
+    if int8.graph is None:
         return made
     context.progress("proving", 0, 0)
-    simulation = _prove(made.int8, inside, made.calibration)
+    simulation = _prove(int8, inside, calibration)
     return replace(made, entry=replace_part(made.entry, simulation=simulation), notes=made.notes + _beyond(simulation))
 
 
@@ -186,12 +194,13 @@ def _with_ranges(context, begun, int8, entry):
     return Quantized(entry, measured.calibration, begun.notes, made, ranges, biases)
 
 
-def _prove(int8, file, calibration) -> Simulation:
+def _prove(int8: Int8File, file: Path, calibration: Calibration) -> Simulation:
     """How the file agrees with the fake-quant graph."""
     from tfeff.export.quantize.prove import prove_units
 
     batch = calibration.batch(steps.PROOF_SAMPLES)
-    return prove_units(int8.graph, file.read_bytes(), *int8.scales(file), batch).record()
+    scales, floats = int8.scales(file)
+    return prove_units(int8.graph, file.read_bytes(), scales, floats, batch).record()
 
 
 def _beyond(simulation):
@@ -230,7 +239,13 @@ def keep_some_float(
         return compared, _refused(made, "only with our own quantizer, of a Keras graph, can layers be kept in float")
     mixed = _MixedFiles(context, made)
     files = Files(made.int8, file, twin, made.calibration)
-    found = find_kept(context, files, lambda kept, path: mixed.write(kept, {context.io: path}), compare, allowed)
+
+    def worse(path: Path) -> Comparison:
+        found = compare(path)
+        assert found is not None  # there is a dataset: `compared` came from it
+        return found
+
+    found = find_kept(context, files, lambda kept, path: mixed.write(kept, {context.io: path}), worse, allowed)
     if found.path is None or found.compared is None:
         better = 1 if compared.accuracy[0].higher_is_better else -1
         best = max(found.tried, key=lambda each: (better * each.delta, -each.kept), default=None)
@@ -251,26 +266,27 @@ class _MixedFiles:
     """Files in which some layers stay in float: their weights are not rounded, biases are corrected for the rest."""
 
     def __init__(self, context: ExportContext, made: Quantized):
-        self._context, self._whole, self._count = context, made, 0
+        self._context, self._ranges, self._biases, self._count = context, made.ranges, made.biases, 0
+        self._int8, self._calibration = made.made_of
         self._made: Int8File | None = None
 
-    def write(self, kept, files) -> Int8File:
+    def write(self, kept: Collection[str], files: Mapping[str, Path]) -> Int8File:
         """Writes a file for each dtype of inputs and outputs; the fake-quant graph has its biases."""
-        context, whole = self._context, self._whole
-        if self._made is None or whole.biases is not None:
-            if whole.biases is not None:
+        context, int8 = self._context, self._int8
+        if self._made is None or self._biases is not None:
+            if self._biases is not None:
                 from tfeff.export.quantize.bias_correction import SAMPLES, correct_biases
 
-                whole.int8.set_biases(whole.biases)
-                samples = whole.calibration.batch(whole.calibration.typical(SAMPLES))
-                correct_biases(whole.int8.graph, samples, kept)
+                int8.set_biases(self._biases)
+                samples = self._calibration.batch(self._calibration.typical(SAMPLES))
+                correct_biases(int8.graph, samples, kept)
             self._count += 1
-            self._made = whole.int8.again(context.folder / f"mixed-{self._count}", rounded_weights=False)
-            context.converter.convert([self._made.job(None)], whole.calibration.paths)
+            self._made = int8.again(context.folder / f"mixed-{self._count}", rounded_weights=False)
+            context.converter.convert([self._made.job(None)], self._calibration.paths)
             self._made.take()
         made = self._made
-        ranges = {made.tensors[point]: whole.ranges[tensor] for point, tensor in whole.int8.tensors.items()
-                  if tensor in whole.ranges}  # fmt: skip
+        ranges = {made.tensors[point]: self._ranges[tensor] for point, tensor in int8.tensors.items()
+                  if tensor in self._ranges}  # fmt: skip
         made.quantize(ranges, files, context.converter, kept)
         return made
 

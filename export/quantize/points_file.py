@@ -115,7 +115,9 @@ def read_scales(file: bytes, names: Mapping[str, str]) -> tuple[dict[str, Scale]
         {point: its scale} of those in int8, and {point: number of its tensor} of those in float.
     """
     read = TfliteFile(file)
-    scales, floats, held = {}, {}, {}
+    scales: dict[str, Scale] = {}
+    floats: dict[str, int] = {}
+    held: dict[int, Scale] = {}
     for number in range(len(read.tree.tensors)):
         quantization, name = read.scales(number), read.name(number)
         if read.dtype(number) == "INT8" and quantization is not None:
@@ -126,10 +128,13 @@ def read_scales(file: bytes, names: Mapping[str, str]) -> tuple[dict[str, Scale]
     rounded_again = {
         op.inputs[0]: held[op.outputs[0]] for op in read.operators if op.name == "QUANTIZE" and op.outputs[0] in held
     }
-    found, met = {}, set()
+    found: dict[str, Scale] = {}
+    met: set[str] = set()
     for point, name in names.items():
         if name in scales:
-            found[point] = rounded_again.get(scales[name].tensor, scales[name]) if name in met else scales[name]
+            held_there = scales[name].tensor
+            again = name in met and held_there is not None and held_there in rounded_again
+            found[point] = rounded_again[held_there] if again else scales[name]
             met.add(name)
     return found, {point: floats[name] for point, name in names.items() if name in floats and name not in scales}
 

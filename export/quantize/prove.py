@@ -116,7 +116,7 @@ def _run(file, scales, floats, batch):
     interpreter = Interpreter(model_content=bytes(with_outputs(read, wanted)), num_threads=1)
     interpreter.allocate_tensors()
     outputs = {tensor: each["index"] for tensor, each in zip(wanted, interpreter.get_output_details(), strict=True)}
-    rows = {tensor: [] for tensor in wanted}
+    rows: dict[int, list[np.ndarray]] = {tensor: [] for tensor in wanted}
     for number in range(len(next(iter(held.values())))):
         for name, value in held.items():
             interpreter.set_tensor(doors[name], value[number][None])

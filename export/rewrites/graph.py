@@ -37,7 +37,7 @@ def as_functional(model: Any) -> Any:
         return keras.Model(model.inputs[0], outputs[0] if len(outputs) == 1 else outputs, name=model.name)
     if not isinstance(model, keras.Model) or not hasattr(model, "_nodes_by_depth"):
         return None
-    plain = next((each for each in type(model).__mro__ if each.__name__ == "Functional"), None)
+    plain: Any = next((each for each in type(model).__mro__ if each.__name__ == "Functional"), None)
     return model if plain is not None and type(model).call is plain.call else None
 
 

@@ -1,5 +1,7 @@
 """Operations that only pick channels, whatever they are spelled like, found by running them on numbered values."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers
@@ -46,7 +48,7 @@ def _picks(chain):
     height, width, channels = shape
     numbered = np.arange(np.prod(shape), dtype=np.float32).reshape(1, *shape)
     try:
-        values = numbered
+        values: Any = numbered
         for operation in chain:
             values = operation(values) if isinstance(operation, layers.Layer) else _run(operation, values)
         values = [np.asarray(value) for value in keras.tree.flatten(values)]

@@ -25,7 +25,7 @@ class StridedDilated(Rewrite):
     def match(self, layer, graph):
         if not self.is_place(layer, graph) or self.form_of(layer) == "slice":
             return None
-        pick = {"max_pool": _max_pool, "depthwise": _one_tap}[self.form_of(layer)]
+        pick = {"max_pool": _max_pool, "depthwise": _one_tap}[str(self.form_of(layer))]
         if isinstance(layer, StridedDilatedDepthwiseConv2D):
             return Match([layer], lambda x: convolution(x, layer, pick))
         return Match([layer], lambda x: pick(x, step_of(layer), f"{layer.name}_pick"))
