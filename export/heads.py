@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from tfeff.export.rewrites.graph import as_functional
+from tfeff.layers.keras_private import origin
 from tfeff.tasks import Head
 
 _KNOWN = ("softmax", "sigmoid")
@@ -36,7 +37,7 @@ def heads_of(model: keras.Model, names: Sequence[str], path: Path | None = None)
 
 def _activation(tensor: Any) -> str:
     """Of the operation that made a tensor: a name of `_KNOWN`, else `linear` (of what is known to give any number)."""
-    operation, _, index = tensor._keras_history
+    operation, index = origin(tensor)
     inner = as_functional(operation)
     if inner is not None:
         return _activation(inner.outputs[index])

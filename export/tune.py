@@ -229,8 +229,10 @@ def _context(layer, graph, rewrite, is_batch_norm, is_relu):
 
 
 def _once_more(operation, x):
-    (node,) = operation._inbound_nodes
-    args, kwargs = node.arguments.fill_in({id(node.input_tensors[0]): x})
+    from tfeff.layers.keras_private import only_node
+
+    node = only_node(operation)
+    args, kwargs = node.arguments({id(node.inputs[0]): x})
     return operation(*args, **kwargs)
 
 

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from importlib import import_module
+from typing import NoReturn
 
 import click
 
@@ -35,27 +36,27 @@ COMMANDS = {
 class LazyGroup(click.Group):
     """Lists commands from the table above and imports `tfeff.cli.<name>` when one runs."""
 
-    def list_commands(self, context):
+    def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
 
-    def get_command(self, context, name):
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
         return import_module(f"tfeff.cli.{name.replace('-', '_')}").command if name in COMMANDS else None
 
-    def format_commands(self, context, formatter):
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__)
-def cli():
+def cli() -> None:
     """Efficient vision networks for phones and edge chips: build, export to int8, prove equal, time.
 
     Exit codes: 0 done; 1 a gate failed (accuracy, latency, float operations); 2 usage, input or environment.
     """
 
 
-def main(arguments: list[str] | None = None):
+def main(arguments: list[str] | None = None) -> NoReturn:
     """Entry point of `tfeff`: runs a command and turns its errors into a line on stderr and an exit code."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter is not for users
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")

@@ -2,7 +2,7 @@
 
 import click
 
-from tfeff.cli.output import output_options
+from tfeff.cli.output import Output, output_options
 
 
 @click.command("list")
@@ -10,7 +10,7 @@ from tfeff.cli.output import output_options
 @click.option("--presets", "only_presets", is_flag=True, help="Only what is trained and bundled.")
 @click.option("--pretrained", is_flag=True, help="Only public weight files, which `--weights pretrained` fetches.")
 @output_options
-def command(pattern, only_presets, pretrained, out):
+def command(pattern: str, only_presets: bool, pretrained: bool, out: Output) -> None:
     """Networks and presets whose name matches PATTERN (shell style, e.g. 'vargnet_v2*').
 
     Counts are for 224x224 and 1000 classes: parameters are trainable values, MAdds are multiply-adds of one image.

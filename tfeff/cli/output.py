@@ -2,12 +2,17 @@
 
 import json
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:  # --help does not load it
+    from rich.console import Console
 
-def output_options(function):
+
+def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adds --json and --quiet to a command; they reach it as an `out` argument, an `Output`."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
@@ -17,7 +22,8 @@ def output_options(function):
 
     wrapped.__name__ = function.__name__
     wrapped.__doc__ = function.__doc__
-    wrapped.__click_params__ = [*wrapped.__click_params__, *getattr(function, "__click_params__", [])]
+    given = [*getattr(wrapped, "__click_params__", []), *getattr(function, "__click_params__", [])]
+    wrapped.__click_params__ = given  # type: ignore[attr-defined]  # where click keeps the options of a function
     return wrapped
 
 
@@ -26,10 +32,10 @@ class Output:
 
     def __init__(self, as_json: bool, quiet: bool):
         self.as_json, self.quiet = as_json, quiet
-        self._console = None
+        self._console: Console | None = None
 
     @property
-    def console(self):
+    def console(self) -> "Console":
         if self._console is None:
             from rich.console import Console
 
@@ -67,32 +73,34 @@ class Output:
         self.console.print(table)
 
     @contextmanager
-    def progress(self, text: str):
+    def progress(self, text: str) -> Iterator["Advance"]:
         """A progress bar on a terminal, nothing elsewhere; yields `advance(done, total)` and `advance.step(text, done,
         total)`."""
         if self.quiet or not sys.stderr.isatty():
-            yield _Advance(None, None)
+            yield Advance(None, None)
             return
         from rich.progress import Progress
 
         with Progress(console=self.console, transient=True) as bar:
-            yield _Advance(bar, bar.add_task(text, total=None))
+            yield Advance(bar, bar.add_task(text, total=None))
 
-    def json(self, value) -> None:
+    def json(self, value: Any) -> None:
         """The command's JSON object, on stdout, when --json was given."""
         if self.as_json:
             print(json.dumps(value, indent=1, allow_nan=False))
 
 
-class _Advance:
-    def __init__(self, bar, task):
+class Advance:
+    """Moves a progress bar, where there is one."""
+
+    def __init__(self, bar: Any, task: Any):
         self._bar, self._task = bar, task
 
-    def __call__(self, done, total):
+    def __call__(self, done: int, total: int) -> None:
         if self._bar:
             self._bar.update(self._task, completed=done, total=total or None)
 
-    def step(self, text, done, total):
+    def step(self, text: str, done: int, total: int) -> None:
         """The same for work of several steps; a total of 0 is a step of unknown length."""
         if self._bar:
             self._bar.update(self._task, description=text, completed=done, total=total or None)

@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from tfeff.layers.keras_private import has_graph, inside, nodes
+
 
 @dataclass(frozen=True)
 class Call:
@@ -48,23 +50,18 @@ def _walk(model, prefix, sources, found):
     Returns:
         The same for its outputs.
     """
-    graph = getattr(model, "_functional", model)  # what a Sequential is inside
-    if not hasattr(graph, "_nodes_by_depth"):
+    graph = inside(model)
+    if not has_graph(graph):
         raise ValueError(f"model {model.name!r} has no graph to count; build it functionally, with its input shape")
     made = {id(tensor): source for tensor, source in zip(graph.inputs, sources, strict=True)}
-    for depth in sorted(graph._nodes_by_depth, reverse=True):
-        for node in graph._nodes_by_depth[depth]:
-            if node.is_input:
-                continue
-            operation, read = node.operation, [made[id(tensor)] for tensor in node.input_tensors]
-            if isinstance(operation, keras.Model):
-                results = _walk(operation, f"{prefix}{operation.name}/", read, found)
-            else:
-                inputs, outputs = (
-                    tuple(tuple(tensor.shape) for tensor in side) for side in (node.input_tensors, node.output_tensors)
-                )
-                producers = tuple(sorted({place for places in read for place in places}))
-                found.append(Call(operation, prefix + operation.name, inputs, outputs, producers))
-                results = [(len(found) - 1,)] * len(node.output_tensors)
-            made.update({id(t): source for t, source in zip(node.output_tensors, results, strict=True)})
+    for node in nodes(graph):
+        operation, read = node.operation, [made[id(tensor)] for tensor in node.inputs]
+        if isinstance(operation, keras.Model):
+            results = _walk(operation, f"{prefix}{operation.name}/", read, found)
+        else:
+            inputs, outputs = (tuple(tuple(tensor.shape) for tensor in side) for side in (node.inputs, node.outputs))
+            producers = tuple(sorted({place for places in read for place in places}))
+            found.append(Call(operation, prefix + operation.name, inputs, outputs, producers))
+            results = [(len(found) - 1,)] * len(node.outputs)
+        made.update({id(tensor): source for tensor, source in zip(node.outputs, results, strict=True)})
     return [made[id(tensor)] for tensor in graph.outputs]

@@ -66,7 +66,10 @@ class FileWriter:
         """
         codes = self._like(number, getattr(schema.TensorType, grid.dtype.name.upper()), None)
         parameters = schema.QuantizationParametersT()
-        parameters.scale, parameters.zeroPoint = np.float32([grid.scale]), np.int64([grid.zero_point])
+        parameters.scale, parameters.zeroPoint = (
+            np.array([grid.scale], np.float32),
+            np.array([grid.zero_point], np.int64),
+        )
         self._graph.tensors[codes].quantization = parameters
         self._convert(self._quantize, value, codes)
         return self.to_real(number, codes)
@@ -85,7 +88,7 @@ class FileWriter:
 
     def pack(self, inputs: list[int], outputs: list[int]) -> bytearray:
         """The file's bytes."""
-        self._graph.inputs, self._graph.outputs = np.int32(inputs), np.int32(outputs)
+        self._graph.inputs, self._graph.outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
         return pack(self._model)
 
     def _code(self, builtin):
@@ -113,7 +116,7 @@ class FileWriter:
         self._add(operator, [source], [target])
 
     def _add(self, operator, inputs, outputs):
-        operator.inputs, operator.outputs = np.int32(inputs), np.int32(outputs)
+        operator.inputs, operator.outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
         self._graph.operators.append(operator)
 
 
@@ -129,7 +132,7 @@ def with_ranges(data: bytes, ranges: Mapping[int, tuple[float, float]]) -> bytes
 def with_outputs(file: Subgraph, tensors: Sequence[int]) -> bytearray:
     """The file with these tensors as its outputs, so that kernels that fuse or delegate still give them."""
     model, graph = copy.copy(file.model), copy.copy(file.tree)
-    graph.outputs, model.signatureDefs = np.int32(tensors), None
+    graph.outputs, model.signatureDefs = np.array(tensors, np.int32), None
     model.subgraphs = [graph if each is file.tree else each for each in file.model.subgraphs]
     return pack(model)
 

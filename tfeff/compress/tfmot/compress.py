@@ -117,6 +117,7 @@ def _layers_of(model):
         part ways.
     """
     from tfeff.export.rewrites.graph import as_functional
+    from tfeff.layers.keras_private import nodes_of
 
     found: dict[str, Any] = {}
     twice = []
@@ -126,7 +127,7 @@ def _layers_of(model):
             if (inner := as_functional(operation)) is not None:
                 collect(inner)
             elif getattr(operation, "weights", None):
-                if operation.name in found or len(operation._inbound_nodes) > 1:
+                if operation.name in found or len(nodes_of(operation)) > 1:
                     twice.append(operation.name)
                 found[operation.name] = operation
 
