@@ -36,7 +36,7 @@ def tfmot_row(
     """
     from tfeff.artifact import check_tflite
     from tfeff.compare import Runner
-    from tfeff.compress.tfmot import read_samples, refusals, tfmot_qat
+    from tfeff.compress.tfmot import Training, read_samples, refusals, tfmot_qat
     from tfeff.data import open_dataset
     from tfeff.export import classifier
     from tfeff.presets import load_preset
@@ -51,8 +51,8 @@ def tfmot_row(
         before = time.monotonic()
         if refused := refusals(model, np.asarray(images[:16]), target):
             return {"preset": known.name, "method": "tfmot", "refused": "; ".join(map(str, refused))}
-        made = tfmot_qat(model, images, labels, folder=folder, steps=steps, batch_size=BATCH,
-                         learning_rate=learning_rate, seed=seed, target=target)  # fmt: skip
+        training = Training(images, labels, steps=steps, batch_size=BATCH, learning_rate=learning_rate, seed=seed)
+        made = tfmot_qat(model, training, folder=folder, target=target)
         trained = time.monotonic() - before
         inputs, truth = read_samples(test, model.inputs, folder / "test.npy")
         runner = Runner(made.path)

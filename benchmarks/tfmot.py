@@ -25,7 +25,7 @@ import numpy as np
 from keras import layers, ops
 from quantization_tfmot import STEPS, tfmot_row
 
-from tfeff.compress.tfmot import process, qat
+from tfeff.compress.tfmot import Training, process, qat
 from tfeff.compress.tfmot.drawing import draw
 from tfeff.errors import TfeffError
 from tfeff.export import classifier
@@ -109,7 +109,9 @@ def layer_rows() -> list[dict]:
             tasks[name, "as_it_comes"] = process.Task("stock", plan, model, images[:8], {"path": folder / "x.tflite"})
             try:
                 probed = classifier(model, "probe", name, _AnyInput())
-                tasks[name, "ours"] = qat.prepare(probed, images, labels, folder=folder, steps=2, batch_size=32)
+                tasks[name, "ours"] = qat.prepare(
+                    probed, Training(images, labels, steps=2, batch_size=32), folder=folder
+                )
             except TfeffError as error:
                 rows[name]["ours"] = {"taken": False, "why": str(error).splitlines()[0]}
         answers = process.run_all(list(tasks.values()), Path(scratch), keep_going=True)

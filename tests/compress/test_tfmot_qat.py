@@ -9,7 +9,7 @@ from rewrite_models import randomize
 from tfmot_small import needs_tfmot
 
 from tfeff.compare import Runner
-from tfeff.compress.tfmot import process, qat, refusals, tfmot_qat
+from tfeff.compress.tfmot import Training, process, qat, refusals, tfmot_qat
 from tfeff.compress.tfmot.drawing import draw
 from tfeff.compress.tfmot.placement import place
 from tfeff.data import Preprocessing, open_dataset
@@ -57,13 +57,15 @@ def trained(tmp_path_factory):
         model, preprocessing = preset.build(), preset.preprocessing
         images, inputs = (np.stack([preprocessing(d.image(n)) for n in range(256)]) for d in (train, test))
         tasks[name] = qat.prepare(
-            model_of(model, preprocessing), images, train.labels[:256], folder=folder, steps=6, learning_rate=5e-5
+            model_of(model, preprocessing),
+            Training(images, train.labels[:256], steps=6, learning_rate=5e-5),
+            folder=folder,
         )
         rest[name] = (inputs, test.labels[:256], np.asarray(model(inputs)))
     rng = np.random.default_rng(0)
     images = np.clip(rng.standard_normal((64, *SHAPE)), -1, 127 / 128).astype(np.float32)
     model = odd_network()
-    tasks["odd"] = qat.prepare(model_of(model), images, np.arange(64) % 10, folder=folder, steps=0)
+    tasks["odd"] = qat.prepare(model_of(model), Training(images, np.arange(64) % 10, steps=0), folder=folder)
     rest["odd"] = (images, None, np.asarray(model(images)))
     answers = process.run_all(list(tasks.values()), folder)
     return {name: (task, answer, *rest[name]) for (name, task), answer in zip(tasks.items(), answers, strict=True)}
@@ -156,7 +158,7 @@ def test_all_that_int8_has_no_kernel_for_is_named():
     found = refusals(model_of(model), images)
     assert [(each.layer, each.kind) for each in found] == [("first", "ELU"), ("second", "ReLU")]
     with pytest.raises(TfeffError, match=r"first \(ELU\).*second \(ReLU\)"):
-        tfmot_qat(model_of(model), images, np.zeros(8, int), folder="unused", steps=1)
+        tfmot_qat(model_of(model), Training(images, np.zeros(8, int), steps=1), folder="unused")
 
 
 def test_operations_left_in_float_are_no_file(trained, tmp_path):
@@ -192,6 +194,7 @@ def test_bad_input(change, word, tmp_path):
     image = keras.Input(SHAPE)
     model = keras.Model(image, layers.Dense(10)(layers.Flatten()(image)), name="small")
     given = {"images": np.zeros((8, *SHAPE), np.float32), "labels": np.zeros(8, int), "steps": 1, **change}
+    how = {key: given.pop(key) for key in ("io", "target") if key in given}
     with pytest.raises(TfeffError, match=word):
-        tfmot_qat(model_of(model), given.pop("images"), given.pop("labels"), folder=tmp_path, **given)
+        tfmot_qat(model_of(model), Training(**given), folder=tmp_path, **how)
     assert list(tmp_path.iterdir()) == []

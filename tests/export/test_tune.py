@@ -62,7 +62,8 @@ def pretend(monkeypatch, quick):
         seen.append((forms, devices))
         times = [0.5 if form in quick else 1.0 for form in forms]
         results = [
-            Result(file=str(path), sha256=sha256(form.encode()).hexdigest(), device="local", runtime="r", version="1", threads=1, xnnpack=True,
+            Result(file=str(path), sha256=sha256(form.encode()).hexdigest(),
+                   device="local", runtime="r", version="1", threads=1, xnnpack=True,
                    kernels=Kernels(), environment={"cpu": "c"}, times=Times(ms, (ms, ms), ms, 1, 1))
             for ms, form, path in zip(times, forms, paths, strict=True)
         ]  # fmt: skip

@@ -21,9 +21,9 @@ def command(network, clusters, destination, out, **options):
         if clusters < 2:
             raise TfeffError(f"--clusters {clusters}: at least 2 are needed", "16 is usual")
 
-    def compress(model, images, labels, **training):
+    def compress(model, training, **how):
         from tfeff.compress.tfmot import cluster
 
-        return cluster(model, images, labels, clusters=clusters, **training)
+        return cluster(model, training, clusters=clusters, **how)
 
     run(Kind("clustering", "clustered", check, compress), network, destination, out, options)

@@ -59,7 +59,7 @@ class Kind:
         key: "pruning" or "clustering", the record's entry.
         word: what the file's name says: `pruned` or `clustered`.
         check: raises TfeffError for a number that means nothing, before anything is loaded.
-        compress: given (model, images, labels, what it is trained with), the compressed network.
+        compress: given (model, training, skip, folder, progress), the compressed network.
     """
 
     key: str
@@ -111,7 +111,7 @@ def run(kind: Kind, network, destination, out, options):
 
 
 def _compress(kind, model, dataset, options, folder, progress):
-    from tfeff.compress.tfmot import read_samples
+    from tfeff.compress.tfmot import Training, read_samples
 
     labels = tuple(model.tasks[0].labels)
     if labels and dataset.classes and labels != tuple(dataset.classes):
@@ -126,8 +126,10 @@ def _compress(kind, model, dataset, options, folder, progress):
         seed=options["seed"],
         progress=lambda done, total: progress("reading", done, total),
     )
-    training = {word: options[word] for word in ("epochs", "batch_size", "learning_rate", "seed", "skip")}
-    return kind.compress(model, images, numbers, folder=folder, progress=progress, **training)
+    told = {word: options[word] for word in ("epochs", "batch_size", "learning_rate", "seed")}
+    return kind.compress(
+        model, Training(images, numbers, **told), skip=options["skip"], folder=folder, progress=progress
+    )
 
 
 def _export(kind, model, compressed, path, request, words, progress):

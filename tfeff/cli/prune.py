@@ -21,9 +21,9 @@ def command(network, sparsity, destination, out, **options):
         if not 0 < sparsity < 1:
             raise TfeffError(f"--sparsity {sparsity:g}: must be above 0 and below 1", "0.5 makes half of them 0")
 
-    def compress(model, images, labels, **training):
+    def compress(model, training, **how):
         from tfeff.compress.tfmot import prune
 
-        return prune(model, images, labels, sparsity=sparsity, **training)
+        return prune(model, training, sparsity=sparsity, **how)
 
     run(Kind("pruning", "pruned", check, compress), network, destination, out, options)

@@ -12,6 +12,8 @@ from tfeff.export import Export, Model, Progress, QuantizedFile, Request, Traine
 from tfeff.export.placing import scratch
 from tfeff.export.targets import get_target
 
+TFMOT_LEARNING_RATE = 2e-4  # of --engine tfmot, where none is given
+
 
 @dataclass(frozen=True)
 class Files:
@@ -152,7 +154,7 @@ def _save(graph, path):
 
 def by_tfmot(run: Run, options: Mapping[str, Any]) -> Export:
     """Lets tfmot train, and makes an artifact of the file that it leaves."""
-    from tfeff.compress.tfmot import check_model, read_samples, tfmot_qat
+    from tfeff.compress.tfmot import Training, check_model, read_samples, tfmot_qat
 
     request, dataset, epochs = run.request, run.dataset, options["epochs"]
     check_model(run.model)
@@ -165,8 +167,8 @@ def by_tfmot(run: Run, options: Mapping[str, Any]) -> Export:
             progress=lambda done, total: run.progress("reading", done, total),
         )  # fmt: skip
         made = tfmot_qat(
-            run.model, images, labels, folder=folder, target=target.name, io=request.io or target.io or "int8",
-            progress=run.progress, **told,
+            run.model, Training(images, labels, **{"learning_rate": TFMOT_LEARNING_RATE, **told}), folder=folder,
+            target=target.name, io=request.io or target.io or "int8", progress=run.progress,
         )  # fmt: skip
         training = {"engine": "tfmot", "dataset": dataset.name, "images": len(dataset), "epochs": epochs, **told,
                     **made.as_dict()}  # fmt: skip

@@ -10,12 +10,13 @@ from tfeff.compress.tfmot.exporting import CompressedExport, export_compressed
 from tfeff.compress.tfmot.process import check_installed
 from tfeff.compress.tfmot.prune import prune
 from tfeff.compress.tfmot.qat import TfmotQat, refusals, tfmot_qat
-from tfeff.compress.tfmot.samples import check_model, read_samples
+from tfeff.compress.tfmot.samples import Training, check_model, read_samples
 
 __all__ = [
     "Compressed",
     "CompressedExport",
     "TfmotQat",
+    "Training",
     "check_installed",
     "check_model",
     "cluster",

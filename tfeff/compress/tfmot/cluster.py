@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import numpy as np
-
-from tfeff.compress.tfmot.compress import Compressed, compress
+from tfeff.compress.tfmot.compress import Compressed, Kind, compress
+from tfeff.compress.tfmot.samples import Training
 from tfeff.errors import TfeffError
 from tfeff.export.context import Progress, no_progress
 from tfeff.export.model import Model
@@ -12,16 +11,10 @@ from tfeff.export.model import Model
 
 def cluster(
     model: Model,
-    train_images: np.ndarray,
-    train_labels: np.ndarray,
+    training: Training,
     *,
     clusters: int,
     folder: Path,
-    epochs: int | None = None,
-    steps: int | None = None,
-    batch_size: int = 64,
-    learning_rate: float = 5e-4,
-    seed: int = 0,
     skip: tuple[str, ...] = (),
     progress: Progress = no_progress,
 ) -> Compressed:
@@ -33,13 +26,9 @@ def cluster(
 
     Args:
         model: the network; is not changed.
-        train_images: float32 (n, h, w, c), preprocessed.
-        train_labels: integers (n,), from 0.
+        training: how it is fine-tuned. Its seed also chooses where the clusters begin.
         clusters: values of a kernel, at least 2.
         folder: for what is only needed meanwhile.
-        epochs, steps: how long, one of the two.
-        batch_size, learning_rate: Adam's, on a cosine down to 0.
-        seed: order of the images, and where the clusters begin.
         skip: names of layers that are not clustered.
         progress: called with (step, done, total).
 
@@ -49,19 +38,5 @@ def cluster(
     """
     if clusters < 2:
         raise TfeffError(f"--clusters {clusters}: at least 2 are needed", "16 make 4 bits of each weight")
-    return compress(
-        "cluster",
-        model,
-        train_images,
-        train_labels,
-        choose=lambda kernel: kernel.size > clusters,
-        settings={"clusters": clusters},
-        epochs=epochs,
-        steps_=steps,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        seed=seed,
-        skip=skip,
-        folder=folder,
-        progress=progress,
-    )
+    kind = Kind("cluster", lambda kernel: kernel.size > clusters, {"clusters": clusters})
+    return compress(kind, model, training, skip=skip, folder=folder, progress=progress)

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfeff.compress.tfmot import bridge, process
 from tfeff.compress.tfmot.plan import Plan
-from tfeff.compress.tfmot.samples import check_model, check_samples, steps_of, tfmot_versions
+from tfeff.compress.tfmot.samples import Training, tfmot_versions
 from tfeff.errors import TfeffError
 from tfeff.export import steps
 from tfeff.export.context import Progress
@@ -41,61 +41,52 @@ class Compressed:
     settings: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Kind:
+    """One way to compress.
+
+    Attributes:
+        task: of the child.
+        choose: whether a kernel is to be compressed.
+        settings: for the child and for the record.
+    """
+
+    task: str
+    choose: Callable[[np.ndarray], bool]
+    settings: dict[str, Any]
+
+
 def compress(
-    task: str,
-    model: Model,
-    images: np.ndarray,
-    labels: np.ndarray,
-    *,
-    choose: Callable[[np.ndarray], bool],
-    settings: dict[str, Any],
-    epochs: int | None,
-    steps_: int | None,
-    batch_size: int,
-    learning_rate: float,
-    seed: int,
-    skip: tuple[str, ...],
-    folder: Path,
-    progress: Progress,
+    kind: Kind, model: Model, training: Training, *, skip: tuple[str, ...], folder: Path, progress: Progress
 ) -> Compressed:
     """Fine-tunes a network in tf_keras while tfmot compresses its weights; see `prune` and `cluster`.
 
     Args:
-        choose: whether a kernel is to be compressed.
-        settings: of the task, for the child and for the record.
         skip: names of layers that are left as they are.
     """
     process.check_installed()
-    count = steps_of(len(images), epochs, steps_, batch_size, learning_rate)
-    if count < _FEWEST_STEPS:
-        raise TfeffError(f"{task}: {count} steps of training are too few", "give more --epochs, or smaller batches")
-    check_model(model)
-    check_samples(images, labels, model)
+    if (count := training.count()) < _FEWEST_STEPS:
+        raise TfeffError(
+            f"{kind.task}: {count} steps of training are too few", "give more --epochs, or smaller batches"
+        )
+    training.check(model)
     own = _layers_of(model)
     if unknown := [name for name in skip if name not in own]:
         raise TfeffError(f"--skip {unknown[0]}: {model.network} has no such layer", f"it has {', '.join(own)}"[:500])
     progress("rewriting", 0, 0)
-    proof = np.asarray(images[: steps.PROOF_SAMPLES], np.float32)
+    proof = np.asarray(training.images[: steps.PROOF_SAMPLES], np.float32)
     rewritten = steps.rewrite(model, _REWRITES, {model.inputs[0].name: proof})
     if rewritten.refused:
         raise TfeffError(f"{model.network} cannot be rewritten for tfmot: {rewritten.refused}")
     plan = bridge.plan_of(rewritten.callable)
     chosen = [node["name"] for at, node in enumerate(plan.nodes) if node["name"] not in skip and
-              node["kind"] in _KINDS and node["trainable"] and choose(plan.weights[f"{at}/0"])]  # fmt: skip
+              node["kind"] in _KINDS and node["trainable"] and kind.choose(plan.weights[f"{at}/0"])]  # fmt: skip
     if not chosen:
-        raise TfeffError(f"{task}: {model.network} has no layer whose weights could be compressed")
+        raise TfeffError(f"{kind.task}: {model.network} has no layer whose weights could be compressed")
     _check_return(plan, own, model)
-    training = {"batch_size": batch_size, "learning_rate": learning_rate, "seed": seed, "steps": count}
     result = Path(folder).resolve() / "compressed.npz"
-    request = {
-        "train_images": images,
-        "train_labels": np.asarray(labels, np.int64),
-        "layers": chosen,
-        "result": result,
-        **settings,
-        **training,
-    }
-    answer = process.run(process.Task(task, plan, rewritten.callable, proof, request), Path(folder), progress)
+    request = {**training.request(), "layers": chosen, "result": result, **kind.settings}
+    answer = process.run(process.Task(kind.task, plan, rewritten.callable, proof, request), Path(folder), progress)
     with np.load(result) as archive:
         weights = {key: archive[key] for key in archive.files}
     compressed = _with_weights(model, plan, weights)
@@ -105,7 +96,7 @@ def compress(
         kernels,
         answer["losses"],
         answer["relative_error"],
-        {**settings, **training, "layers": len(chosen), "versions": tfmot_versions()},
+        {**kind.settings, **training.settings(), "layers": len(chosen), "versions": tfmot_versions()},
     )
 
 

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import numpy as np
-
-from tfeff.compress.tfmot.compress import Compressed, compress
+from tfeff.compress.tfmot.compress import Compressed, Kind, compress
+from tfeff.compress.tfmot.samples import Training
 from tfeff.errors import TfeffError
 from tfeff.export.context import Progress, no_progress
 from tfeff.export.model import Model
@@ -12,16 +11,10 @@ from tfeff.export.model import Model
 
 def prune(
     model: Model,
-    train_images: np.ndarray,
-    train_labels: np.ndarray,
+    training: Training,
     *,
     sparsity: float,
     folder: Path,
-    epochs: int | None = None,
-    steps: int | None = None,
-    batch_size: int = 64,
-    learning_rate: float = 5e-4,
-    seed: int = 0,
     skip: tuple[str, ...] = (),
     progress: Progress = no_progress,
 ) -> Compressed:
@@ -33,13 +26,9 @@ def prune(
 
     Args:
         model: the network; is not changed.
-        train_images: float32 (n, h, w, c), preprocessed.
-        train_labels: integers (n,), from 0.
+        training: how it is fine-tuned.
         sparsity: the share of zeros in each kernel, above 0 and below 1.
         folder: for what is only needed meanwhile.
-        epochs, steps: how long, one of the two.
-        batch_size, learning_rate: Adam's, on a cosine down to 0.
-        seed: order of the images.
         skip: names of layers that are not pruned.
         progress: called with (step, done, total).
 
@@ -49,19 +38,5 @@ def prune(
     """
     if not 0 < sparsity < 1:
         raise TfeffError(f"--sparsity {sparsity}: must be above 0 and below 1", "0.5 makes half of the weights 0")
-    return compress(
-        "prune",
-        model,
-        train_images,
-        train_labels,
-        choose=lambda kernel: True,
-        settings={"sparsity": sparsity},
-        epochs=epochs,
-        steps_=steps,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        seed=seed,
-        skip=skip,
-        folder=folder,
-        progress=progress,
-    )
+    kind = Kind("prune", lambda kernel: True, {"sparsity": sparsity})
+    return compress(kind, model, training, skip=skip, folder=folder, progress=progress)

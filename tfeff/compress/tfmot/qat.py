@@ -10,7 +10,7 @@ from msgspec import to_builtins
 from tfeff.compress.tfmot import bridge, process
 from tfeff.compress.tfmot.placement import place
 from tfeff.compress.tfmot.plan import Plan, Refusal
-from tfeff.compress.tfmot.samples import check_model, check_samples, steps_of, tfmot_versions
+from tfeff.compress.tfmot.samples import Training, check_model, tfmot_versions
 from tfeff.errors import GateFailed, TfeffError
 from tfeff.export import quantize, steps
 from tfeff.export.context import Progress, no_progress
@@ -68,18 +68,12 @@ def refusals(model: Model, images: np.ndarray, target: str = "litert") -> list[R
 
 def tfmot_qat(
     model: Model,
-    train_images: np.ndarray,
-    train_labels: np.ndarray,
+    training: Training,
     *,
     folder: Path,
-    epochs: int | None = None,
-    steps: int | None = None,
-    batch_size: int = 64,
-    learning_rate: float = 2e-4,
-    seed: int = 0,
     target: str = "litert",
     io: str = "int8",
-    progress: Progress = lambda step, done, total: None,
+    progress: Progress = no_progress,
 ) -> TfmotQat:
     """Quantization-aware training of a Keras 3 network by tensorflow-model-optimization, to an int8 file.
 
@@ -92,13 +86,8 @@ def tfmot_qat(
 
     Args:
         model: the network; is not changed.
-        train_images: float32 (n, h, w, c), preprocessed; a memory map of an `.npy` is not loaded whole.
-        train_labels: integers (n,), from 0.
+        training: what on, and how; 0 steps only find the ranges. The same call in a new process gives the same file.
         folder: where the file goes, `<name>.tfmot.tflite`, and what is only needed meanwhile.
-        epochs, steps: how long, one of the two; a step is one batch, 0 steps only find the ranges.
-        batch_size: images a step.
-        learning_rate: Adam's, at the start.
-        seed: order of the images; the same call in a new process gives the same file.
         target: whose rewrites the network gets.
         io: dtype of input and output: "int8", "uint8" or "float32".
         progress: called with (step, done, total).
@@ -111,33 +100,25 @@ def tfmot_qat(
             or quantized by tfmot (all are named, with the reason), or a loss that is no number.
         GateFailed: operations were left in float; the file is removed.
     """
-    task = prepare(model, train_images, train_labels, folder=folder, epochs=epochs, steps=steps, target=target, io=io,
-                   batch_size=batch_size, learning_rate=learning_rate, seed=seed, progress=progress)  # fmt: skip
+    task = prepare(model, training, folder=folder, target=target, io=io, progress=progress)
     return finish(task, process.run(task, Path(folder), progress))
 
 
 def prepare(
-    model,
-    train_images,
-    train_labels,
+    model: Model,
+    training: Training,
     *,
-    folder,
-    epochs=None,
-    steps=None,
-    batch_size=64,
-    learning_rate=2e-4,
-    seed=0,
-    target="litert",
-    io="int8",
-    progress=no_progress,
+    folder: Path,
+    target: str = "litert",
+    io: str = "int8",
+    progress: Progress = no_progress,
 ) -> process.Task:
     """The first half of `tfmot_qat`, with its arguments: all that the child has to be told."""
     process.check_installed()
     quantize.check_io(quantize.PRECISIONS["int8"], io)
-    count = steps_of(len(train_images), epochs, steps, batch_size, learning_rate)
-    check_model(model)
-    check_samples(train_images, train_labels, model)
-    proof = np.asarray(train_images[:_PROOF], np.float32)
+    training.count()
+    training.check(model)
+    proof = np.asarray(training.images[:_PROOF], np.float32)
     progress("rewriting", 0, 0)
     rewritten = _rewritten(model, target, proof)
     from tfeff.compress.tfmot.drawing import draw
@@ -150,14 +131,10 @@ def prepare(
         )
     path = Path(folder) / f"{model.name}.tfmot.tflite"
     preprocessing = model.inputs[0].preprocessing
+    assert preprocessing is not None  # checked: it is an image
     ends = [preprocessing.normalize(np.full(preprocessing.shape, v, np.uint8)) for v in (0, 255)]
     request = {
-        "train_images": train_images,
-        "train_labels": np.asarray(train_labels, np.int64),
-        "steps": count,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "seed": seed,
+        **training.request(),
         "io": io,
         "input_range": [float(ends[0].min()), float(ends[1].max())],
         "path": path.resolve(),

@@ -1,8 +1,10 @@
 """What tfmot is trained on, checked before a process is started for it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,30 +25,70 @@ def check_model(model: Model) -> None:
         )
 
 
-def check_samples(images: np.ndarray, labels: np.ndarray, model: Model) -> None:
-    """Raises TfeffError unless images (n, h, w, c) and labels (n,) fit each other and the network."""
-    shape, classes = model.inputs[0].shape, model.keras.output_shape[-1]
-    if len(images) == 0 or tuple(images.shape[1:]) != tuple(shape):
-        raise TfeffError(f"training images: {images.shape}, {model.network} takes (n, {', '.join(map(str, shape))})")
-    labels = np.asarray(labels)
-    if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
-        raise TfeffError(f"training labels: {labels.dtype} {labels.shape}, one whole number for each image is needed")
-    if labels.min() < 0 or labels.max() >= classes:
-        raise TfeffError(f"training labels: {labels.min()} to {labels.max()}, {model.network} has {classes} classes")
+@dataclass(frozen=True)
+class Training:
+    """What a network is trained on in tf_keras, and how.
 
+    Attributes:
+        images: float32 (n, h, w, c), preprocessed; a memory map of an `.npy` is not loaded whole.
+        labels: integers (n,), from 0.
+        epochs, steps: how long, one of the two; a step is one batch.
+        batch_size: images a step.
+        learning_rate: Adam's, at the start; then a cosine down to 0.
+        seed: order of the images.
+    """
 
-def steps_of(images: int, epochs: int | None, steps: int | None, batch_size: int, learning_rate: float) -> int:
-    """How many batches; raises TfeffError for numbers that mean nothing."""
-    if (epochs is None) == (steps is None):
-        raise TfeffError("training: give either epochs or steps")
-    if batch_size < 1 or not learning_rate > 0 or (epochs is not None and epochs < 1) or (steps or 0) < 0:
-        raise TfeffError(
-            f"training: epochs {epochs}, steps {steps}, batch size {batch_size}, learning rate {learning_rate}: "
-            "all must be above 0"
-        )
-    if epochs is not None:
-        return epochs * max(1, images // min(batch_size, images))
-    return steps or 0
+    images: np.ndarray
+    labels: np.ndarray
+    epochs: int | None = None
+    steps: int | None = None
+    batch_size: int = 64
+    learning_rate: float = 5e-4
+    seed: int = 0
+
+    def count(self) -> int:
+        """How many batches; raises TfeffError for numbers that mean nothing."""
+        if (self.epochs is None) == (self.steps is None):
+            raise TfeffError("training: give either epochs or steps")
+        if self.batch_size < 1 or not self.learning_rate > 0 or (self.epochs or 1) < 1 or (self.steps or 0) < 0:
+            raise TfeffError(
+                f"training: epochs {self.epochs}, steps {self.steps}, batch size {self.batch_size}, learning rate "
+                f"{self.learning_rate}: all must be above 0"
+            )
+        if self.epochs is None:
+            return self.steps or 0
+        return self.epochs * max(1, len(self.images) // min(self.batch_size, len(self.images)))
+
+    def check(self, model: Model) -> None:
+        """Raises TfeffError unless images and labels fit each other and the model, and tfmot can train it."""
+        check_model(model)
+        images, labels = self.images, np.asarray(self.labels)
+        shape, classes = model.inputs[0].shape, model.keras.output_shape[-1]
+        if len(images) == 0 or tuple(images.shape[1:]) != tuple(shape):
+            raise TfeffError(
+                f"training images: {images.shape}, {model.network} takes (n, {', '.join(map(str, shape))})"
+            )
+        if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
+            raise TfeffError(
+                f"training labels: {labels.dtype} {labels.shape}, one whole number for each image is needed"
+            )
+        if labels.min() < 0 or labels.max() >= classes:
+            raise TfeffError(
+                f"training labels: {labels.min()} to {labels.max()}, {model.network} has {classes} classes"
+            )
+
+    def request(self) -> dict[str, Any]:
+        """For the child."""
+        return {
+            "train_images": self.images, "train_labels": np.asarray(self.labels, np.int64), **self.settings(),
+        }  # fmt: skip
+
+    def settings(self) -> dict[str, Any]:
+        """For the child and the record."""
+        return {
+            "batch_size": self.batch_size, "learning_rate": self.learning_rate, "seed": self.seed,
+            "steps": self.count(),
+        }  # fmt: skip
 
 
 def tfmot_versions() -> dict[str, str]:
