@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfeff.data import Preprocessing, image_port, open_dataset
+from tfeff.data import Dataset, Preprocessing, image_port, open_dataset
 from tfeff.errors import TfeffError
 from tfeff.networks import create
 from tfeff.presets import Preset
@@ -93,13 +93,7 @@ def train(
             to or holds another recipe's run.
     """
     state = _State.load(out / "state.npz", recipe)
-    whole, test = open_dataset(recipe.dataset, "train"), open_dataset(recipe.dataset, "test")
-    if whole.classes != test.classes:
-        raise TfeffError(
-            f"{recipe.dataset}: training and test images have different classes", "give both the same ones"
-        )
-    if len(whole.classes) < 2:
-        raise TfeffError(f"{recipe.dataset}: {len(whole.classes)} class", "a classifier needs at least 2")
+    whole, test = _open(recipe)
     fit, held_out = hold_out(whole, recipe.validation, recipe.seed)
 
     keras.utils.set_random_seed(recipe.seed)
@@ -110,36 +104,17 @@ def train(
     if max(recipe.input_size) <= _SMALL_IMAGE:
         arguments["small_image"] = True
     model = create(recipe.network, **arguments)
-    steps = -(-len(fit) // recipe.batch_size)
-    _compile(model, recipe, steps)
+    _compile(model, recipe, -(-len(fit) // recipe.batch_size))
     state.restore(model)
     move = recipe.move if recipe.augment else None
     batches = Batches(fit, ports, recipe.batch_size, move=move, seed=recipe.seed)
     validation = Batches(held_out, ports, 256)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TfeffError(f"{out}: cannot be made a folder ({error.strerror})", "choose another --out") from None
+    _make(out)
     name = f"{recipe.network}.{_short_name(recipe.dataset)}"
     weights = out / f"{name}.weights.npz"
     for epoch in range(state.epoch, recipe.epochs):
-        batches.start_epoch(epoch)
-        done = keras.callbacks.LambdaCallback(
-            on_train_batch_end=lambda batch, logs, epoch=epoch: progress(
-                epoch * steps + batch + 1, recipe.epochs * steps
-            )
-        )
-        history = model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[done])
-        row = {
-            "epoch": epoch + 1,
-            "loss": float(history.history["loss"][0]),
-            "validation_top1": top1(model, validation),
-        }
-        if not math.isfinite(row["loss"]):
-            raise TfeffError(
-                f"training: the loss of epoch {epoch + 1} is {row['loss']}",
-                f"choose a learning rate below {recipe.learning_rate}, and another --out",
-            )
+        loss = _fit(model, batches, epoch, recipe, progress)
+        row = {"epoch": epoch + 1, "loss": loss, "validation_top1": top1(model, validation)}
         if row["validation_top1"] > state.best:
             save_weights(model, weights)
         state.save(model, row)
@@ -148,17 +123,48 @@ def train(
     load_weights(model, weights)
     test_top1 = top1(model, Batches(test, ports, 256))
     report({"test_top1": test_top1})
-    training = {
-        "command": command,
-        "recipe": asdict(recipe),
-        "best_epoch": max(state.history, key=lambda row: row["validation_top1"])["epoch"],
-        "float_top1": test_top1,
-        "samples": len(test),
-        "history": state.history,
-    }
+    best = max(state.history, key=lambda row: row["validation_top1"])["epoch"]
+    training = {"command": command, "recipe": asdict(recipe), "best_epoch": best, "float_top1": test_top1,
+                "samples": len(test), "history": state.history}  # fmt: skip
     preset = Preset(name, recipe.network, arguments, preprocessing, whole.classes, recipe.dataset, weights, training)
     preset.write(out / f"{name}.json")
     return out / f"{name}.json"
+
+
+def _make(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TfeffError(f"{out}: cannot be made a folder ({error.strerror})", "choose another --out") from None
+
+
+def _open(recipe: Recipe) -> tuple[Dataset, Dataset]:
+    """The training and the test images."""
+    whole, test = open_dataset(recipe.dataset, "train"), open_dataset(recipe.dataset, "test")
+    if whole.classes != test.classes:
+        raise TfeffError(
+            f"{recipe.dataset}: training and test images have different classes", "give both the same ones"
+        )
+    if len(whole.classes) < 2:
+        raise TfeffError(f"{recipe.dataset}: {len(whole.classes)} class", "a classifier needs at least 2")
+    return whole, test
+
+
+def _fit(model, batches: Batches, epoch: int, recipe: Recipe, progress: Callable[[int, int], None]) -> float:
+    """One epoch; its loss."""
+    steps = len(batches)
+    batches.start_epoch(epoch)
+    done = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: progress(epoch * steps + batch + 1, recipe.epochs * steps)
+    )
+    history = model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[done])
+    loss = float(history.history["loss"][0])
+    if not math.isfinite(loss):
+        raise TfeffError(
+            f"training: the loss of epoch {epoch + 1} is {loss}",
+            f"choose a learning rate below {recipe.learning_rate}, and another --out",
+        )
+    return loss
 
 
 def top1(model, batches: Batches) -> float:

@@ -113,14 +113,8 @@ def train_quantized(
     """
     fit, held_out = hold_out(dataset, recipe.validation, recipe.seed)
     lesson = _Lesson(teacher, dataset, recipe)
-    move = recipe.move if recipe.augment else None
-    batches = _Taught(
-        Batches(fit, teacher.inputs, recipe.batch_size, move=move, seed=recipe.seed), lesson, recipe.steps
-    )
     judge = _Judge(Batches(held_out, teacher.inputs, _EVALUATION_BATCH), lesson)
-    steps = len(batches)
-    schedule = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps * recipe.epochs)
-    graph.compile(keras.optimizers.Adam(schedule), loss=lesson.losses(judge.scales), jit_compile=False)
+    batches = _compiled(graph, fit, lesson, judge.scales)
 
     row = {"epoch": 0, "loss": None, **judge(graph)}
     history, best, weights = [row], row, graph.get_weights()
@@ -134,18 +128,30 @@ def train_quantized(
             keep(graph)
         report(row)
     graph.set_weights(weights)
+    ranges = [variable for variable in graph.trainable_variables if variable.path.endswith(("/low", "/high"))]
     return {
         **asdict(recipe),
         "dataset": dataset.name,
         "images": len(fit),
         "held_out_images": len(held_out),
-        "steps": steps * recipe.epochs,
-        "trained_ranges": sum(variable.path.endswith(("/low", "/high")) for variable in graph.trainable_variables) // 2,
+        "steps": len(batches) * recipe.epochs,
+        "trained_ranges": len(ranges) // 2,
         "trained_parameters": int(sum(np.prod(variable.shape) for variable in graph.trainable_variables)),
         "best_epoch": best["epoch"],
         "held_out_float": judge.of_teacher,
         "history": history,
     }
+
+
+def _compiled(graph, fit, lesson, scales):
+    """Makes the graph ready to be trained; the batches."""
+    recipe = lesson.recipe
+    move = recipe.move if recipe.augment else None
+    shuffled = Batches(fit, lesson.teacher.inputs, recipe.batch_size, move=move, seed=recipe.seed)
+    batches = _Taught(shuffled, lesson, recipe.steps)
+    schedule = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, len(batches) * recipe.epochs)
+    graph.compile(keras.optimizers.Adam(schedule), loss=lesson.losses(scales), jit_compile=False)
+    return batches
 
 
 def _fit(graph, batches, epoch, recipe, progress):
