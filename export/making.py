@@ -1,7 +1,5 @@
 """The two files of an export: the float twin and the artifact, out of one or two calls of the converter."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path

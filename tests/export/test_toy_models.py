@@ -71,7 +71,7 @@ def _export(toy, folder):
     return Made(folder, labelled, *ran)
 
 
-@pytest.fixture(params=[*TOYS])
+@pytest.fixture(params=[name for name, toy in TOYS.items() if toy.left is None])
 def toy(request, made):
     assert made[request.param].code == 0, made[request.param].error
     return TOYS[request.param], made[request.param]
@@ -128,6 +128,14 @@ def test_the_later_commands_take_it(toy, tmp_path):
     assert code == 0, error
     code, _, error = invoke("report", made.file.with_suffix(".json"), "--out", tmp_path / "report.html")
     assert code == 0, error
+
+
+@pytest.mark.parametrize("name", [name for name, toy in TOYS.items() if toy.left is not None])
+def test_an_operation_without_an_int8_kernel_is_named(made, name):
+    assert made[name].code == 1
+    assert isinstance(made[name].error, GateFailed)
+    assert TOYS[name].left in str(made[name].error)
+    assert list((made[name].folder / "out").iterdir()) == []
 
 
 def test_a_loop_is_named(tmp_path):

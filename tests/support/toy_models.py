@@ -24,6 +24,7 @@ class Toy:
         options: of `tfeff export`.
         vocabulary: how many words.
         sqnr_db: what each output of the int8 file must reach against Keras.
+        left: the operation that has no int8 kernel, where there is one.
     """
 
     build: Callable[[], keras.Model]
@@ -33,6 +34,7 @@ class Toy:
     options: tuple[str, ...] = ()
     vocabulary: int | None = None
     sqnr_db: float = 18.0
+    left: str | None = None
 
     @property
     def images(self) -> bool:
@@ -205,7 +207,7 @@ TOYS = {
     "unet": Toy(unet, PHOTO, (TENSORS,), ("mask",), IMAGE),
     "autoencoder": Toy(autoencoder, {"vector": (24,)}, (REGRESSION,), ("again",)),
     "four_channels": Toy(four_channels, {"rgbd": (16, 16, 4)}, (CLASSES,), ("logits",)),
-    "convolution_3d": Toy(convolution_3d, {"volume": (6, 8, 8, 2)}, (CLASSES,), ("logits",)),
+    "convolution_3d": Toy(convolution_3d, {"volume": (6, 8, 8, 2)}, (CLASSES,), ("logits",), left="CONV_3D"),
     "one_sigmoid": Toy(lambda: _head(1, "sigmoid"), PHOTO, (BINARY,), ("logits",), IMAGE),
     "multi_label": Toy(lambda: _head(5, "sigmoid"), PHOTO, (MANY,), ("logits",), IMAGE),
     "regression": Toy(regression, PHOTO, (REGRESSION,), ("size",), IMAGE),
