@@ -136,7 +136,7 @@ def test_every_output_of_several_is_in_the_self_test(make_artifact, own_key, tmp
     (age,), objects = expected["answers"]
     assert age == f"years {outputs['age'].item():.4g}"
     assert objects[0] == f"class {outputs['objects'].argmax()}"
-    assert ran.json["models"] == [{"name": "small", "sha256": told["sha256"], "answer": age}]
+    assert ran.json["models"] == [{"name": "small", "sha256": told["sha256"], "answer": f"{age}; {objects[0]}"}]
 
 
 def test_models_that_the_app_cannot_feed_are_refused(make_artifact, tmp_path, capfd):

@@ -33,7 +33,7 @@ class SelfTest:
     Attributes:
         picture: a PNG file.
         expected: the JSON: sha256 of the model, `input_hex`, `output_hex` by output, `max_steps`, `runtime`, `answers`.
-        answer: what the file says of the picture, in words, of the first task.
+        answer: what the file says of the picture, in words: the first line of every task.
     """
 
     picture: bytes
@@ -86,8 +86,8 @@ def make_self_test(artifact: Artifact, image: Path | None) -> SelfTest:
     }
     png = BytesIO()
     Image.fromarray(pixels).save(png, "PNG")
-    first = next((lines[0] for lines in answers if lines), "")
-    return SelfTest(png.getvalue(), (json.dumps(expected, indent=1) + "\n").encode(), first)
+    answer = "; ".join(lines[0] for lines in answers if lines)
+    return SelfTest(png.getvalue(), (json.dumps(expected, indent=1) + "\n").encode(), answer)
 
 
 def _open(artifact: Artifact) -> _Opened:

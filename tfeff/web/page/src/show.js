@@ -73,12 +73,14 @@ export function showOutputs({ place, answer, difference }, model, outputs) {
   const told = [];
   const tables = model.tasks.map((spec) => {
     const task = taskOf(spec.name);
+    const of = model.tasks.length > 1 ? `${spec.outputs.join(', ')}: ` : '';
     const predictions = outputs.map((one) => task.decode(one, spec));
-    told.push(answered(model, predictions.map((one) => task.answer(one, spec))));
-    return tableOf(model, task.table(predictions, spec), model.tasks.length > 1 ? spec.outputs.join(', ') : '');
+    const words = answered(model, predictions.map((one) => task.answer(one, spec)));
+    if (words) told.push(of + words);
+    return tableOf(model, task.table(predictions, spec), of);
   });
   place.replaceChildren(...tables);
-  answer.textContent = told.filter(Boolean).join('; ') || 'What the outputs hold:';
+  answer.textContent = told.join('; ') || 'What the outputs hold:';
   if (outputs.length > 1) {
     difference.textContent = `Largest difference of an output: ${largestGap(...outputs).toPrecision(3)}`;
   }
@@ -95,11 +97,12 @@ function answered(model, answers) {
   return answers.map((one, i) => `${word(model.files[i])} says ${one}`).join(', ');
 }
 
-function tableOf(model, { caption, head: first, percent, rows }, outputs) {
+/** @param of the names of the outputs, of one task among several */
+function tableOf(model, { caption, head: first, percent, rows }, of) {
   const table = element('table');
   const both = model.files.length > 1;
   const difference = percent ? 'difference, points' : 'difference';
-  table.append(element('caption', outputs ? `${outputs}: ${caption}` : caption, ...(outputs ? [] : ['unseen'])));
+  table.append(element('caption', of + caption, ...(of ? [] : ['unseen'])));
   table.createTHead();
   head(table, [first, ...model.files.map(word), ...(both ? [difference] : [])]);
   for (const { name, values } of rows) {
