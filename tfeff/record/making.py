@@ -206,6 +206,6 @@ class Compiled(Part, kw_only=True):
 class Gates(Part, kw_only=True):
     """Limits that were given, and which were missed."""
 
-    max_drop: NotNegative | None = None
+    max_drop: float | None = None
     max_latency_ms: NotNegative | None = None
     failed: list[str] = []

@@ -9,8 +9,9 @@ from keras import layers
 
 from tfeff import TfeffError, quantize_aware
 from tfeff.compare import Runner
-from tfeff.data import Preprocessing, open_dataset
-from tfeff.export import Request, Subject, export_model, quantize
+from tfeff.data import InputPort, Preprocessing, image_port, open_dataset
+from tfeff.export import Request, export_model, quantize
+from tfeff.export.model import classifier
 from tfeff.export.quantize.fake_quant import ActivationRange, FakeQuantize, QuantizedWeights
 from tfeff.export.quantize.graph import fake_quant_graph
 from tfeff.export.quantize.measuring import train_ranges_by
@@ -18,9 +19,10 @@ from tfeff.export.quantize.simulation import float_model, float_network, get_ran
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.graph import inline
 from tfeff.export.targets import get_target, list_targets
+from tfeff.export.trained import TrainedGraph
 from tfeff.layers import GroupConv2D, GroupShift2D
 from tfeff.presets import load_preset
-from tfeff.training.qat import Recipe, train_quantized
+from tfeff.training.qat import Recipe, Teacher, train_quantized
 
 SHAPE = (8, 8, 3)
 
@@ -203,28 +205,28 @@ def test_gradients_reach_every_weight_of_a_preset(alias, target):
 
 def test_the_file_of_a_trained_network_is_what_was_simulated_and_nearer_to_float(tmp_path):
     preset = load_preset("mobilenet_v1")
-    subject = Subject(preset.build(), preset.name, preset.network, preset.preprocessing, preset.labels)
+    model = classifier(preset.build(), preset.name, preset.network, preset.preprocessing, preset.labels)
     sample = open_dataset("fashion_mnist_sample", "train")
     # Ranges of a method that is bad here leave something to mend.
-    graph = quantize_aware(subject.model, "fashion_mnist_sample", preprocessing=preset.preprocessing, samples=64,
+    graph = quantize_aware(model.callable, "fashion_mnist_sample", preprocessing=preset.preprocessing, samples=64,
                            method="percentile:99", train_ranges=False, allow_audit=True)  # fmt: skip
     test = open_dataset("fashion_mnist_sample", "test")
     inputs = np.stack([preset.preprocessing(test.image(n)) for n in range(128)])
-    expected = np.asarray(subject.model.predict(inputs, verbose=0))
+    expected = np.asarray(model.callable.predict(inputs, verbose=0))
 
     def divergence(outputs):
         log_p, log_q = (y - np.log(np.exp(y).sum(1, keepdims=True)) for y in (expected, outputs))
         return float((np.exp(log_p) * (log_p - log_q)).sum(1).mean())
 
     before = divergence(graph.predict(inputs, verbose=0))
-    entry = train_quantized(graph, subject.model, sample, preset.preprocessing,
-                            Recipe(2, batch_size=32, learning_rate=3e-4))  # fmt: skip
+    teacher = Teacher(model.callable, model.inputs, model.outputs, model.tasks)
+    entry = train_quantized(graph, teacher, sample, Recipe(2, batch_size=32, learning_rate=3e-4))
     assert entry["best_epoch"] > 0
     request = Request(calibration="fashion_mnist_sample", devices=())
-    made = export_model(subject, tmp_path / "trained.tflite", request, trained=graph)
-    proof = made.record["quantization"]["simulation"]
-    assert proof["beyond"] == proof["rescaled"] == proof["missing"] == []
-    assert proof["units"] > 25
+    made = export_model(model, tmp_path / "trained.tflite", request, trained=TrainedGraph(graph))
+    proof = made.record.quantization.simulation
+    assert proof.beyond == proof.rescaled == proof.missing == []
+    assert proof.units > 25
     runner = Runner(made.path)
     assert divergence(np.stack([runner(image)["logits"].reshape(-1) for image in inputs])) < 0.8 * before
 
@@ -238,9 +240,10 @@ def test_weights_halfway_between_two_steps_are_rounded_as_in_the_simulation(tmp_
     model.set_weights([np.stack([largest, halfway])[None, None], np.zeros(1000, np.float32)])
     graph = fake_quant_graph(model)
     (unit,) = (layer for layer in graph.layers if isinstance(layer, QuantizedWeights))
-    int8 = quantize.Int8File(model, graph, tmp_path / "int8", (1, 1, 2))
+    ports = [InputPort("image", (1, 1, 2))]
+    int8 = quantize.Int8File(model, graph, tmp_path / "int8", ports, ["logits"])
     np.save(tmp_path / "one.npy", np.float32([[[[0.0, 1.0]]]]))
-    quantize.convert([int8.job(None)], tmp_path / "one.npy", tmp_path)
+    quantize.convert([int8.job(None)], {"image": tmp_path / "one.npy"}, tmp_path)
     given = Runner(int8.path)(np.float32([[[0.0, 1.0]]]))["logits"]
     np.testing.assert_allclose(given.ravel(), np.asarray(unit.rounded_kernel()[0])[0, 0, 1], rtol=1e-5)
 
@@ -250,7 +253,9 @@ def test_where_training_makes_it_worse_the_network_is_as_it_was(aware, graph, tm
              labels=labels(100))  # fmt: skip
     before = graph.get_weights()
     rows = []
-    entry = train_quantized(graph, aware[0], open_dataset(str(tmp_path / "set.npz"), "train"), Preprocessing(SHAPE[:2]),
+    task = classifier(aware[0], "small", "small", Preprocessing(SHAPE[:2])).tasks
+    teacher = Teacher(aware[0], (image_port(Preprocessing(SHAPE[:2])),), ("logits",), task)
+    entry = train_quantized(graph, teacher, open_dataset(str(tmp_path / "set.npz"), "train"),
                             Recipe(1, batch_size=16, learning_rate=1.0), report=rows.append)  # fmt: skip
     assert entry["best_epoch"] == 0
     assert rows[1]["held_out_loss"] > rows[0]["held_out_loss"]
@@ -281,7 +286,7 @@ def test_a_model_without_a_graph_is_refused():
         def call(self, x):
             return x
 
-    with pytest.raises(TfeffError, match="functional"):
+    with pytest.raises(TfeffError, match="no graph of layers"):
         quantize_aware(Own(), images())
 
 

@@ -10,7 +10,8 @@ from calibration_network import CLASSES, PREPROCESSING, pictures
 from cli_runner import tfeff
 from keras import layers
 
-from tfeff.export import Request, Subject, export_model
+from tfeff.export import Request, export_model
+from tfeff.export.model import classifier
 from tfeff.export.quantize.mixed import _fewest
 from tfeff.tflite.graph import read_graph
 
@@ -44,9 +45,9 @@ def source(tmp_path_factory):
 @pytest.fixture
 def export(source, tmp_path):
     def run(**options):
-        subject = Subject(network(), "mine", "mine", PREPROCESSING, CLASSES)
+        model = classifier(network(), "mine", "mine", PREPROCESSING, CLASSES)
         request = Request(calibration=source, dataset=source, **{**QUICK, "ranges": (RUINED,), **options})
-        return export_model(subject, tmp_path / "mine.int8.tflite", request)
+        return export_model(model, tmp_path / "mine.int8.tflite", request)
 
     return run
 
@@ -54,25 +55,25 @@ def export(source, tmp_path):
 def test_the_ruined_layer_is_kept_and_the_drop_is_met(export):
     done = export(max_drop=1.0, devices=("local",))
     assert done.failed == ()
-    record, kept = done.record, done.record["quantization"]["kept_float"]
-    assert kept["all_int8"]["float_top1"] == 100
-    assert kept["all_int8"]["delta"] < -20
-    assert record["accuracy"]["delta"] >= -1
+    record, kept = done.record, done.record.quantization.kept_float
+    assert kept.all_int8[0].float_value == 100
+    assert kept.all_int8[0].delta < -20
+    assert record.accuracy[0].delta >= -1
     # The layer whose output cannot be held, and the one behind it, which would read it in int8.
-    assert sorted(kept["layers"]) == ["fourth", "third"]
-    assert kept["tried"][0]["kept"] == 1
-    assert {"kept": 2, "delta": record["accuracy"]["delta"]} in kept["tried"]
-    (cost,) = kept["latency"]
-    assert cost["device"] == "local"
-    assert cost["of"] == "all in int8"
-    assert 0 < cost["ci95"][0] <= cost["ratio"] <= cost["ci95"][1]
+    assert sorted(kept.layers) == ["fourth", "third"]
+    assert kept.tried[0].kept == 1
+    assert (2, record.accuracy[0].delta) in [(each.kept, each.delta) for each in kept.tried]
+    (cost,) = kept.latency
+    assert cost.device == "local"
+    assert cost.of == "all in int8"
+    assert 0 < cost.ci95[0] <= cost.ratio <= cost.ci95[1]
     # The file is that one, and the record and the proof are of it.
     graph = read_graph(done.path)
     left = [op for op in graph.float_operations() if op.name == "CONV_2D"]
     assert len(left) == 2
-    assert len(record["ops"]["float"]) == len(graph.float_operations())
-    assert sorted(record["quantization"]["simulation"]["float"]) == ["fourth", "third"]
-    assert record["quantization"]["simulation"]["beyond"] == []
+    assert len(record.ops.float_) == len(graph.float_operations())
+    assert sorted(record.quantization.simulation.float_) == ["fourth", "third"]
+    assert record.quantization.simulation.beyond == []
     assert {tensor.dtype for tensor in (*graph.inputs, *graph.outputs)} == {"INT8"}
 
 
@@ -80,17 +81,17 @@ def test_biases_are_corrected_for_what_stays_in_int8(export):
     """Those of the file all in int8 would spoil one that is float for the most part; this cost a network 0.6 points."""
     done = export(max_drop=1.0, correct_bias=True)
     assert done.failed == ()
-    kept = done.record["quantization"]["kept_float"]
-    assert {"third", "fourth"} >= set(kept["layers"])
-    simulation = done.record["quantization"]["simulation"]
-    assert simulation["beyond"] == simulation["rescaled"] == simulation["missing"] == []
+    kept = done.record.quantization.kept_float
+    assert {"third", "fourth"} >= set(kept.layers)
+    simulation = done.record.quantization.simulation
+    assert simulation.beyond == simulation.rescaled == simulation.missing == []
 
 
 def test_without_need_nothing_is_kept(export):
     done = export(max_drop=1.0, ranges=())
     assert done.failed == ()
-    assert done.record["quantization"]["kept_float"] is None
-    assert done.record["ops"]["float"] == []
+    assert done.record.quantization.kept_float is None
+    assert done.record.ops.float_ == []
 
 
 @pytest.mark.parametrize("target", ["edgetpu", "ethos-u"])
@@ -100,10 +101,10 @@ def test_a_target_that_takes_no_float_refuses_with_the_reason(export, target):
     assert "--max-drop allows 1" in done.failed[0]
     assert f"{target} takes no float operation" in done.failed[0]
     assert read_graph(done.path).float_operations() == []
-    kept = done.record["quantization"]["kept_float"]
-    assert kept["layers"] == []
-    assert kept["refused"] in done.failed[0]
-    assert done.record["accuracy"]["delta"] < -20
+    kept = done.record.quantization.kept_float
+    assert kept.layers == []
+    assert kept.refused in done.failed[0]
+    assert done.record.accuracy[0].delta < -20
 
 
 def test_the_converters_own_quantizer_cannot(export):
@@ -132,7 +133,7 @@ def test_a_drop_that_cannot_be_met_is_exit_1_with_the_best_that_was_found(source
     assert "kept in float" in ran.err
     assert sorted(ran.json["quantization"]["kept_float"]["layers"]) == ["fourth", "third"]
     assert ran.json["quantization"]["simulation"]["beyond"] == []
-    assert ran.json["input"]["dtype"] == "float32"
+    assert ran.json["inputs"][0]["dtype"] == "float32"
 
 
 @pytest.mark.parametrize("needed", range(1, 14))

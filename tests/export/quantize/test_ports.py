@@ -4,8 +4,8 @@ graph, biases can be corrected and channels equalized."""
 import re
 
 import keras
+import keras_port_models as port_models
 import numpy as np
-import port_models
 import pytest
 import quantize_models
 from keras import layers
