@@ -9,7 +9,7 @@ from cli_runner import assert_refused, tfeff
 
 from tfeff.bench.adb import app, client, protocol
 
-pytest_plugins = ["compare_fixtures", "adb_daemon", "demo_app"]
+pytest_plugins = ["compare_fixtures", "adb_daemon", "demo_app", "web_models"]
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +62,21 @@ def test_files_are_timed_in_the_app_compared_and_recorded(phone, demo_app, app_a
     assert (entry["device"], entry["runtime"], entry["cpu"]) == ("adb", "tensorflow-lite", "Pretended")
     assert demo_app.apk == b"by hand"  # neither replaced nor removed
     assert demo_app.pm_log == []
+    assert_no_trace(phone, demo_app)
+
+
+def test_every_output_of_a_file_with_several_is_compared(phone, demo_app, make_artifact, run):
+    demo_app.install()
+    path = make_artifact(heads=(("far", 3), ("near", 2)))
+    ran = run("--json", "--no-record", files=[path])
+    assert ran.code == 0, ran.err
+    (one,) = ran.json["results"]
+    assert one["answer"]["equal"]
+    assert {output["name"] for output in one["answer"]["outputs"]} == {"far", "near"}
+    demo_app.does("wrong output")
+    ran = run("--no-record", files=[path])
+    assert ran.code == 1
+    assert "output far is off this machine's" in " ".join(ran.err.split())
     assert_no_trace(phone, demo_app)
 
 

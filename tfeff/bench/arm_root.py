@@ -126,10 +126,14 @@ def build(
         for name in WHEELS:
             _first_start(new, name)
         (new / "versions.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        if folder.exists():
-            folder.rename(scratch / "old")
-        new.rename(folder)
+        _replace(folder, new, scratch / "old")
     return found
+
+
+def _replace(folder: Path, new: Path, old: Path) -> None:
+    if folder.exists():
+        folder.rename(old)
+    new.rename(folder)
 
 
 COUNTING = ("qemu-aarch64-counting", "count_instructions.so")

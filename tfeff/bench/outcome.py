@@ -57,6 +57,37 @@ class WorkerTimes(Times):
     steady: bool
 
 
+@dataclass
+class Block:
+    """One run of a phone's tool, or of the demo app; what is not told is None.
+
+    Attributes:
+        median_ms, mean_ms, p5_ms, p90_ms, p95_ms: of its invocations.
+        runs, warmup_runs: how many there were.
+        init_ms, first_ms: loading the model; the very first invocation.
+        preprocessing_ms, postprocessing_ms: medians, in the demo app.
+        waited_s: before it, for a phone that was throttled.
+        throttled: why its times are not to be trusted; empty where they are.
+        before, after: the phone's state (`adb.state.State` as a dict).
+    """
+
+    median_ms: float | None
+    mean_ms: float
+    p5_ms: float | None
+    p90_ms: float | None
+    p95_ms: float | None
+    runs: int
+    warmup_runs: int
+    init_ms: float | None
+    first_ms: float | None
+    preprocessing_ms: float | None = None
+    postprocessing_ms: float | None = None
+    waited_s: float = 0.0
+    throttled: list[str] = field(default_factory=list)
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class PhoneTimes(Times):
     """As a phone's tool, or the demo app, tells them; what it does not tell is None.
@@ -83,7 +114,7 @@ class PhoneTimes(Times):
     core_class: str
     pinned_cores: list[int] | None
     warmup_runs: int
-    blocks: list[dict[str, Any]]
+    blocks: list[Block]
     preprocessing_ms: float | None = None
     postprocessing_ms: float | None = None
 
@@ -94,8 +125,12 @@ class PhoneTimes(Times):
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON of it; the app's figures only where it is the app's."""
-        told = {key: value for key, value in asdict(self).items() if key not in _IN_APP or value is not None}
+        told = _without_app(asdict(self)) | {"blocks": [_without_app(asdict(one)) for one in self.blocks]}
         return told | {"pinned": self.pinned, "steady": None}  # the tool does not tell whether it was
+
+
+def _without_app(told: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in told.items() if key not in _IN_APP or value is not None}
 
 
 @dataclass(frozen=True)

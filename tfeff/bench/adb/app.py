@@ -10,7 +10,6 @@ import secrets
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from tfeff.bench.adb.options import PhoneOptions
 from tfeff.bench.adb.state import Facts
 from tfeff.bench.adb.variant import Variant
 from tfeff.bench.answer import Answer
+from tfeff.bench.outcome import Block
 from tfeff.bench.settings import Settings
 from tfeff.errors import TfeffError
 from tfeff.record.schema import Kernels
@@ -123,24 +123,24 @@ class AppTimer:
         """Raises TfeffError: the app does not tell it."""
         raise TfeffError(f"{device}: the demo app does not tell whether a delegate took the graph", "leave out --app")
 
-    def measure(self, variant: Variant) -> dict[str, Any]:
-        """One block, as `ToolTimer.measure`; `preprocessing_ms` and `postprocessing_ms` (medians) beside."""
+    def measure(self, variant: Variant) -> Block:
+        """One block."""
         answer = self._ask(variant, variant.runs)
         times = np.array(answer.inference)
         variant.runs = _runs(answer)
-        return {
-            "median_ms": float(np.median(times)),
-            "mean_ms": float(times.mean()),
-            "p5_ms": float(np.quantile(times, 0.05)),
-            "p90_ms": float(np.quantile(times, 0.9)),
-            "p95_ms": float(np.quantile(times, 0.95)),
-            "runs": len(times),
-            "warmup_runs": WARMUP,
-            "init_ms": answer.open_ms,
-            "first_ms": answer.first_ms,
-            "preprocessing_ms": float(np.median(answer.preprocessing)),
-            "postprocessing_ms": float(np.median(answer.postprocessing)),
-        }
+        return Block(
+            median_ms=float(np.median(times)),
+            mean_ms=float(times.mean()),
+            p5_ms=float(np.quantile(times, 0.05)),
+            p90_ms=float(np.quantile(times, 0.9)),
+            p95_ms=float(np.quantile(times, 0.95)),
+            runs=len(times),
+            warmup_runs=WARMUP,
+            init_ms=answer.open_ms,
+            first_ms=answer.first_ms,
+            preprocessing_ms=float(np.median(answer.preprocessing)),
+            postprocessing_ms=float(np.median(answer.postprocessing)),
+        )
 
     def _ask(self, variant: Variant, runs: int) -> AppAnswer:
         name = variant.artifact.path.name

@@ -102,8 +102,9 @@ class _Runner:
         seen = self.timer.measure(variant)
         after = self.look()
         why = self.why_throttled(variant, before) + self.why_throttled(variant, after)
-        seen |= {"waited_s": waited, "throttled": list(dict.fromkeys(why))}
-        variant.blocks.append({**seen, "before": asdict(before), "after": asdict(after)})
+        seen.waited_s, seen.throttled = waited, list(dict.fromkeys(why))
+        seen.before, seen.after = asdict(before), asdict(after)
+        variant.blocks.append(seen)
         return not why
 
 
@@ -116,7 +117,7 @@ def _rounds(runner: _Runner, variants: list[Variant], random: np.random.Generato
             runner.tick()
         good, bad = good + well, bad + (not well)
         if bad > MAX_BAD_ROUNDS and good < MIN_ROUNDS:
-            why = next(why for one in variants for why in one.blocks[-1]["throttled"])
+            why = next(why for one in variants for why in one.blocks[-1].throttled)
             raise TfeffError(
                 f"{runner.phone.name}: the phone stays throttled ({why}): {bad} of {bad + good} rounds",
                 "let it cool down, take it out of its case and off the charger, then run the command again",

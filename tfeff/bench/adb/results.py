@@ -1,6 +1,6 @@
 """What is told of a phone's timing: the same as of any device, and what only a phone has."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ from tfeff.bench.adb.state import Facts, State
 from tfeff.bench.adb.variant import Variant, figures, has_medians
 from tfeff.bench.answer import Answer
 from tfeff.bench.intervals import median_interval, paired_ratio, verdict
-from tfeff.bench.outcome import PhoneTimes, Ratio, Result
+from tfeff.bench.outcome import Block, PhoneTimes, Ratio, Result
 from tfeff.bench.settings import Settings
 
 WIDE = 0.02  # an interval wider than this share of the median is said aloud
@@ -40,7 +40,7 @@ class Timer(Protocol):
     def require_full(self, device: str, variants: list[Variant]) -> None:
         """Raises where a delegate left operations to the runtime."""
 
-    def measure(self, variant: Variant) -> dict[str, Any]:
+    def measure(self, variant: Variant) -> Block:
         """One timed block."""
 
 
@@ -106,28 +106,28 @@ def _times(variant: Variant, session: Session) -> PhoneTimes:
         ci95_ms=(low, high),
         step_ms=variant.step_ms,
         statistic="median of blocks' medians" if has_medians(variant) else "median of blocks' means",
-        p90_ms=_middle(blocks, "p90_ms"),
-        p95_ms=_middle(blocks, "p95_ms"),
+        p90_ms=_middle(block.p90_ms for block in blocks),
+        p95_ms=_middle(block.p95_ms for block in blocks),
         p90_blocks_ms=float(np.quantile(seen, 0.9)),
-        init_ms=_middle(blocks, "init_ms"),
-        first_ms=_middle(blocks, "first_ms"),
-        runs=sum(block["runs"] for block in blocks),
+        init_ms=_middle(block.init_ms for block in blocks),
+        first_ms=_middle(block.first_ms for block in blocks),
+        runs=sum(block.runs for block in blocks),
         rounds=len(blocks),
         throttled_rounds=len(variant.blocks) - len(blocks),
         launches=len(blocks),
         core_class=variant.core_class,
         pinned_cores=variant.cores,
-        warmup_runs=sum(block["warmup_runs"] for block in blocks),
+        warmup_runs=sum(block.warmup_runs for block in blocks),
         blocks=variant.blocks,
-        preprocessing_ms=_middle(blocks, "preprocessing_ms"),
-        postprocessing_ms=_middle(blocks, "postprocessing_ms"),
+        preprocessing_ms=_middle(block.preprocessing_ms for block in blocks),
+        postprocessing_ms=_middle(block.postprocessing_ms for block in blocks),
     )
 
 
-def _middle(blocks: Sequence[dict[str, Any]], key: str) -> float | None:
-    """Median over blocks of what the tool told; None where it did not tell it each time."""
-    values = [block.get(key) for block in blocks]
-    return None if not values or None in values else float(np.median(np.array(values, np.float64)))
+def _middle(figures: Iterable[float | None]) -> float | None:
+    """Median of what the tool told in each block; None where it did not tell it each time."""
+    told = list(figures)
+    return None if not told or None in told else float(np.median(np.array(told, np.float64)))
 
 
 def ratio_entry(variant: Variant, first: Variant, session: Session) -> Ratio:
@@ -184,7 +184,7 @@ def _odd(one: Result, sweep: bool) -> list[str]:
     if times.throttled_rounds:
         said.append(f"{times.throttled_rounds} throttled rounds were left out")
     if times.statistic != "median of blocks' medians":
-        why = "in whole microseconds" if times.blocks[0]["median_ms"] is not None else "not at all"
+        why = "in whole microseconds" if times.blocks[0].median_ms is not None else "not at all"
         said.append(f"this benchmark tool tells medians {why}: `median` is that of the blocks' means")
     elif SEEN * times.median_ms < times.step_ms:
         share = 100 * times.step_ms / times.median_ms

@@ -13,6 +13,7 @@ from tfeff.bench.adb.options import PhoneOptions
 from tfeff.bench.adb.state import Facts
 from tfeff.bench.adb.tool import Tool, input_flags, kernels, put_tool
 from tfeff.bench.adb.variant import Variant
+from tfeff.bench.outcome import Block
 from tfeff.bench.settings import Settings
 from tfeff.errors import GateFailed, TfeffError
 
@@ -94,22 +95,21 @@ class ToolTimer:
         if missed:
             raise GateFailed(f"{device}: {'; '.join(dict.fromkeys(missed))}", "`tfeff check FILE` names the operations")
 
-    def measure(self, variant: Variant) -> dict[str, Any]:
-        """One block: `median_ms`, `mean_ms`, `p90_ms`, `p5_ms`, `p95_ms`, `runs`, `warmup_runs`, `init_ms`,
-        `first_ms`; None where the tool does not tell."""
+    def measure(self, variant: Variant) -> Block:
+        """One block."""
         log = self._run(variant, **BLOCK)
         times = log.times
-        return {
-            "median_ms": times.median,
-            "mean_ms": times.mean,
-            "p5_ms": times.p5,
-            "p90_ms": None,
-            "p95_ms": times.p95,
-            "runs": times.count,
-            "warmup_runs": log.warmup.count if log.warmup else 0,
-            "init_ms": log.init_ms,
-            "first_ms": log.first_ms,
-        }
+        return Block(
+            median_ms=times.median,
+            mean_ms=times.mean,
+            p5_ms=times.p5,
+            p90_ms=None,
+            p95_ms=times.p95,
+            runs=times.count,
+            warmup_runs=log.warmup.count if log.warmup else 0,
+            init_ms=log.init_ms,
+            first_ms=log.first_ms,
+        )
 
     def _run(self, variant: Variant, **flags: Any) -> Log:
         values = variant.reference.values.values() if variant.reference else ()

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from tfeff.artifact import Artifact
 from tfeff.bench.adb.answer import Reference
 from tfeff.bench.answer import Answer
+from tfeff.bench.outcome import Block
 from tfeff.record.schema import Kernels
 
 STEP_MS = 0.001  # tools tell medians in whole us
@@ -43,7 +43,7 @@ class Variant:
     memory_mb: dict[str, float | None] = field(default_factory=lambda: dict.fromkeys(("init", "overall", "peak")))
     step_ms: float = STEP_MS
     runs: int = 0
-    blocks: list[dict[str, Any]] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
 
     @property
     def wrong(self) -> str:
@@ -54,16 +54,16 @@ class Variant:
 def good_rounds(variants: Sequence[Variant]) -> list[int]:
     """Numbers of the rounds in which no block of these was throttled."""
     count = min(len(one.blocks) for one in variants)
-    return [number for number in range(count) if not any(one.blocks[number]["throttled"] for one in variants)]
+    return [number for number in range(count) if not any(one.blocks[number].throttled for one in variants)]
 
 
 def figures(variant: Variant, rounds: Sequence[int]) -> np.ndarray:
     """Each round's figure in ms: the tool's median where `has_medians`, else its mean."""
-    key = "median_ms" if has_medians(variant) else "mean_ms"
-    return np.array([variant.blocks[number][key] for number in rounds], np.float64)
+    blocks, medians = [variant.blocks[number] for number in rounds], has_medians(variant)
+    return np.array([one.median_ms if medians else one.mean_ms for one in blocks], np.float64)
 
 
 def has_medians(variant: Variant) -> bool:
     """Whether all blocks have a median that is worth more than the mean, which one interruption spoils."""
-    medians = [block["median_ms"] for block in variant.blocks]
+    medians = [block.median_ms for block in variant.blocks]
     return all(one is not None and one >= COARSE * variant.step_ms for one in medians)
