@@ -29,3 +29,11 @@ def _records_are_valid():
     with pytest.MonkeyPatch.context() as patch:
         validate_written(patch)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _converters_are_shared(tmp_path_factory):
+    from converter_pool import shared_converters
+
+    with shared_converters(tmp_path_factory.mktemp("converters")):
+        yield

@@ -237,7 +237,7 @@ def test_unknown_option_is_a_usage_error(capfd, tmp_path):
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_kill_leaves_no_partial_artifact(tmp_path, capfd, how):
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "tfeff", "export", "vargnet", "--out", str(out)]
+    command = [sys.executable, "-m", "tfeff", "export", "mobilenet_v1", "--out", str(out)]
     process = subprocess.Popen(
         command,
         stderr=subprocess.DEVNULL,
@@ -253,7 +253,7 @@ def test_a_kill_leaves_no_partial_artifact(tmp_path, capfd, how):
     leftovers = list(out.iterdir())
     if how == signal.SIGKILL:  # cannot be caught: its hidden scratch folder stays, and nothing else
         assert [path.name.startswith(".tfeff-export-") for path in leftovers] == [True]
-        run = ["export", "vargnet", "--float32", "--no-bench", "--evaluation-samples", 10, "--out", out, "--quiet"]
+        run = ["export", "mobilenet_v1", "--float32", "--no-bench", "--evaluation-samples", 10, "--out", out, "--quiet"]
         assert tfeff(capfd, *run).code == 0
         leftovers = list(out.glob(".tfeff-export-*"))
     assert leftovers == []

@@ -1,5 +1,6 @@
-"""Every family converts: the float file equals Keras, the int8 file has no float operation. In the smallest width, in
-the small-image form, and with every option that changes the graph; all files are made in one process."""
+"""What no bundled preset is: builders that none of them comes from, and every option that changes the graph, each in
+the smallest width and the small-image form and for one target in turn. The float file equals Keras, the int8 file is
+taken whole; all files are made in one process. Presets go through their targets in `test_presets.py`."""
 
 import inspect
 import sys
@@ -21,42 +22,49 @@ from tfeff.export.rewrites.core import apply_rewrites
 from tfeff.export.targets import get_target
 from tfeff.layers import GroupConv2D
 from tfeff.networks import get_network, registry
+from tfeff.presets import aliases, load_preset
 from tfeff.tflite.graph import read_graph
 
-# Also for tflite-runtime, where group convolutions and shifts are rewritten.
-REWRITTEN = ["vargnet-g8", "espnet_v2_050", "shiftnet-contiguous", "as-resnet-far", "fe-net-ramp", "vargfacenet-g4"]
+# Where group convolutions and shifts are rewritten, for tflite-runtime, which has neither.
+TARGETS = {
+    "shiftresnet_20_e1": "ethos-u", "vargnet_v2_025_g4": "edgetpu", "mobilenet_v3_large_minimalistic_100": "litert",
+    "face_vargnet_v1_100_g8": "litert", "vargnet-g8": "tflite-runtime", "shufflenet-original": "edgetpu",
+    "lcnet-bias": "litert", "mobilenet-v1-relu": "ethos-u", "mobilenet-v2-relu": "edgetpu",
+    "mobilenet-v3-small": "edgetpu", "mobilenet-v3-torchvision": "litert", "shiftnet-contiguous": "tflite-runtime",
+    "as-resnet-far": "tflite-runtime", "fe-net-ramp": "tflite-runtime", "vovnet-code": "edgetpu",
+    "ghostnet-symmetric": "ethos-u", "vargfacenet-g4": "tflite-runtime",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """Outputs by case; files by (case, precision) and (case, target); the reason, where one could not be made."""
+    """Outputs by case; files by (case, precision); the reason, where one could not be made."""
     folder = tmp_path_factory.mktemp("networks")
     np.save(folder / "calibration.npy", IMAGES)
     outputs, jobs = {}, {}
-    for case in cases():
+    for case, target in TARGETS.items():
         model = build(case)
         outputs[case] = np.asarray(model(IMAGES, training=False))
-        for target in ("litert", "edgetpu", "tflite-runtime") if case in REWRITTEN else ("litert", "edgetpu"):
-            rewrites = [load_rewrite(name) for name in get_target(target).rewrites]
-            rewritten, _ = apply_rewrites(model, rewrites, {"image": IMAGES})
-            saved = folder / f"{case}-{target}"
-            save_image_model(rewritten, saved, SHAPE)
-            for precision in ("float32", "int8") if target == "litert" else ("int8",):
-                path = f"{saved}-{precision}.tflite"
-                jobs[case, target, precision] = quantize.Job(str(saved), precision, precision, path)
+        rewritten, _ = apply_rewrites(
+            model, [load_rewrite(name) for name in get_target(target).rewrites], {"image": IMAGES}
+        )
+        save_image_model(rewritten, folder / case, SHAPE)
+        for precision in ("float32", "int8"):
+            path = folder / f"{case}.{precision}.tflite"
+            jobs[case, precision] = quantize.Job(str(folder / case), precision, precision, str(path))
         keras.backend.clear_session()
     return outputs, _convert(jobs, folder)
 
 
 def _convert(jobs, folder):
-    calibration = folder / "calibration.npy"
+    calibration = {"image": folder / "calibration.npy"}
     files = {key: Path(job.path) for key, job in jobs.items()}
     try:
-        quantize.convert(list(jobs.values()), {"image": calibration}, folder)
+        quantize.convert(list(jobs.values()), calibration, folder)
     except TfeffError:  # one by one, to learn which
         for key, job in jobs.items():
             try:
-                quantize.convert([job], {"image": calibration}, folder)
+                quantize.convert([job], calibration, folder)
             except TfeffError as error:
                 files[key] = error
     return files
@@ -69,46 +77,38 @@ def file_of(exported, *key):
     return file
 
 
-@pytest.mark.parametrize("case", cases())
+def test_all_cases_that_are_no_preset_are_here():
+    presets = {get_network(load_preset(alias).network).builder for alias in aliases()}
+    assert TARGETS.keys() == {
+        case for case, (name, options) in cases().items() if options or get_network(name).builder not in presets
+    }
+
+
+@pytest.mark.parametrize("case", TARGETS)
 def test_float_file_equals_keras(exported, case):
-    runner, expected = Runner(file_of(exported, case, "litert", "float32")), exported[0][case]
+    runner, expected = Runner(file_of(exported, case, "float32")), exported[0][case]
     outputs = np.stack([runner(image)["logits"] for image in IMAGES]).reshape(expected.shape)
     assert_same(outputs, expected, lambda images: build(case)(images), IMAGES)
 
 
-@pytest.mark.parametrize("case", cases())
-def test_int8_file_has_no_float_operation(exported, case):
-    check_int8(file_of(exported, case, "litert", "int8"))
-
-
-@pytest.mark.parametrize("case", cases())
-def test_int8_file_for_the_edge_tpu_is_taken_whole(exported, case):
-    verdict = get_target("edgetpu").check(check_int8(file_of(exported, case, "edgetpu", "int8")))
-    assert verdict.ok, verdict.rows()[:3]
-
-
-@pytest.mark.parametrize("case", cases())
-@pytest.mark.parametrize("target", ["litert", "edgetpu"])
-def test_tosa_takes_it_whole(exported, case, target):
-    assert left_over(file_of(exported, case, target, "int8")) == []
-
-
-@pytest.mark.parametrize("case", REWRITTEN)
-def test_int8_file_for_tflite_runtime(exported, case):
-    graph = check_int8(file_of(exported, case, "tflite-runtime", "int8"))
-    assert get_target("tflite-runtime").check(graph).ok
-    dense = [op for op in graph.operations if op.name == "CONV_2D"]
-    assert all(op.inputs[0].shape[3] == op.inputs[1].shape[3] for op in dense)  # no group convolution is left
-
-
-def check_int8(path):
-    graph = read_graph(path)
+@pytest.mark.parametrize("case", TARGETS)
+def test_int8_file_is_taken_whole(exported, case):
+    graph = read_graph(file_of(exported, case, "int8"))
     assert graph.float_operations() == []
     assert "DEQUANTIZE" not in {op.name for op in graph.operations}
     assert {tensor.dtype for tensor in (*graph.inputs, *graph.outputs)} == {"INT8"}
     assert graph.operations
     assert not any(op.name.startswith(("CUSTOM", "FLEX")) for op in graph.operations)
-    return graph
+    verdict = get_target(TARGETS[case]).check(graph)
+    assert verdict.ok, verdict.rows()[:3]
+    if TARGETS[case] == "tflite-runtime":
+        dense = [op for op in graph.operations if op.name == "CONV_2D"]
+        assert all(op.inputs[0].shape[3] == op.inputs[1].shape[3] for op in dense)  # no group convolution is left
+
+
+@pytest.mark.parametrize("case", TARGETS)
+def test_tosa_takes_it_whole(exported, case):
+    assert left_over(file_of(exported, case, "int8")) == []
 
 
 def options_of(family):
