@@ -74,7 +74,7 @@ def test_names_that_no_signature_can_have(tmp_path):
         (["mae"], "mean_absolute_error"),
         (None, None),
     ],
-    ids=str,
+    ids=["name", "object", "function", "object-of-two-words", "list", "none"],  # the same in every process
 )
 def test_the_loss_of_training(tmp_path, loss, name):
     loaded = saved(keras.Sequential([keras.Input((3,)), layers.Dense(2)]), tmp_path, loss)
