@@ -161,7 +161,7 @@ def test_operations_of_one_layer_are_one_entry(tmp_path, debug_files):
 
 
 @pytest.mark.parametrize(("dtype", "io"), [("int8", "float32"), ("int8", "uint8"), ("int16", None)])
-def test_other_doors_and_widths(debug_files, tmp_path, dtype, io):
+def test_other_ports_and_widths(debug_files, tmp_path, dtype, io):
     path = convert(debug_files.model, tmp_path / "other.tflite", debug_files.ranges, dtype, io)
     result = debug(path, float_file=debug_files.float, images=str(debug_files.images))
     assert set(by_layer(result)) == {"image", *LAYERS}

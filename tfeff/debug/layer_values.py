@@ -105,13 +105,13 @@ def layer_figures(
             figures[tensor] = Figures(grid)
     for done, sample in enumerate(samples, 1):
         given, real = dict(zip(file.inputs, stored(file, sample), strict=True)), values(file, sample)
-        doors = dict(zip(file.inputs, real, strict=True))
+        entered = dict(zip(file.inputs, real, strict=True))
         int8.run(list(given.values()))
         outputs.append(real_outputs(file, [int8.value(port.index) for port in file.output_ports]))
         beside.run(real)
         counterparts.run(sample)
         for tensor, found in figures.items():
-            own = doors[tensor] if tensor in doors else beside.value(alone.floats[tensor])
+            own = entered[tensor] if tensor in entered else beside.value(alone.floats[tensor])
             codes = given[tensor] if tensor in given else int8.value(tensor)
             found.add(codes, own, counterparts.value(tensor, own), beside.value(alone.quantized[tensor]))
         progress(done, len(samples))

@@ -91,8 +91,8 @@ def find_layers(file: LayeredFile, unsimulated: Collection[int] = ()) -> list[La
             names[number], key = (file.input_layer(op.inputs[0]),), f"{number}"
         found.setdefault(key, []).append(number)
     ordered = sorted(found.values(), key=lambda numbers: numbers[-1])
-    doors = [(-1 - place, tensor) for place, tensor in enumerate(file.inputs) if file.grid(tensor)]
-    layers = [Layer(0, (file.input_layer(tensor),), "INPUT", (number,), (tensor,)) for number, tensor in doors]
+    own_grids = [(-1 - place, tensor) for place, tensor in enumerate(file.inputs) if file.grid(tensor)]
+    layers = [Layer(0, (file.input_layer(tensor),), "INPUT", (number,), (tensor,)) for number, tensor in own_grids]
     layers += [Layer(0, names[numbers[-1]], *_operations(file, numbers)) for numbers in ordered]
     return [
         replace(layer, position=position, followers=_followers(file, layer.operations))

@@ -68,12 +68,12 @@ class _Tensors:
         self.raw[number] = self.writer.float_tensor(number) if real else self.writer.same_tensor(number)
         return self.raw[number]
 
-    def doors(self) -> list[int]:
+    def open_inputs(self) -> list[int]:
         """Tensors for the inputs, and the inputs on their grids."""
         for tensor in self.file.inputs:
-            door = self.open(tensor)
+            entry = self.open(tensor)
             if grid := self.file.grid(tensor):
-                self.on[tensor] = self.writer.through_grid(tensor, door, grid)
+                self.on[tensor] = self.writer.through_grid(tensor, entry, grid)
         return [self.raw[tensor] for tensor in self.file.inputs]
 
     def keep(self, number: int, floats: Collection[int] | None) -> list[_Wire]:
@@ -123,11 +123,11 @@ class Simulation:
             unsimulated: operations that run as they are.
         """
         self._file, self._tensors, self._wires = file, _Tensors(file, exact), list[_Wire]()
-        doors = self._tensors.doors()
+        entries = self._tensors.open_inputs()
         for number in range(len(file.operators)):
             self._wires += self._tensors.keep(number, ()) if number in unsimulated else self._simulate(number)
         outputs = [self._tensors.read(tensor, (), exact=False) for tensor in file.outputs]
-        self._bytes = self._tensors.writer.pack(doors, outputs)
+        self._bytes = self._tensors.writer.pack(entries, outputs)
 
     def _simulate(self, number: int) -> list[_Wire]:
         """Writes an operation in float, and its values on their grids."""
@@ -187,7 +187,7 @@ class Alone:
         self._file, self._tensors = file, _Tensors(file, exact)
         self.quantized: dict[int, int] = {}
         layer_of = {number: layer for layer in layers for number in layer.operations}
-        doors = self._tensors.doors()
+        entries = self._tensors.open_inputs()
         self.quantized |= self._tensors.on
         for number, op in enumerate(file.operators):
             if number in unsimulated:
@@ -200,7 +200,7 @@ class Alone:
         self.floats = {tensor: self._tensors.read(tensor, None, exact=True) for tensor in self.quantized}
         outputs = [self._tensors.read(tensor, None, exact=True) for tensor in file.outputs]
         wanted = dict.fromkeys([*outputs, *self.floats.values(), *self.quantized.values()])
-        self.data = bytes(self._tensors.writer.pack(doors, [tensor for tensor in wanted if tensor not in doors]))
+        self.data = bytes(self._tensors.writer.pack(entries, [tensor for tensor in wanted if tensor not in entries]))
 
     def _quantize(self, number: int, layer: Layer) -> None:
         """Writes an operation once more, with rounded constants and on its grids."""

@@ -50,7 +50,7 @@ def _fails(file: LayeredFile, number: int) -> bool:
     op = file.operators[number]
     if converts(op) or not any(file.grid(tensor) for tensor in _computed(file, number)):
         return False
-    writer, doors, inputs = FileWriter(file), dict[int, int](), []
+    writer, entries, inputs = FileWriter(file), dict[int, int](), []
     for tensor in op.inputs:
         if tensor == LEFT_OUT:
             inputs.append(tensor)
@@ -58,15 +58,15 @@ def _fails(file: LayeredFile, number: int) -> bool:
             real = file.real(tensor)
             inputs.append(writer.same_tensor(tensor) if real is None else writer.constant(tensor, real))
         else:
-            if tensor not in doors:
-                doors[tensor] = writer.float_tensor(tensor) if file.grid(tensor) else writer.same_tensor(tensor)
-            inputs.append(doors[tensor])
+            if tensor not in entries:
+                entries[tensor] = writer.float_tensor(tensor) if file.grid(tensor) else writer.same_tensor(tensor)
+            inputs.append(entries[tensor])
     outputs = [writer.float_tensor(t) if file.grid(t) else writer.same_tensor(t) for t in op.outputs]
     writer.operation(number, inputs, outputs)
-    if any(file.dtype(tensor) not in NUMPY for tensor in doors):
+    if any(file.dtype(tensor) not in NUMPY for tensor in entries):
         return True  # nothing of ours can be put in
-    zeros = [np.zeros(file.shape(t), np.float32 if file.grid(t) else NUMPY[file.dtype(t)]) for t in doors]
-    return not _runs(writer.pack(list(doors.values()), outputs), zeros)
+    zeros = [np.zeros(file.shape(t), np.float32 if file.grid(t) else NUMPY[file.dtype(t)]) for t in entries]
+    return not _runs(writer.pack(list(entries.values()), outputs), zeros)
 
 
 def _computed(file: LayeredFile, number: int) -> list[int]:
