@@ -36,6 +36,11 @@ def assert_same(got, expected, network, images, bar=1e-4):
     assert got.shape == expected.shape
     difference = np.abs(got - expected).max() / largest
     assert np.isfinite(difference)
+    assert_rounding(difference, network, images, bar)
+
+
+def assert_rounding(difference, network, images, bar):
+    """A difference, of the largest output, is no more than `bar` or what rounding makes of this network."""
     if difference > bar:
         allowed = FACTOR * floor(network, images)
         assert difference <= allowed, f"{difference:.1e} of the largest output; rounding makes up to {allowed:.1e}"
