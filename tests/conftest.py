@@ -5,6 +5,7 @@ import gc
 import os
 
 import pytest
+from slow_tests import is_slow, place
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -12,6 +13,15 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # figures in the tests are 
 if "PYTEST_XDIST_WORKER" in os.environ:  # the workers have the cores already, and so have the processes they start
     for _name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(_name, "1")
+
+
+def pytest_collection_modifyitems(items):
+    """Marks what is slow, and puts its files first."""
+    names = {item: item.nodeid.removeprefix("tests/") for item in items}
+    for item in items:
+        if is_slow(names[item]):
+            item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: place(names[item]))
 
 
 def pytest_collection_finish():

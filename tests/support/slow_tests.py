@@ -1,0 +1,58 @@
+"""What takes long, the longest first: those files begin a run, so that no worker ends it alone with one of them, and
+what is named here is left out of the quick one (`pytest -m "not slow"`), but for one of a kind."""
+
+# A file, or the beginning of a test's name behind it; below `tests/`.
+SLOW = (
+    "presets/test_bundled.py::test_export", "presets/test_bundled.py::test_file",
+    "presets/test_bundled.py::test_arm", "presets/test_bundled.py::test_bench",
+    "networks/test_networks.py::test_index_is_current", "networks/test_networks.py::test_published",
+    "networks/test_networks.py::test_forward", "networks/test_networks.py::test_features",
+    "networks/test_networks.py::test_image_that",
+    "export/test_networks.py::test_float", "export/test_networks.py::test_int8", "export/test_networks.py::test_tosa",
+    "export/test_presets.py::test_i", "export/test_presets.py::test_every_unit", "export/test_presets.py::test_tosa",
+    "export/test_presets.py::test_vela",
+    "cli/test_export.py::test_main_job", "cli/test_export.py::test_the_record", "cli/test_export.py::test_per_tensor",
+    "cli/test_export.py::test_same_inputs", "cli/test_export.py::test_artifact", "cli/test_export.py::test_the_conv",
+    "cli/test_export.py::test_precisions", "cli/test_export.py::test_named", "cli/test_export.py::test_a_trained",
+    "cli/test_export.py::test_random", "cli/test_export.py::test_gates", "cli/test_export.py::test_full",
+    "cli/test_export.py::test_a_folder", "cli/test_export.py::test_a_float_file",
+    "export/test_toy_models.py", "export/quantize/test_prove.py", "export/quantize/test_names.py::test_",
+    "compress/test_tfmot_bridge.py::test_is", "compress/test_tfmot_bridge.py::test_every",
+    "compress/test_tfmot_bridge.py::test_another", "compress/test_tfmot_bridge.py::test_keras",
+    "compress/test_tfmot_qat.py", "cli/test_prune.py", "cli/test_cluster.py", "cli/test_qat.py",
+    "networks/test_golden.py::test_logits", "export/rewrites/test_random.py",
+    "export/quantize/test_graph.py::test_the_float_network", "export/quantize/test_equalize.py::test_every_family",
+    "export/quantize/test_equalize.py::test_the_hard_case", "export/quantize/test_aware.py::test_gradients_reach",
+    "export/quantize/test_aware.py::test_the_file", "export/quantize/test_aware.py::test_a_saved",
+    "export/rewrites/test_freeze_shift.py::test_float_file", "export/rewrites/test_files.py",
+    "export/rewrites/test_concatenation.py::test_ghostnet", "export/test_tune.py",
+    "cli/test_export_equalize.py", "cli/test_export_phone.py", "cli/test_export_refusals.py::test_a_kill",
+    "cli/test_export_targets.py::test_edgetpu_compile", "cli/test_cli.py::test_train",
+    "training/test_train.py::test_killed", "training/test_train.py::test_interrupted", "training/test_qat.py",
+    "presets/test_presets.py::test_bundled_preset", "weights/test_public.py::test_pretrained",
+    "cost/test_cost.py::test_memory", "cli/test_info.py::test_latencies",
+    "layers/test_group_conv.py::test_equals_keras_where", "demo/test_android_demo.py", "bench/test_emulated.py",
+)  # fmt: skip
+# One of a kind that stays in the quick run.
+QUICK = (
+    "presets/test_bundled.py::test_export_by_the_family_s_name[mobilenet_v1]",
+    "presets/test_bundled.py::test_file_is_int8_throughout_and_taken_whole[mobilenet_v1]",
+    "networks/test_networks.py::test_index_is_current[mobilenet_v1_025]",
+    "networks/test_networks.py::test_forward_backward_and_save[shiftresnet_20_e1]",
+    "networks/test_golden.py::test_logits_are_the_references[timm_lcnet_050]",
+    "export/quantize/test_names.py::test_are_the_same_every_time[gate-",
+    "export/rewrites/test_random.py::test_equal_in_float[0]",
+    "cli/test_export_targets.py::test_edgetpu_compiled_is_confirmed",
+    "training/test_train.py::test_killed",
+)
+
+
+def is_slow(name):
+    """Whether a test is left out of the quick run; `name` as pytest has it, below `tests/`."""
+    return name.startswith(SLOW) and not name.startswith(QUICK)
+
+
+def place(name):
+    """Where the test's file stands in a run, the least first."""
+    file = name.partition("::")[0]
+    return next((number for number, each in enumerate(SLOW) if each.partition("::")[0] == file), len(SLOW))
