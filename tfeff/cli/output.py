@@ -96,11 +96,11 @@ class Advance:
     def __init__(self, bar: Any, task: Any):
         self._bar, self._task = bar, task
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, done: float, total: float) -> None:
         if self._bar:
             self._bar.update(self._task, completed=done, total=total or None)
 
-    def step(self, text: str, done: int, total: int) -> None:
+    def step(self, text: str, done: float, total: float) -> None:
         """The same for work of several steps; a total of 0 is a step of unknown length."""
         if self._bar:
             self._bar.update(self._task, description=text, completed=done, total=total or None)

@@ -225,7 +225,8 @@ def _quantize(model, plan, image: Placed, placed: list[Placed], ranges):
     with tfmot.quantization.keras.quantize_scope(_CUSTOM):
         annotated = tf_keras.models.clone_model(model, clone_function=annotate)
         quantized = tfmot.quantization.keras.quantize_apply(annotated, _AsPlaced(), quantized_layer_name_prefix="")
-    start = GroupRange(*ranges[image.group], image.group)
+    low, high = ranges[image.group]
+    start = GroupRange(low, high, image.group)
     image_tensor = tf_keras.Input(tuple(plan["shape"]), name="image")
     x = QuantizeLayer(start, name="quantize_image")(image_tensor)
     whole = tf_keras.Model(image_tensor, quantized(x), name=model.name)
