@@ -27,7 +27,9 @@ def shared_converters(folder):
     def started(self):
         if self._child is None and idle and idle[-1].poll() is None and places[idle[-1]] == _place():
             self._child = idle.pop()
-            (self._folder / "converter.log").symlink_to(log(self._child))
+            said = self._folder / "converter.log"
+            said.unlink(missing_ok=True)  # of an earlier converter in this folder: `--tune` has one of its own
+            said.symlink_to(log(self._child))
         elif self._child is None:
             start(self)
             with suppress(OSError):  # on another disk; then it is not handed on
