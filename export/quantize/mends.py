@@ -5,9 +5,8 @@
 - ARG_MAX and ARG_MIN stay in float, though their kernels take int8: which value is largest is the same there.
 """
 
-from ai_edge_litert import schema_py_generated as schema
-
 from tfeff.tflite.file import TfliteFile, pack
+from tfeff.tflite.writer import named_tensor
 
 _DEAD = "tfeff_unread_"
 
@@ -27,14 +26,8 @@ def with_dead_outputs(calibrated: bytes) -> tuple[bytes, int]:
         return calibrated, 0
     file.tree.outputs = [*file.outputs, *dead]
     for signature in file.model.signatureDefs or ():  # one that does not name them all would be dropped
-        signature.outputs = [*signature.outputs, *(_entry(f"{_DEAD}{number}", number) for number in dead)]
+        signature.outputs = [*signature.outputs, *(named_tensor(f"{_DEAD}{number}", number) for number in dead)]
     return bytes(pack(file.model)), len(dead)
-
-
-def _entry(name, number):
-    entry = schema.TensorMapT()
-    entry.name, entry.tensorIndex = name.encode(), number
-    return entry
 
 
 def without_dead_outputs(quantized: bytes, count: int) -> bytes:

@@ -120,6 +120,13 @@ class FileWriter:
         self._graph.operators.append(operator)
 
 
+def named_tensor(name: str, number: int) -> schema.TensorMapT:
+    """An entry of a signature: a tensor under a name."""
+    entry = schema.TensorMapT()
+    entry.name, entry.tensorIndex = name.encode(), number
+    return entry
+
+
 def with_ranges(data: bytes, ranges: Mapping[int, tuple[float, float]]) -> bytes:
     """A calibrated float file with other ranges: (low, high) by the number of the tensor."""
     file = TfliteFile(data)
