@@ -17,6 +17,7 @@ from tfeff.export.quantize.fake_quant import FakeQuantize, QuantizedWeights
 from tfeff.export.quantize.simulation import point_of
 from tfeff.export.rewrites.copying import in_inference
 from tfeff.export.rewrites.graph import walk
+from tfeff.layers.keras_private import maker
 
 SAMPLES = 256  # at most so many are looked at
 _MEMORY = 1.5e9  # bytes of activations that may be held
@@ -40,7 +41,7 @@ def correct_biases(graph: Any, batch: Mapping[str, np.ndarray], kept: Collection
     count = len(next(iter(chosen.values())))
     shifts: list[float] = []
     in_float = {
-        rounding.input[0]._keras_history.operation.name
+        maker(rounding.input[0]).name
         for rounding in graph.layers
         if isinstance(rounding, FakeQuantize) and point_of(rounding) in kept
     }

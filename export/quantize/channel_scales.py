@@ -21,6 +21,7 @@ from tfeff.export.rewrites.copying import CannotRewrite, again
 from tfeff.export.rewrites.graph import GraphView, rebuild
 from tfeff.export.rewrites.matching import DEPTHWISE, POOL_LIKE, TRANSPOSED, groups_of
 from tfeff.export.rewrites.selection import selection
+from tfeff.layers.keras_private import maker, only_node
 
 _HOMOGENEOUS = tuple(keras.activations.get(name) for name in ("linear", "relu", "leaky_relu"))
 # By name, for Keras does not export the classes of its operations; its layers are called the same.
@@ -232,7 +233,7 @@ class ChannelScales:
 
     def _is_fused(self, tensor):
         """Whether it goes into a ReLU alone, and so is never there."""
-        producer = tensor._keras_history.operation
+        producer = maker(tensor)
         if isinstance(producer, layers.InputLayer) or len(keras.tree.flatten(producer.output)) != 1:
             return False
         following = self._graph.only_consumer(producer)
@@ -285,7 +286,7 @@ def measure(scales: ChannelScales, batch: Mapping[str, np.ndarray], size: int = 
     for tensor, values in zip(tensors, measured, strict=True):
         if not np.isfinite(values).all():
             raise TfeffError(
-                f"layer {tensor._keras_history.operation.name!r} gives NaN or infinity for calibration images",
+                f"layer {maker(tensor).name!r} gives NaN or infinity for calibration images",
                 "`tfeff calibrate --audit` names them",
             )
     return measured
@@ -310,8 +311,8 @@ def _moved(operation):
         if isinstance(operation, layers.Layer):
             values = operation(numbers)
         else:
-            (node,) = operation._inbound_nodes
-            args, kwargs = node.arguments.fill_in({id(node.input_tensors[0]): keras.ops.convert_to_tensor(numbers)})
+            node = only_node(operation)
+            args, kwargs = node.arguments({id(node.inputs[0]): keras.ops.convert_to_tensor(numbers)})
             values = operation.call(*args, **kwargs)
     except (ValueError, TypeError):
         return None

@@ -11,6 +11,7 @@ from keras import layers, ops
 from tfeff.export.rewrites.batch_norm import folded_forward, reads_no_padding
 from tfeff.export.rewrites.building import activation_of, before_activation
 from tfeff.export.rewrites.core import Match, Rewrite
+from tfeff.layers.keras_private import nodes_of
 
 
 class Constants(Rewrite):
@@ -63,8 +64,7 @@ def _affine(operation):
     name = type(operation).__name__
     if isinstance(operation, layers.Layer) or name not in ("Multiply", "Add", "Subtract", "Divide", "TrueDivide"):
         return None
-    arguments = operation._inbound_nodes[0].arguments
-    both = [*arguments.args, *arguments.kwargs.values()]
+    both = nodes_of(operation)[0].given()
     if len(both) != 2 or sum(isinstance(each, keras.KerasTensor) for each in both) != 1:
         return None
     first = isinstance(both[0], keras.KerasTensor)

@@ -9,6 +9,7 @@ from keras import layers
 
 from tfeff.export.rewrites.matching import relu_of
 from tfeff.layers import ChannelShuffle, ChannelSplit, GroupConv2D
+from tfeff.layers.keras_private import nodes_of
 from tfeff.layers.strided_dilated import StridedDilatedDepthwiseConv2D
 
 WEIGHTED = (
@@ -143,8 +144,7 @@ def _is_gate(operation, graph):
     """Whether it is the x + 3 of relu6(x + 3)."""
     if _is_layer(operation) or type(operation).__name__ != "Add":
         return False
-    arguments = operation._inbound_nodes[0].arguments
-    numbers = [each for each in (*arguments.args, *arguments.kwargs.values()) if isinstance(each, (int, float))]
+    numbers = [each for each in nodes_of(operation)[0].given() if isinstance(each, (int, float))]
     following = graph.only_consumer(operation)
     return numbers == [3.0] and following is not None and relu_of(following) == "relu6"
 

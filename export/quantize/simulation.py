@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfeff.export.quantize.fake_quant import ActivationRange, FakeQuantize, QuantizedWeights
 from tfeff.export.rewrites.copying import again, copy_layer, in_inference
 from tfeff.export.rewrites.graph import rebuild, walk
+from tfeff.layers.keras_private import maker
 
 DEAD = (0.0, 1.0)  # range of what is always 0
 _SUFFIX = "_fq"
@@ -28,7 +29,7 @@ def points(model) -> dict[str, ActivationRange]:
     found = {}
     for layer in model.layers:
         if isinstance(layer, FakeQuantize):
-            found[point_of(layer)] = layer.input[1]._keras_history.operation
+            found[point_of(layer)] = maker(layer.input[1])
     return found
 
 

@@ -20,6 +20,7 @@ from tfeff.export.rewrites.channel_plan import Plan, Source, View
 from tfeff.export.rewrites.copying import again, copy_layer
 from tfeff.export.rewrites.core import Rewrite
 from tfeff.export.rewrites.graph import name_operations
+from tfeff.layers.keras_private import input_structure, only_node, output_structure
 
 _FEW_SLICES = 8  # beyond, a 1x1 convolution is cheaper than the copies
 _CONCATENATED = 4  # at once; XNNPACK takes no more than five
@@ -53,17 +54,16 @@ class _Emission:
         for operation in model.operations:
             if not isinstance(operation, layers.InputLayer):
                 self._emit(operation, self._plan.actions[id(operation)])
-        outputs = keras.tree.map_structure(self._in_its_order, model._outputs_struct)
+        outputs = keras.tree.map_structure(self._in_its_order, output_structure(model))
         name_operations(outputs, model)
-        return keras.Model(keras.tree.pack_sequence_as(model._inputs_struct, inputs), outputs, name=model.name)
+        return keras.Model(keras.tree.pack_sequence_as(input_structure(model), inputs), outputs, name=model.name)
 
     def _emit(self, operation, action):
         if action == "alias":
             return
         if action == "as it is":
-            (node,) = operation._inbound_nodes
-            tensors = {id(tensor): self._in_its_order(tensor) for tensor in node.input_tensors}
-            args, kwargs = node.arguments.fill_in(tensors)
+            node = only_node(operation)
+            args, kwargs = node.arguments({id(tensor): self._in_its_order(tensor) for tensor in node.inputs})
             made = keras.tree.flatten(again(operation, *args, **kwargs))
             for old, new in zip(keras.tree.flatten(operation.output), made, strict=True):
                 self._put(old, new)

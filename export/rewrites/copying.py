@@ -10,6 +10,7 @@ import keras
 from keras import layers
 
 from tfeff.errors import TfeffError
+from tfeff.layers.keras_private import flat_layers, forget_nodes
 
 COPIED = "_tfeff_copied"  # set on an operation whose name is that of the one it was copied from
 # What saves its variables and no more: theirs are copied as weights already.
@@ -38,7 +39,7 @@ def in_inference(operation: Any, *args: Any, **kwargs: Any) -> Any:
 def copy_operation(operation: Any) -> Any:
     """A Keras operation that is no layer (`x[..., 1:]`, `ops.reshape`) as if it had not been called yet."""
     fresh = copy.copy(operation)
-    fresh._inbound_nodes, fresh._outbound_nodes = [], []
+    forget_nodes(fresh)
     setattr(fresh, COPIED, True)
     return fresh
 
@@ -84,7 +85,7 @@ def copy_state(layer: keras.layers.Layer, new: keras.layers.Layer) -> None:
     """
     try:
         new.set_weights(layer.get_weights())
-        for one, other in zip(layer._flatten_layers(), new._flatten_layers(), strict=True):
+        for one, other in zip(flat_layers(layer), flat_layers(new), strict=True):
             _copy_saved(one, other)
     except Exception as error:  # a user's own layer may raise anything
         raise _cannot(layer, error) from None

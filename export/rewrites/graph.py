@@ -9,6 +9,15 @@ import numpy as np
 from keras import layers
 
 from tfeff.export.rewrites.copying import COPIED, copy_layer, copy_operation
+from tfeff.layers.keras_private import (
+    computes_its_graph,
+    has_graph,
+    input_structure,
+    maker,
+    nodes,
+    nodes_of,
+    output_structure,
+)
 
 # They pass their input on when a network does not train; by name, for not every Keras has all of them.
 _IDLE = tuple(
@@ -35,15 +44,12 @@ def as_functional(model: Any) -> Any:
     if isinstance(model, keras.Sequential) and model.built and model.inputs:
         outputs = model.outputs
         return keras.Model(model.inputs[0], outputs[0] if len(outputs) == 1 else outputs, name=model.name)
-    if not isinstance(model, keras.Model) or not hasattr(model, "_nodes_by_depth"):
-        return None
-    plain: Any = next((each for each in type(model).__mro__ if each.__name__ == "Functional"), None)
-    return model if plain is not None and type(model).call is plain.call else None
+    return model if has_graph(model) and computes_its_graph(model) else None
 
 
 def pack_inputs(model: Any, values: Sequence[Any]) -> Any:
     """Values in the order of `model.inputs`, in the structure in which a functional model takes them."""
-    return keras.tree.pack_sequence_as(model._inputs_struct, list(values))
+    return keras.tree.pack_sequence_as(input_structure(model), list(values))
 
 
 def run_model(model: Any, batch: Mapping[str, np.ndarray], size: int = 8) -> list[np.ndarray]:
@@ -74,14 +80,11 @@ def walk(model, inputs: Sequence[Any], call: Callable[..., Any]):
         What takes the place of the model's outputs, in their structure.
     """
     tensors = {id(old): new for old, new in zip(model.inputs, inputs, strict=True)}
-    for depth in sorted(model._nodes_by_depth, reverse=True):
-        for node in model._nodes_by_depth[depth]:
-            if node.is_input:
-                continue
-            args, kwargs = node.arguments.fill_in(tensors)
-            outputs = keras.tree.flatten(call(node.operation, *args, **kwargs))
-            tensors.update((id(old), new) for old, new in zip(node.output_tensors, outputs, strict=True))
-    return keras.tree.map_structure(lambda tensor: tensors[id(tensor)], model._outputs_struct)
+    for node in nodes(model):
+        args, kwargs = node.arguments(tensors)
+        outputs = keras.tree.flatten(call(node.operation, *args, **kwargs))
+        tensors.update((id(old), new) for old, new in zip(node.outputs, outputs, strict=True))
+    return keras.tree.map_structure(lambda tensor: tensors[id(tensor)], output_structure(model))
 
 
 def rebuild(model, call: Callable[..., Any], finish: Callable[[Any], Any] = lambda tensor: tensor):
@@ -89,7 +92,7 @@ def rebuild(model, call: Callable[..., Any], finish: Callable[[Any], Any] = lamb
     inputs = [keras.Input(batch_shape=t.shape, dtype=t.dtype, name=t.name) for t in model.inputs]
     outputs = keras.tree.map_structure(finish, walk(model, inputs, call))
     name_operations(outputs, model)
-    return keras.Model(keras.tree.pack_sequence_as(model._inputs_struct, inputs), outputs, name=model.name)
+    return keras.Model(keras.tree.pack_sequence_as(input_structure(model), inputs), outputs, name=model.name)
 
 
 def name_operations(outputs, model) -> None:
@@ -100,14 +103,13 @@ def name_operations(outputs, model) -> None:
     that takes the place of one of its layers has that one's name and keeps it.
     """
     known = {operation.name for operation in model.operations}
-    found, waiting, seen = [], [tensor._keras_history.operation for tensor in keras.tree.flatten(outputs)], set()
+    found, waiting, seen = [], [maker(tensor) for tensor in keras.tree.flatten(outputs)], set()
     while waiting:
         operation = waiting.pop()
         if id(operation) not in seen:
             seen.add(id(operation))
             found.append(operation)
-            sources = [tensor for node in operation._inbound_nodes for tensor in node.input_tensors]
-            waiting += [tensor._keras_history.operation for tensor in sources]
+            waiting += [maker(tensor) for node in nodes_of(operation) for tensor in node.inputs]
     found.reverse()  # the first in the network first
     named = [each for each in found if not _unnamed(each)]
     taken = {each.name for each in named if isinstance(each, layers.Layer)}
@@ -207,10 +209,9 @@ class GraphView:
     def __init__(self, model):
         self._consumers: dict[int, list] = {}
         self._outputs = {id(tensor) for tensor in keras.tree.flatten(model.outputs)}
-        for nodes in model._nodes_by_depth.values():
-            for node in nodes:
-                for tensor in node.input_tensors:
-                    self._consumers.setdefault(id(tensor), []).append(node.operation)
+        for node in nodes(model):
+            for tensor in node.inputs:
+                self._consumers.setdefault(id(tensor), []).append(node.operation)
 
     def chain(self, first, *accepts: Callable[[Any], bool]) -> list:
         """`first`, then as many of the layers behind it as match `accepts` in order (each may be absent).
@@ -244,7 +245,7 @@ class GraphView:
         tensors = keras.tree.flatten(layer.input)
         if len(tensors) != 1 or len(self.consumers(tensors[0])) != 1 or self.is_output(tensors[0]):
             return None
-        operation = tensors[0]._keras_history.operation
+        operation = maker(tensors[0])
         return None if isinstance(operation, layers.InputLayer) else operation
 
 

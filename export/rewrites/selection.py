@@ -8,6 +8,7 @@ from keras import layers
 
 from tfeff.export.rewrites.graph import GraphView
 from tfeff.layers import ChannelShuffle, ChannelSplit
+from tfeff.layers.keras_private import only_node
 
 # By name, for Keras does not export the classes of its operations.
 _SHAPE_OPERATIONS = {"Reshape", "Transpose", "Permute", "ExpandDims", "Squeeze", "Moveaxis", "Swapaxes"}
@@ -67,6 +68,6 @@ def _picks(chain):
 
 def _run(operation, values):
     """Runs an operation as it was called in the model, other arguments included."""
-    (node,) = operation._inbound_nodes
-    args, kwargs = node.arguments.fill_in({id(node.input_tensors[0]): keras.ops.convert_to_tensor(values)})
+    node = only_node(operation)
+    args, kwargs = node.arguments({id(node.inputs[0]): keras.ops.convert_to_tensor(values)})
     return operation.call(*args, **kwargs)

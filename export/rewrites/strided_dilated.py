@@ -10,6 +10,7 @@ from keras import layers
 
 from tfeff.export.rewrites.core import Match, Rewrite
 from tfeff.export.rewrites.freeze_shift import depthwise
+from tfeff.layers.keras_private import nodes_of
 from tfeff.layers.strided_dilated import StridedDilatedDepthwiseConv2D
 
 
@@ -37,8 +38,7 @@ def step_of(layer) -> int | None:
         return layer.stride
     if isinstance(layer, layers.Layer) or type(layer).__name__ != "GetItem":
         return None
-    arguments = layer._inbound_nodes[0].arguments
-    x, key = (*arguments.args, *arguments.kwargs.values())[:2]
+    x, key = nodes_of(layer)[0].given()[:2]
     if len(x.shape) != 4 or not isinstance(key, tuple) or not 3 <= len(key) <= 4 or not _is_float(x):
         return None
     if not all(isinstance(part, slice) and part.start in (None, 0) and part.stop is None for part in key):

@@ -34,9 +34,9 @@ class Node:
         """
         return self._node.arguments.fill_in(tensors)
 
-    def given(self) -> tuple[list[Any], dict[str, Any]]:
-        """What it was called with, (args, kwargs), symbolic tensors among it."""
-        return list(self._node.arguments.args), dict(self._node.arguments.kwargs)
+    def given(self) -> tuple[Any, ...]:
+        """All that it was called with, in order, by name or not: symbolic tensors, numbers, axes."""
+        return (*self._node.arguments.args, *self._node.arguments.kwargs.values())
 
 
 def _node(node: Any) -> Node:
@@ -46,6 +46,12 @@ def _node(node: Any) -> Node:
 def has_graph(model: Any) -> bool:
     """Whether it is a model whose graph can be read."""
     return isinstance(model, keras.Model) and hasattr(model, "_nodes_by_depth")
+
+
+def computes_its_graph(model: Any) -> bool:
+    """Whether a model that `has_graph` has no `call` of its own, which may compute anything else."""
+    plain: Any = next((each for each in type(model).__mro__ if each.__name__ == "Functional"), None)
+    return plain is not None and type(model).call is plain.call
 
 
 def inside(model: Any) -> Any:
@@ -85,6 +91,11 @@ def origin(tensor: Any) -> tuple[Any, int]:
     """(what makes a symbolic tensor, which of its outputs that is); an input's is its InputLayer."""
     history = tensor._keras_history
     return history.operation, history.tensor_index
+
+
+def maker(tensor: Any) -> Any:
+    """What makes a symbolic tensor."""
+    return origin(tensor)[0]
 
 
 def input_structure(model: Any) -> Any:
