@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -18,7 +19,7 @@ class Extremes:
         self.count = 0
         path.write_bytes(b"")
 
-    def append(self, file, lows: np.ndarray, highs: np.ndarray) -> None:
+    def append(self, file: BinaryIO, lows: np.ndarray, highs: np.ndarray) -> None:
         """Writes an image's row behind the others; `file` is this path, opened by the caller."""
         file.write(np.stack([lows, highs], 1).astype(np.float32).tobytes())
         self.count += 1

@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 
 class Names(Sequence):
@@ -13,7 +14,7 @@ class Names(Sequence):
         self._path, self._starts = path, array("q", [0])
         path.write_bytes(b"")
 
-    def append(self, file, name: str) -> None:
+    def append(self, file: BinaryIO, name: str) -> None:
         """Writes a name; `file` is this path, opened by the caller, who must have closed it before any is read."""
         data = name.encode("utf-8", "surrogateescape")
         file.write(data)

@@ -10,7 +10,9 @@ _CLOSER = 2.0 ** (np.arange(-_FINE, _FINE + 1) / _FINE**2)  # of the best bound 
 _LINEAR_BINS, _STRIDE = 2048, 8  # of the entropy method, as published; thresholds are that many bins apart
 
 
-def least_error(lows, highs, counts, low: float, high: float) -> tuple[float, float]:
+def least_error(
+    lows: np.ndarray, highs: np.ndarray, counts: np.ndarray, low: float, high: float
+) -> tuple[float, float]:
     """The range whose 256 steps give the least squared error.
 
     Both bounds are moved in turn over bound * 2^(-k/16) until neither moves; then once more by sixteenths of that. A
@@ -59,7 +61,9 @@ def _error(values, numbers, firsts, seconds, low, high):
     return float(seconds[-1] - 2 * real @ first + real**2 @ count)
 
 
-def least_divergence(lows, highs, counts, low: float, high: float) -> tuple[float, float]:
+def least_divergence(
+    lows: np.ndarray, highs: np.ndarray, counts: np.ndarray, low: float, high: float
+) -> tuple[float, float]:
     """The range by the least Kullback-Leibler divergence of quantized from clipped magnitudes.
 
     As published (Migacz, 2017): 2,048 equal bins of |value|, every 8th threshold from the number of levels on, those

@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def compiled_path(path: Path, suffix: str) -> Path:
 
 
 @contextmanager
-def scratch(path: Path):
+def scratch(path: Path) -> Iterator[Path]:
     """A hidden folder beside the artifact, on the same file system so that renames are atomic; swept when it ends.
 
     What a killed export left behind (its process is gone) is swept here too.

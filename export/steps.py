@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +10,9 @@ from tfeff.data import InputPort
 from tfeff.errors import TfeffError
 from tfeff.export.context import ExportContext
 from tfeff.export.model import Model
+
+if TYPE_CHECKING:
+    from tfeff.calibration import Calibration
 
 PROOF_SAMPLES = 16  # inputs on which rewrites and the float file are proven
 # The float twin is the model as trained but for this: no converter takes a kernel that is computed from a weight.
@@ -78,7 +81,7 @@ def some_inputs(ports: Sequence[InputPort], count: int = PROOF_SAMPLES, seed: in
     return inputs
 
 
-def calibrate(context: ExportContext, *, needed: bool, noise: bool):
+def calibrate(context: ExportContext, *, needed: bool, noise: bool) -> "Calibration | None":
     """The calibration inputs (`calibration.Calibration`); None where there are none and none are needed.
 
     Args:

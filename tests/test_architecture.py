@@ -211,6 +211,36 @@ def test_only_tasks_know_which_task_it_is(module, path):
             assert not (told and named), f"{module}:{node.lineno}: {ast.unparse(node)}"
 
 
+# Run by another Python, perhaps an old one, without tfeff.
+ELSEWHERE = {"tfeff.bench.worker", "tfeff.bench.remote_agent"}
+
+
+def public_functions(body, owner=None):
+    """(owner's name or None, function) of what a module or class shows: no underscore in front, but for `__init__`."""
+    for node in body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield from public_functions(node.body, node.name)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (
+            not node.name.startswith("_") or node.name in ("__init__", "__call__")
+        ):
+            yield owner, node
+
+
+@pytest.mark.parametrize(("module", "path"), SOURCES, ids=[name for name, _ in SOURCES])
+def test_what_is_public_is_annotated(module, path):
+    """mypy checks what the types say, but takes a function without any."""
+    if module in ELSEWHERE:
+        return
+    for owner, function in public_functions(ast.parse(path.read_text(encoding="utf-8")).body):
+        given = function.args
+        arguments = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+        static = any(ast.unparse(each) == "staticmethod" for each in function.decorator_list)
+        skipped = 1 if owner is not None and not static else 0  # self, cls
+        bare = [each.arg for each in arguments[skipped:] if each is not None and each.annotation is None]
+        assert not bare, f"{module}:{function.lineno}: {function.name} takes {', '.join(bare)} of any type"
+        assert function.returns is not None or function.name == "__init__", f"{module}:{function.lineno}: returns what?"
+
+
 def test_source_files_stay_short():
     long = {str(path.relative_to(ROOT)): n for _, path in SOURCES if (n := len(path.read_text().splitlines())) > 400}
     assert long == {}

@@ -44,7 +44,7 @@ class Preset:
     weights: Path
     training: Mapping[str, Any] = field(default_factory=dict)
 
-    def build(self):
+    def build(self) -> Any:
         """The trained network: a functional `keras.Model`, (n, h, w, c) -> (n, classes) logits."""
         from tfeff.weights import load_weights
 
@@ -53,7 +53,7 @@ class Preset:
         load_weights(model, self.weights)
         return model
 
-    def write(self, path: Path, **extra) -> None:
+    def write(self, path: Path, **extra: Any) -> None:
         """Writes the preset's JSON, whole or not at all; the weight file must lie beside it already."""
         value = {
             "schema_version": SCHEMA_VERSION,

@@ -10,6 +10,7 @@ Factors are powers of two: float32 then rounds every product and sum as before, 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -59,7 +60,7 @@ class ChannelScales:
         refused: names of the kinds of operations in whose way channels would have been free, and how often.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: Any):
         self.model = model
         self._graph = GraphView(model)
         self._first: dict[int, int] = {}  # id of a tensor -> number of its first channel
@@ -78,12 +79,12 @@ class ChannelScales:
             self._pin(tensor)
         self._number()
 
-    def groups(self, tensor) -> np.ndarray:
+    def groups(self, tensor: Any) -> np.ndarray:
         """(c,): the group of each channel of a tensor of the model."""
         first = self._first[id(tensor)]
         return self._group[first : first + tensor.shape[-1]]
 
-    def range_of(self, tensor) -> int:
+    def range_of(self, tensor: Any) -> int:
         """A number that tensors with one range in the file have in common."""
         key = id(tensor)
         while self._ranges.get(key, key) != key:
@@ -240,7 +241,7 @@ class ChannelScales:
         return fuses_relu(producer) and following is not None and is_fusible_relu(following)
 
 
-def is_weighted(layer) -> bool:
+def is_weighted(layer: Any) -> bool:
     """Whether it is a convolution or fully connected layer over the last axis that can take factors into its kernel."""
     return kind_of(layer) == "weighted" and getattr(layer, "data_format", "channels_last") == "channels_last"
 

@@ -4,6 +4,8 @@ The converter folds them where that layer reads no padding (a `Rescaling` in fro
 so only when it quantizes. Done in the graph, simulation and file have the same operations.
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers, ops
@@ -11,6 +13,7 @@ from keras import layers, ops
 from tfeff.export.rewrites.batch_norm import folded_forward, reads_no_padding
 from tfeff.export.rewrites.building import activation_of, before_activation
 from tfeff.export.rewrites.core import Match, Rewrite
+from tfeff.export.rewrites.graph import GraphView
 from tfeff.layers.keras_private import nodes_of
 
 
@@ -20,7 +23,7 @@ class Constants(Rewrite):
 
     name = "constants"
 
-    def apply(self, model):
+    def apply(self, model: Any) -> tuple[Any, int]:
         total = 0
         while True:
             model, places = super().apply(model)
@@ -28,7 +31,7 @@ class Constants(Rewrite):
                 return model, total
             total += places
 
-    def match(self, layer, graph):
+    def match(self, layer: Any, graph: GraphView) -> Match | None:
         numbers = _numbers(layer)
         if numbers is None:
             return None

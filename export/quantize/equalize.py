@@ -43,7 +43,7 @@ class Equalization(Rewrite):
         self._batch, self._per_tensor = batch, per_tensor
         self.details: dict[str, Any] = {"channels": 0, "largest_factor": 1.0, "left_out": {}}
 
-    def apply(self, model):
+    def apply(self, model: Any) -> tuple[Any, int]:
         scales = ChannelScales(model)
         self.details["left_out"] = dict(sorted(scales.refused.items()))
         problem = _Problem(scales, measure(scales, self._batch), self._per_tensor)

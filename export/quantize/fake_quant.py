@@ -5,6 +5,9 @@ ends, weights symmetric with 255 (Jacob et al., arXiv 1712.05877; TensorFlow Lit
 biases as whole numbers of input scale times weight scale. Gradients pass through the rounding unchanged.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -28,25 +31,32 @@ class ActivationRange(keras.layers.Layer):
         limits: (lowest, highest) that `set_bounds` goes to: values beyond make no difference to who reads them.
     """
 
-    def __init__(self, low=-1.0, high=1.0, fixed=False, limits=(None, None), **kwargs):
+    def __init__(
+        self,
+        low: float = -1.0,
+        high: float = 1.0,
+        fixed: bool = False,
+        limits: Sequence[float | None] = (None, None),
+        **kwargs: Any,
+    ):
         kwargs.setdefault("trainable", False)
         super().__init__(**kwargs)
         self._start = float(low), float(high)
         self.fixed, self.limits = fixed, tuple(limits)
         self.supports_jit = False
 
-    def build(self, anything_shape=None):
+    def build(self, anything_shape: Any = None) -> None:
         low, high = self._start
         self.low = self.add_weight(name="low", shape=(), initializer=keras.initializers.Constant(low))
         self.high = self.add_weight(name="high", shape=(), initializer=keras.initializers.Constant(high))
 
-    def call(self, anything):
+    def call(self, anything: Any) -> Any:
         # A trained range may wander; a quantized tensor must be able to say 0, and the range must not be empty. An end
         # at 0, a ReLU's, gets no gradient and stays.
         low, high = ops.where(self.low < 0, self.low, 0.0), ops.where(self.high > 0, self.high, 0.0)
         return low, ops.maximum(high, low + 1e-6)
 
-    def compute_output_spec(self, anything):
+    def compute_output_spec(self, anything: Any) -> Any:
         return keras.KerasTensor((), "float32"), keras.KerasTensor((), "float32")
 
     @property
@@ -65,7 +75,7 @@ class ActivationRange(keras.layers.Layer):
         self.low.assign(low)
         self.high.assign(high)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "low": self._start[0],
@@ -84,20 +94,20 @@ class FakeQuantize(keras.layers.Layer):
     ranges learn even where nothing is clipped.
     """
 
-    def __init__(self, trains_range=False, **kwargs):
+    def __init__(self, trains_range: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         self.trains_range = trains_range
         self.supports_jit, self.supports_masking = False, True
 
-    def call(self, inputs, low, high):
+    def call(self, inputs: Any, low: Any, high: Any) -> Any:
         if self.trains_range:
             return _learned(inputs, low, high)
         return tf.quantization.fake_quant_with_min_max_vars(inputs, low, high)
 
-    def compute_output_spec(self, inputs, low, high):
+    def compute_output_spec(self, inputs: Any, low: Any, high: Any) -> Any:
         return keras.KerasTensor(inputs.shape, inputs.dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "trains_range": self.trains_range}
 
 
@@ -116,32 +126,32 @@ class QuantizedWeights(keras.layers.Layer):
     Shapes: those of `layer`; besides its input it takes the ends of the input's range, two scalars.
     """
 
-    def __init__(self, layer, per_tensor=False, **kwargs):
+    def __init__(self, layer: Any, per_tensor: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         self.layer = keras.saving.deserialize_keras_object(layer) if isinstance(layer, dict) else layer
         self.per_tensor = per_tensor
         self.supports_jit = False  # XLA takes many times as long for grouped convolutions
         self.supports_masking = self.layer.supports_masking
 
-    def build(self, inputs_shape, low_shape=None, high_shape=None):
+    def build(self, inputs_shape: Any, low_shape: Any = None, high_shape: Any = None) -> None:
         if not self.layer.built:
             self.layer.build(inputs_shape)
         self.built = True
 
-    def call(self, inputs, low, high):
+    def call(self, inputs: Any, low: Any, high: Any) -> Any:
         kernel, scale = self.rounded_kernel()
         if self.layer.bias is None:
             return self.apply(inputs, kernel, None)
         step = ops.reshape((high - low) / STEPS * scale, (-1,))  # of the bias: (f,), or (1,) for one scale in all
         return self.apply(inputs, kernel, _round(self.layer.bias / step) * step)
 
-    def apply(self, inputs, kernel, bias):
+    def apply(self, inputs: Any, kernel: Any, bias: Any) -> Any:
         """What the layer makes of its input with another kernel, and another bias if it has one."""
         mapping = [(self.layer.kernel, kernel)] + ([] if bias is None else [(self.layer.bias, bias)])
         with keras.StatelessScope(state_mapping=mapping):
             return self.layer.call(inputs)
 
-    def rounded_kernel(self):
+    def rounded_kernel(self) -> Any:
         """The kernel as int8 holds it, and its scale, of a shape that goes with it."""
         kernel = ops.convert_to_tensor(self.layer.kernel)
         axes = None if self.per_tensor else reduced_axes(self.layer)
@@ -150,10 +160,10 @@ class QuantizedWeights(keras.layers.Layer):
         scale = ops.stop_gradient(ops.where(largest > 0, largest / WEIGHT_STEPS, ops.ones_like(largest)))
         return _round(kernel / scale) * scale, scale
 
-    def compute_output_spec(self, inputs, low, high):
+    def compute_output_spec(self, inputs: Any, low: Any, high: Any) -> Any:
         return keras.KerasTensor(self.layer.compute_output_shape(inputs.shape), inputs.dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "layer": keras.saving.serialize_keras_object(self.layer),

@@ -4,9 +4,12 @@ The rules are TensorFlow Lite's: which operations compute (their output has a ra
 values (their output has the scale of their input), which have a fixed output scale, and what is fused into what.
 """
 
+from typing import Any
+
 import keras
 from keras import layers
 
+from tfeff.export.rewrites.graph import GraphView
 from tfeff.export.rewrites.matching import relu_of
 from tfeff.layers import ChannelShuffle, ChannelSplit, GroupConv2D
 from tfeff.layers.keras_private import nodes_of
@@ -78,7 +81,7 @@ _KNOWN_ACTIVATIONS = {
 }  # fmt: skip
 
 
-def kind_of(operation) -> str | None:
+def kind_of(operation: Any) -> str | None:
     """What an operation is in an int8 file.
 
     Returns:
@@ -99,14 +102,14 @@ def kind_of(operation) -> str | None:
     return None
 
 
-def rounds(operation) -> bool:
+def rounds(operation: Any) -> bool:
     """Whether a same-scale operation makes values that were not in its input, and so must round."""
     if isinstance(operation, _UPSAMPLINGS):
         return getattr(operation, "interpolation", "nearest") != "nearest"
     return isinstance(operation, _AVERAGES)
 
 
-def fixed_range(operation) -> tuple[float, float] | None:
+def fixed_range(operation: Any) -> tuple[float, float] | None:
     """The range that the specification gives an operation's output, None where it has none."""
     if isinstance(operation, layers.Softmax):
         return _UNIT
@@ -115,7 +118,7 @@ def fixed_range(operation) -> tuple[float, float] | None:
     return None if _is_layer(operation) else _FIXED.get(type(operation).__name__)
 
 
-def useful_range(tensor, graph) -> tuple[float | None, float | None] | None:
+def useful_range(tensor: Any, graph: GraphView) -> tuple[float | None, float | None] | None:
     """What of a tensor's values makes a difference, where that is less than all: hard-swish and hard-sigmoid are 0
     below -3, hard-sigmoid is 1 above 3, spelled as one layer or as what `rewrites.hard_swish` makes of them.
 
@@ -157,19 +160,19 @@ def _multiplies(operation, tensor, gates):
     return bool(factors) and factors <= gates
 
 
-def is_hard_sigmoid(operation) -> bool:
+def is_hard_sigmoid(operation: Any) -> bool:
     """Whether it is relu6(x + 3) / 6, a layer or not."""
     if isinstance(operation, layers.Activation):
         return activation_name(operation) == "hard_sigmoid"
     return not _is_layer(operation) and type(operation).__name__ == "HardSigmoid"
 
 
-def activation_name(layer) -> str:
+def activation_name(layer: Any) -> str:
     """The name of the activation that a layer applies last."""
     return getattr(layer.activation, "__name__", type(layer.activation).__name__)
 
 
-def fuses_relu(operation) -> bool:
+def fuses_relu(operation: Any) -> bool:
     """Whether the converter makes one operation of it and a ReLU behind it."""
     if type(operation) in _EXACT_KINDS:
         return operation.activation is keras.activations.linear
@@ -178,17 +181,17 @@ def fuses_relu(operation) -> bool:
     return not _is_layer(operation) and type(operation).__name__ in _FUSES_RELU_OPERATIONS
 
 
-def is_fused_activation(layer) -> bool:
+def is_fused_activation(layer: Any) -> bool:
     """Whether a weighted layer's own activation is one that int8 kernels have built in."""
     return activation_name(layer) in ("linear", "relu", "relu6")
 
 
-def is_fusible_relu(operation) -> bool:
+def is_fusible_relu(operation: Any) -> bool:
     """Whether it is a ReLU that int8 kernels have built in."""
     return fused_relu(operation) is not None
 
 
-def fused_relu(operation) -> str | None:
+def fused_relu(operation: Any) -> str | None:
     """The name of the ReLU that an operation is, a layer or not, where int8 kernels have it built in."""
     if _is_layer(operation):
         return relu_of(operation)

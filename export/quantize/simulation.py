@@ -16,12 +16,12 @@ DEAD = (0.0, 1.0)  # range of what is always 0
 _SUFFIX = "_fq"
 
 
-def is_fake_quant(model) -> bool:
+def is_fake_quant(model: Any) -> bool:
     """Whether a model is a fake-quant graph, as `graph.fake_quant_graph` makes it."""
     return any(isinstance(layer, FakeQuantize) for layer in getattr(model, "layers", ()))
 
 
-def points(model) -> dict[str, ActivationRange]:
+def points(model: Any) -> dict[str, ActivationRange]:
     """Where the graph rounds, in the order in which it is computed: point -> its range.
 
     A point is named after the layer whose output it is, that of an input after the input.
@@ -38,12 +38,12 @@ def point_of(layer: FakeQuantize) -> str:
     return layer.name.removesuffix(_SUFFIX) if layer.name.endswith(_SUFFIX) else layer.name
 
 
-def get_ranges(model) -> dict[str, tuple[float, float]]:
+def get_ranges(model: Any) -> dict[str, tuple[float, float]]:
     """(low, high) of every point."""
     return {point: layer.bounds for point, layer in points(model).items()}
 
 
-def set_ranges(model, ranges: Mapping[str, tuple[float, float]]) -> None:
+def set_ranges(model: Any, ranges: Mapping[str, tuple[float, float]]) -> None:
     """Gives points their ranges; those with one range between them get what holds them all.
 
     A range of nothing but 0, of a point that is always 0, has no say beside others, and is 0 to 1 alone. Ranges that
@@ -97,7 +97,7 @@ def _rounded_kernel(unit):
         return np.asarray(unit.rounded_kernel()[0])
 
 
-def float_model(model):
+def float_model(model: Any) -> Any:
     """The same as a functional Keras model, with the weights as they train, copied."""
 
     def call(operation, *args, **kwargs):

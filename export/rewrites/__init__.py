@@ -3,10 +3,15 @@
 Nothing is imported here: rewrites need Keras, and targets, which name them, are listed without it.
 """
 
+from collections.abc import Mapping
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tfeff.export.rewrites.core import Rewrite
 
 
-def load_rewrite(spec: str, choices=None):
+def load_rewrite(spec: str, choices: Mapping[str, str] | None = None) -> "Rewrite":
     """The rewrite of a spec: `group_conv:split` is the class of that `name` in `group_conv.py`, in its form `split`.
 
     Args:

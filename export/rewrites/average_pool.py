@@ -4,11 +4,14 @@ XNNPACK takes no int8 AVERAGE_POOL_2D; as a depthwise convolution it takes a ten
 padding in front of it (PyTorch's, which counts the zeros) is fused. All weights are 127 in int8, so nothing is lost.
 """
 
+from typing import Any
+
 import numpy as np
 from keras import layers
 
 from tfeff.export.rewrites.core import Match, Rewrite
 from tfeff.export.rewrites.freeze_shift import depthwise
+from tfeff.export.rewrites.graph import GraphView
 
 _LARGEST = 25  # taps of XNNPACK's kernels; beyond them it is many times slower
 
@@ -19,7 +22,7 @@ class AveragePool(Rewrite):
     name = "average_pool"
     forms = ("native", "depthwise")
 
-    def is_place(self, layer, graph):
+    def is_place(self, layer: Any, graph: GraphView) -> bool:
         if not isinstance(layer, layers.AveragePooling2D) or layer.data_format != "channels_last":
             return False
         sizes, windows, strides = layer.input.shape[1:3], layer.pool_size, layer.strides
@@ -30,7 +33,7 @@ class AveragePool(Rewrite):
         )
         return inside and strides[0] == strides[1] and np.prod(windows) <= _LARGEST and tuple(windows) != sizes
 
-    def match(self, layer, graph):
+    def match(self, layer: Any, graph: GraphView) -> Match | None:
         if not self.is_place(layer, graph) or self.form_of(layer) == "native":
             return None
         return Match([layer], lambda x: _build(x, layer))

@@ -8,12 +8,15 @@ layer that reads no padding is folded into that, any other BN over a map becomes
 folds BN into the convolution in front, with an explicit bias, for rewrites that need it done.
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers
 
 from tfeff.export.rewrites.building import rebuilt, scaled
 from tfeff.export.rewrites.core import Match, Rewrite
+from tfeff.export.rewrites.graph import GraphView
 from tfeff.export.rewrites.matching import CONVOLUTIONS, DEPTHWISE, TRANSPOSED, batch_norm_numbers, groups_of
 from tfeff.export.rewrites.strided_dilated import convolution, every_nth
 from tfeff.layers import GroupConv2D
@@ -26,10 +29,10 @@ class BatchNormalization(Rewrite):
     name = "batch_norm"
     forms = ("native", "depthwise", "fold")
 
-    def is_place(self, layer, graph):
+    def is_place(self, layer: Any, graph: GraphView) -> bool:
         return _is_batch_norm(layer)
 
-    def apply(self, model):
+    def apply(self, model: Any) -> tuple[Any, int]:
         total = 0
         while True:  # a convolution between two BN takes one in each round
             model, places = super().apply(model)
@@ -37,7 +40,7 @@ class BatchNormalization(Rewrite):
                 return model, total
             total += places
 
-    def match(self, layer, graph):
+    def match(self, layer: Any, graph: GraphView) -> Match | None:
         if _is_batch_norm(layer):
             return self._alone(layer, graph)
         norm = graph.only_consumer(layer) if _absorbs(layer) else None
@@ -77,7 +80,7 @@ def _folded_back(x, layer, norm):
     return rebuilt(layer, x, [kernel, bias], use_bias=True)
 
 
-def folded_forward(x, numbers, *behind):
+def folded_forward(x: Any, numbers: Any, *behind: Any) -> Any:
     """Scale and offset, (c,) each, of what goes into a layer, perhaps by a `Flatten`, in that layer's weights."""
     *between, layer = behind
     kernel, bias = _numbers(layer)
@@ -153,7 +156,7 @@ def _only_here(layer):
     return len(layer.input.shape) == 3
 
 
-def reads_no_padding(layer) -> bool:
+def reads_no_padding(layer: Any) -> bool:
     """Whether every output reads real inputs only, so that an offset on them is an offset on it."""
     if not _is_weighted(layer) or isinstance(layer, (StridedDilatedDepthwiseConv2D, *TRANSPOSED)):
         return False

@@ -1,5 +1,7 @@
 """What rewrites build with: copies of layers with other weights or options, and a factor for each channel."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers
@@ -23,7 +25,7 @@ _FUSING = (
 )
 
 
-def rebuilt(layer, x, weights=None, **config):
+def rebuilt(layer: Any, x: Any, weights: Any = None, **config: Any) -> Any:
     """`x` through a new layer like `layer` but for parts of its config, with other weights (its own by default)."""
     new = type(layer).from_config({**layer.get_config(), **config})
     y = new(x)
@@ -34,7 +36,7 @@ def rebuilt(layer, x, weights=None, **config):
     return y
 
 
-def scaled(x, scale, offset=None, *, name, activation=None):
+def scaled(x: Any, scale: Any, offset: Any = None, *, name: str, activation: Any = None) -> Any:
     """`x` times `scale` (c,) plus `offset` (c,), then `activation`: a depthwise convolution of one pixel.
 
     Args:
@@ -48,12 +50,12 @@ def scaled(x, scale, offset=None, *, name, activation=None):
     return y
 
 
-def activation_of(layer):
+def activation_of(layer: Any) -> Any:
     """The function that a layer applies last, fused into it or all that it is; None for layers that have none."""
     return layer.activation if isinstance(layer, (layers.Activation, *_FUSING)) else None
 
 
-def before_activation(layer, x):
+def before_activation(layer: Any, x: Any) -> Any:
     """What a layer makes of `x` but for the activation that is fused into it."""
     if not isinstance(layer, _FUSING):
         return x

@@ -35,7 +35,7 @@ class Source:
     def __post_init__(self):
         self.root = self.root or self
 
-    def choose_order(self):
+    def choose_order(self) -> None:
         """Channels with the same readers side by side, those of the first reader first."""
         readers: list[list[int]] = [[] for _ in range(self.channels)]
         for reader, numbers in enumerate(self.demands):
@@ -53,10 +53,10 @@ class View:
     numbers: np.ndarray  # (c,)
 
     @classmethod
-    def of(cls, source):
+    def of(cls, source: Source) -> "View":
         return cls([source] * source.channels, np.arange(source.channels))
 
-    def take(self, indices):
+    def take(self, indices: Any) -> "View":
         return View([self.sources[i] for i in indices], self.numbers[indices])
 
     def names(self) -> list[tuple[int, int]]:
@@ -88,7 +88,7 @@ class Plan:
         shuffles: permutations that are folded.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: Any):
         self.views: dict[int, View] = {}
         self.actions: dict[int, str] = {}
         self.shuffles = 0
@@ -103,7 +103,7 @@ class Plan:
                 if source.root is source:
                     source.choose_order()
 
-    def view(self, tensor) -> View:
+    def view(self, tensor: Any) -> View:
         """The view of a tensor; one that nothing was said of is a source."""
         if id(tensor) not in self.views:
             # One of no known width is never taken apart.

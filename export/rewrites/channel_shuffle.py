@@ -32,7 +32,7 @@ class ChannelShuffle(Rewrite):
     name = "channel_shuffle"
     forms = ("native", "fold")
 
-    def apply(self, model):
+    def apply(self, model: Any) -> tuple[Any, int]:
         if self.form == "native":
             return model, 0
         plan = Plan(model)

@@ -4,11 +4,14 @@ tflite-runtime 2.14 computes them some three times as fast, and their int8 weigh
 FULLY_CONNECTED having to (the Edge TPU's compiler may not take that). A RESHAPE at the end drops h and w.
 """
 
+from typing import Any
+
 import keras
 from keras import layers
 
 from tfeff.export.rewrites.building import rebuilt
 from tfeff.export.rewrites.core import Match, Rewrite
+from tfeff.export.rewrites.graph import GraphView
 from tfeff.export.rewrites.matching import ELEMENT_WISE
 
 
@@ -18,10 +21,10 @@ class Classifier(Rewrite):
     name = "classifier"
     forms = ("dense", "conv")
 
-    def is_place(self, layer, graph):
+    def is_place(self, layer: Any, graph: GraphView) -> bool:
         return len(_chain(layer, graph)) > 1
 
-    def match(self, layer, graph):
+    def match(self, layer: Any, graph: GraphView) -> Match | None:
         chain = _chain(layer, graph)
         if len(chain) < 2 or self.form_of(layer) == "dense":
             return None

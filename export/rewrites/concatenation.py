@@ -4,11 +4,14 @@ GhostNet's modules end in one: half of the channels of the largest maps are copi
 convolution of stride 2, which treats each channel alone. So it, its BN and its ReLU are done part by part.
 """
 
+from typing import Any
+
 import numpy as np
 from keras import layers
 
 from tfeff.export.rewrites.copying import copy_layer
 from tfeff.export.rewrites.core import Match, Rewrite
+from tfeff.export.rewrites.graph import GraphView
 from tfeff.export.rewrites.matching import is_batch_norm, is_relu
 
 
@@ -18,7 +21,7 @@ class Concatenation(Rewrite):
     name = "concatenation"
     forms = ("native", "sink")
 
-    def match(self, layer, graph):
+    def match(self, layer: Any, graph: GraphView) -> Match | None:
         if not isinstance(layer, layers.Concatenate) or self.form_of(layer) == "native":
             return None
         if layer.axis not in (-1, 3) or len(layer.output.shape) != 4:

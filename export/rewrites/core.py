@@ -62,15 +62,15 @@ class Rewrite(ABC):
         """Whether it can make that form; one with a number in its forms overrides this."""
         return form in self.forms
 
-    def form_of(self, layer) -> str | None:
+    def form_of(self, layer: Any) -> str | None:
         """The form to make of this layer."""
         return self.choices.get(shape_key(layer), self.form) if self.choices else self.form
 
-    def is_place(self, layer, graph: GraphView) -> bool:
+    def is_place(self, layer: Any, graph: GraphView) -> bool:
         """Whether the forms differ at this layer, so that there is something to choose."""
         return False
 
-    def candidates(self, layer) -> tuple[str, ...]:
+    def candidates(self, layer: Any) -> tuple[str, ...]:
         """The forms worth a measurement at a place."""
         return self.forms
 
@@ -78,7 +78,7 @@ class Rewrite(ABC):
         """The place that begins at `layer`, or None."""
         raise NotImplementedError
 
-    def apply(self, model) -> tuple[Any, int]:
+    def apply(self, model: Any) -> tuple[Any, int]:
         """The rewritten copy of an inlined model, and the number of places; the model itself when there are none."""
         graph = GraphView(model)
         matches: dict[int, Match] = {}
@@ -196,7 +196,7 @@ def _distance(outputs, expected, tolerance):
     return Distance(error, relative, relative <= tolerance)
 
 
-def rewrite_once(model, rewrite: Rewrite) -> tuple[Any, int]:
+def rewrite_once(model: Any, rewrite: Rewrite) -> tuple[Any, int]:
     """One pass of one rewrite, unproven: the new model and the number of places.
 
     Raises:
@@ -206,7 +206,7 @@ def rewrite_once(model, rewrite: Rewrite) -> tuple[Any, int]:
     return (new, places) if places else (model, 0)
 
 
-def shape_key(layer) -> str:
+def shape_key(layer: Any) -> str:
     """What a layer has in common with those that cost the same: its kind, its config but for names, its input."""
     config = {k: v for k, v in layer.get_config().items() if k not in ("name", "trainable", "dtype")}
     config = {k: v for k, v in config.items() if not k.endswith(("initializer", "regularizer", "constraint"))}

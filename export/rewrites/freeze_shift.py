@@ -7,10 +7,13 @@ A kernel of up to 3x3 is one convolution. Beyond that a column of taps and a row
 kernels end at 25 taps, and what is larger takes more than ten times as long (`benchmarks/shift.py`).
 """
 
+from typing import Any
+
 import numpy as np
 from keras import layers
 
 from tfeff.export.rewrites.core import Match, Rewrite
+from tfeff.export.rewrites.graph import GraphView
 from tfeff.layers import ActiveShift2D, GroupShift2D, SparseShift2D
 
 SHIFTS = (GroupShift2D, ActiveShift2D, SparseShift2D)
@@ -22,11 +25,11 @@ class FreezeShift(Rewrite):
 
     name = "freeze_shift"
 
-    def match(self, layer, graph):
+    def match(self, layer: Any, graph: GraphView) -> Match | None:
         return Match([layer], lambda x: taps(x, layer)) if isinstance(layer, SHIFTS) else None
 
 
-def taps(x, shift, whole_kernel=WHOLE_KERNEL):
+def taps(x: Any, shift: Any, whole_kernel: int = WHOLE_KERNEL) -> Any:
     """(n, h, w, c) -> (n, ceil(h/stride), ceil(w/stride), c): what `shift` computes.
 
     Args:
@@ -46,7 +49,7 @@ def taps(x, shift, whole_kernel=WHOLE_KERNEL):
     return depthwise(x, rows[None], strides=stride, padding=padding, name=f"{shift.name}_x")
 
 
-def axis_taps(shifts, size):
+def axis_taps(shifts: Any, size: int) -> Any:
     """(2r + 1, c): the weights of the offsets -r..r in one direction, 1 - f at floor(shift), f behind it.
 
     Args:
@@ -61,7 +64,7 @@ def axis_taps(shifts, size):
     return weights[beyond : len(weights) - beyond]
 
 
-def depthwise(x, kernel, **options):
+def depthwise(x: Any, kernel: Any, **options: Any) -> Any:
     """A depthwise convolution of `x` with a constant `kernel`, (k_h, k_w, c)."""
     layer = layers.DepthwiseConv2D(kernel.shape[:2], use_bias=False, trainable=False, **options)
     y = layer(x)
@@ -69,6 +72,6 @@ def depthwise(x, kernel, **options):
     return y
 
 
-def stride_of(shift):
+def stride_of(shift: Any) -> int:
     """Of the pixels that are kept, in both directions."""
     return getattr(shift, "strides", 1)

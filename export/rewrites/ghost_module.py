@@ -6,12 +6,15 @@ convolution makes each channel twice, and the depthwise convolution passes the f
 halves end in the same activation.
 """
 
+from typing import Any
+
 import numpy as np
 from keras import layers
 
 from tfeff.export.rewrites.building import rebuilt
 from tfeff.export.rewrites.copying import copy_layer
 from tfeff.export.rewrites.core import Match, Rewrite
+from tfeff.export.rewrites.graph import GraphView
 from tfeff.export.rewrites.matching import fold, is_batch_norm, is_dense_conv, is_relu, relu_of
 
 _TILE = 16  # channels that XNNPACK's int8 kernels work on at a time
@@ -23,7 +26,7 @@ class GhostModule(Rewrite):
     name = "ghost_module"
     forms = ("native", "double")
 
-    def match(self, layer, graph):
+    def match(self, layer: Any, graph: GraphView) -> Match | None:
         if self.form_of(layer) == "native" or not is_dense_conv(layer) or 2 * layer.filters > _TILE:
             return None
         first = graph.chain(layer, is_batch_norm, is_relu)

@@ -5,9 +5,12 @@ AVERAGE_POOL_2D is faster still. But AVERAGE_POOL_2D has the int8 scale of its i
 mean is much smaller than the largest pixel: in `average_pool` it is rounded more coarsely.
 """
 
+from typing import Any
+
 from keras import layers
 
 from tfeff.export.rewrites.core import Match, Rewrite
+from tfeff.export.rewrites.graph import GraphView
 
 
 class GlobalPool(Rewrite):
@@ -16,14 +19,14 @@ class GlobalPool(Rewrite):
     name = "global_pool"
     forms = ("mean", "keepdims", "average_pool")
 
-    def is_place(self, layer, graph):
+    def is_place(self, layer: Any, graph: GraphView) -> bool:
         return (
             isinstance(layer, layers.GlobalAveragePooling2D)
             and layer.data_format == "channels_last"
             and None not in layer.input.shape[1:]
         )
 
-    def match(self, layer, graph):
+    def match(self, layer: Any, graph: GraphView) -> Match | None:
         form = self.form_of(layer) if self.is_place(layer, graph) else "mean"
         if form == "mean" or (form == "keepdims" and layer.keepdims):
             return None

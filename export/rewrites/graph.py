@@ -68,7 +68,7 @@ def run_model(model: Any, batch: Mapping[str, np.ndarray], size: int = 8) -> lis
     return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
 
-def walk(model, inputs: Sequence[Any], call: Callable[..., Any]):
+def walk(model: Any, inputs: Sequence[Any], call: Callable[..., Any]) -> Any:
     """Runs a functional model's graph on other tensors.
 
     Args:
@@ -87,7 +87,7 @@ def walk(model, inputs: Sequence[Any], call: Callable[..., Any]):
     return keras.tree.map_structure(lambda tensor: tensors[id(tensor)], output_structure(model))
 
 
-def rebuild(model, call: Callable[..., Any], finish: Callable[[Any], Any] = lambda tensor: tensor):
+def rebuild(model: Any, call: Callable[..., Any], finish: Callable[[Any], Any] = lambda tensor: tensor) -> Any:
     """A new model: `walk` from new inputs of the same names, shapes and types; `finish` makes the outputs."""
     inputs = [keras.Input(batch_shape=t.shape, dtype=t.dtype, name=t.name) for t in model.inputs]
     outputs = keras.tree.map_structure(finish, walk(model, inputs, call))
@@ -95,7 +95,7 @@ def rebuild(model, call: Callable[..., Any], finish: Callable[[Any], Any] = lamb
     return keras.Model(keras.tree.pack_sequence_as(input_structure(model), inputs), outputs, name=model.name)
 
 
-def name_operations(outputs, model) -> None:
+def name_operations(outputs: Any, model: Any) -> None:
     """Names the operations behind some tensors that nobody named, such as the `ops.add(x, 3.0)` of a rewrite.
 
     Keras counts its own names through the life of a process: a network that was loaded may have an `add` already, and
@@ -140,7 +140,7 @@ def _numbered(name, taken):
     return fresh
 
 
-def inline(model):
+def inline(model: Any) -> Any:
     """A copy of a functional model in which every layer is called once and there are no models within the model.
 
     A layer that is called twice becomes two with equal weights, a separable convolution the two that it is, a ReLU with
@@ -206,14 +206,14 @@ def _separated(layer, x, name, depthwise_name):
 class GraphView:
     """Who feeds whom in an inlined model."""
 
-    def __init__(self, model):
+    def __init__(self, model: Any):
         self._consumers: dict[int, list] = {}
         self._outputs = {id(tensor) for tensor in keras.tree.flatten(model.outputs)}
         for node in nodes(model):
             for tensor in node.inputs:
                 self._consumers.setdefault(id(tensor), []).append(node.operation)
 
-    def chain(self, first, *accepts: Callable[[Any], bool]) -> list:
+    def chain(self, first: Any, *accepts: Callable[[Any], bool]) -> list:
         """`first`, then as many of the layers behind it as match `accepts` in order (each may be absent).
 
         Stops where a tensor is read twice or is an output of the model.
@@ -225,14 +225,14 @@ class GraphView:
                 chain.append(following)
         return chain
 
-    def consumers(self, tensor) -> list:
+    def consumers(self, tensor: Any) -> list:
         """The operations that read a tensor of the model."""
         return self._consumers.get(id(tensor), [])
 
-    def is_output(self, tensor) -> bool:
+    def is_output(self, tensor: Any) -> bool:
         return id(tensor) in self._outputs
 
-    def only_consumer(self, layer):
+    def only_consumer(self, layer: Any) -> Any:
         """The operation that alone reads the one output of `layer`; None when there are several, or it is an output."""
         tensors = keras.tree.flatten(layer.output)
         consumers = self.consumers(tensors[0])
@@ -240,7 +240,7 @@ class GraphView:
             return None
         return consumers[0]
 
-    def producer(self, layer):
+    def producer(self, layer: Any) -> Any:
         """The operation that makes the one input of `layer`, where only `layer` reads it; None else."""
         tensors = keras.tree.flatten(layer.input)
         if len(tensors) != 1 or len(self.consumers(tensors[0])) != 1 or self.is_output(tensors[0]):

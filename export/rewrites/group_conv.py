@@ -6,11 +6,14 @@ channels, with zeros where they do not meet: fewer, fuller convolutions for a wi
 BN and ReLU behind the convolution go into each part: behind the CONCATENATION they could not be fused any more.
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers, ops
 
 from tfeff.export.rewrites.core import Match, Rewrite
+from tfeff.export.rewrites.graph import GraphView
 from tfeff.export.rewrites.matching import fold, groups_of, is_batch_norm, is_relu
 
 
@@ -20,13 +23,13 @@ class GroupConv(Rewrite):
     name = "group_conv"
     forms = ("native", "dense", "split")
 
-    def knows(self, form):
+    def knows(self, form: str) -> bool:
         return super().knows(form) or (form.startswith("merge") and form[5:].isdigit() and int(form[5:]) > 0)
 
-    def is_place(self, layer, graph):
+    def is_place(self, layer: Any, graph: GraphView) -> bool:
         return groups_of(layer) > 1
 
-    def candidates(self, layer):
+    def candidates(self, layer: Any) -> tuple[str, ...]:
         """Of the forms that come to the same number of parts, the first; a dense one up to eight times the work."""
         found = {groups_of(layer): "split"}
         for form in ("merge16", "merge32", "merge64", "dense"):
@@ -35,7 +38,7 @@ class GroupConv(Rewrite):
                 found.setdefault(parts, form)
         return ("native", *found.values())
 
-    def match(self, layer, graph):
+    def match(self, layer: Any, graph: GraphView) -> Match | None:
         if groups_of(layer) < 2 or self.form_of(layer) == "native":
             return None
         chain = [layer]
@@ -45,7 +48,7 @@ class GroupConv(Rewrite):
         return Match(chain, lambda x: _in_parts(x, parts, *chain))
 
 
-def parts_of(conv, form: str) -> int:
+def parts_of(conv: Any, form: str) -> int:
     """Convolutions that a form makes of a group convolution: a divisor of its groups."""
     groups = groups_of(conv)
     if form in ("split", "dense"):

@@ -9,6 +9,8 @@ the converter makes a HARD_SWISH of it again, which no Edge TPU knows and for wh
 Where it meets what takes no factor (an output, a sum with something that has none), a depthwise convolution does it.
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers, ops
@@ -16,7 +18,7 @@ from keras import layers, ops
 from tfeff.export.rewrites.copying import again, copy_layer
 from tfeff.export.rewrites.core import Rewrite
 from tfeff.export.rewrites.freeze_shift import SHIFTS
-from tfeff.export.rewrites.graph import rebuild
+from tfeff.export.rewrites.graph import GraphView, rebuild
 from tfeff.export.rewrites.matching import POOL_LIKE, is_batch_norm
 from tfeff.layers import ChannelShuffle, ChannelSplit, GroupConv2D
 
@@ -45,10 +47,10 @@ class HardSwish(Rewrite):
     name = "hard_swish"
     forms = ("native", "add_mul")
 
-    def is_place(self, layer, graph):
+    def is_place(self, layer: Any, graph: GraphView) -> bool:
         return _kind(layer) is _SWISH
 
-    def apply(self, model):
+    def apply(self, model: Any) -> tuple[Any, int]:
         places = [layer for layer in model.layers if _kind(layer) and self.form_of(layer) == "add_mul"]
         if not places:
             return model, 0

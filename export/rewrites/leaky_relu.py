@@ -1,11 +1,14 @@
 """LeakyReLU as x + relu((a - 1) x), for targets without LEAKY_RELU, such as the Edge TPU. XNNPACK has a fast one."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers
 
 from tfeff.export.rewrites.building import activation_of, before_activation
 from tfeff.export.rewrites.core import Match, Rewrite
+from tfeff.export.rewrites.graph import GraphView
 from tfeff.export.rewrites.prelu import as_sum
 
 _SLOPE = 0.2  # of `keras.activations.leaky_relu`, which has no other when it is a layer's activation
@@ -17,10 +20,10 @@ class LeakyRelu(Rewrite):
     name = "leaky_relu"
     forms = ("native", "add")
 
-    def is_place(self, layer, graph):
+    def is_place(self, layer: Any, graph: GraphView) -> bool:
         return _slope(layer) is not None
 
-    def match(self, layer, graph):
+    def match(self, layer: Any, graph: GraphView) -> Match | None:
         slope = _slope(layer)
         if slope is None or self.form_of(layer) == "native":
             return None

@@ -1,5 +1,8 @@
 """What rewrites ask of layers: is it this, can it be folded, and with which numbers."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers
@@ -29,29 +32,29 @@ POOL_LIKE = tuple(
 )  # fmt: skip
 
 
-def groups_of(layer) -> int:
+def groups_of(layer: Any) -> int:
     """Groups of a convolution whose channels are last; 1 for everything else."""
     if isinstance(layer, GroupConv2D):
         return layer.groups
     return layer.groups if type(layer) in CONVOLUTIONS and layer.data_format == "channels_last" else 1
 
 
-def is_dense_conv(layer) -> bool:
+def is_dense_conv(layer: Any) -> bool:
     """Whether it is a convolution over (n, h, w, c) in which every output sees every input channel."""
     if isinstance(layer, GroupConv2D):
         return layer.groups == 1
     return type(layer) is layers.Conv2D and layer.groups == 1 and layer.data_format == "channels_last"
 
 
-def is_batch_norm(layer) -> bool:
+def is_batch_norm(layer: Any) -> bool:
     return isinstance(layer, layers.BatchNormalization) and layer.axis in (-1, 3)
 
 
-def is_relu(layer) -> bool:
+def is_relu(layer: Any) -> bool:
     return relu_of(layer) is not None
 
 
-def relu_of(layer) -> str | None:
+def relu_of(layer: Any) -> str | None:
     """The name of the ReLU that a layer is, when a convolution can fuse it."""
     if isinstance(layer, layers.ReLU) and layer.negative_slope == 0 and layer.threshold == 0:
         return {None: "relu", 6: "relu6"}.get(layer.max_value)
@@ -60,7 +63,7 @@ def relu_of(layer) -> str | None:
     return None
 
 
-def batch_norm_numbers(layer) -> tuple[np.ndarray, np.ndarray]:
+def batch_norm_numbers(layer: Any) -> tuple[np.ndarray, np.ndarray]:
     """BN as scale and offset, float64 (c,): gamma (y - mean) / sqrt(variance + epsilon) + beta."""
     scale = 1 / np.sqrt(np.asarray(layer.moving_variance, np.float64) + layer.epsilon)
     if layer.gamma is not None:
@@ -71,7 +74,7 @@ def batch_norm_numbers(layer) -> tuple[np.ndarray, np.ndarray]:
     return scale, offset
 
 
-def fold(conv, rest) -> tuple[np.ndarray, np.ndarray, object]:
+def fold(conv: Any, rest: Sequence[Any]) -> tuple[np.ndarray, np.ndarray, object]:
     """Kernel (kh, kw, c/groups, f), bias (f,) and activation of a convolution with the BN and ReLU in `rest`."""
     kernel = np.asarray(conv.kernel, np.float64)
     bias = np.zeros(conv.filters) if conv.bias is None else np.asarray(conv.bias, np.float64)

@@ -9,11 +9,14 @@ XNNPACK merges a PAD by itself, and larger kernels are slower everywhere: `free`
 operation of its own (tflite-runtime 2.14), `merge` for targets that take none.
 """
 
+from typing import Any
+
 import numpy as np
 from keras import layers
 
 from tfeff.export.rewrites.building import rebuilt
 from tfeff.export.rewrites.core import Match, Rewrite
+from tfeff.export.rewrites.graph import GraphView
 from tfeff.layers import GroupConv2D
 
 _MOST_ZEROS = 2  # rows or columns that a kernel grows by at most
@@ -28,10 +31,10 @@ class Padding(Rewrite):
     name = "padding"
     forms = ("native", "free", "merge")
 
-    def is_place(self, layer, graph):
+    def is_place(self, layer: Any, graph: GraphView) -> bool:
         return self._zeros(layer, graph) is not None
 
-    def match(self, layer, graph):
+    def match(self, layer: Any, graph: GraphView) -> Match | None:
         zeros = self._zeros(layer, graph)
         if zeros is None or self.form_of(layer) == "native":
             return None
@@ -54,7 +57,9 @@ class Padding(Rewrite):
         return None if None in zeros else zeros
 
 
-def zeros_for_same(size, before, behind, kernel, stride, dilation) -> tuple[int, int] | None:
+def zeros_for_same(
+    size: int, before: int, behind: int, kernel: int, stride: int, dilation: int
+) -> tuple[int, int] | None:
     """Zeros in front of and behind a kernel with which SAME reads what it reads VALID in a padded axis.
 
     Args:

@@ -12,11 +12,14 @@ ones, where it may be cut.
 `uneven` is `maximum` where slopes differ: equal ones are a single table for Vela, and stay.
 """
 
+from typing import Any
+
 import numpy as np
 from keras import layers, ops
 
 from tfeff.export.rewrites.building import scaled
 from tfeff.export.rewrites.core import Match, Rewrite
+from tfeff.export.rewrites.graph import GraphView
 
 
 class PRelu(Rewrite):
@@ -26,10 +29,10 @@ class PRelu(Rewrite):
     forms = ("native", "uneven", "maximum", "add")
     exact = "maximum"
 
-    def is_place(self, layer, graph):
+    def is_place(self, layer: Any, graph: GraphView) -> bool:
         return isinstance(layer, layers.PReLU) and slopes_of(layer) is not None
 
-    def match(self, layer, graph):
+    def match(self, layer: Any, graph: GraphView) -> Match | None:
         if not self.is_place(layer, graph) or self.form_of(layer) == "native":
             return None
         form, slopes = self.form_of(layer), slopes_of(layer)
@@ -38,19 +41,19 @@ class PRelu(Rewrite):
         build = as_sum if form == "add" else as_maximum
         return Match([layer], lambda x: build(x, slopes, layer.name))
 
-    def candidates(self, layer):
+    def candidates(self, layer: Any) -> tuple[str, ...]:
         """Without the one that is `native` or `maximum`."""
         return "native", "maximum", "add"
 
 
-def slopes_of(prelu) -> np.ndarray | None:
+def slopes_of(prelu: Any) -> np.ndarray | None:
     """(c,): what values below zero are multiplied with, channel by channel; None where it differs by pixel."""
     alpha = np.asarray(prelu.alpha)  # sizes of the input, 1 where they are shared
     first = alpha[(0,) * (alpha.ndim - 1)]
     return np.broadcast_to(first, prelu.output.shape[-1:]) if (alpha == first).all() else None
 
 
-def as_sum(x, slopes, name):
+def as_sum(x: Any, slopes: Any, name: str) -> Any:
     """x above zero, `slopes` (c,) times x below; the shape stays."""
     flat, steep = np.minimum(slopes - 1, 0), np.minimum(1 - slopes, 0)
     if flat.any():
@@ -62,7 +65,7 @@ def as_sum(x, slopes, name):
     return x
 
 
-def as_maximum(x, slopes, name):
+def as_maximum(x: Any, slopes: Any, name: str) -> Any:
     """The same by MAXIMUM, where it can be."""
     if (slopes > 1).any() or len(x.shape) != 4:
         return as_sum(x, slopes, name)

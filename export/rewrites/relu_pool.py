@@ -1,10 +1,13 @@
 """ReLU moved in front of a max pooling, which is the same: the converter fuses one behind it into MAX_POOL_2D, and the
 Edge TPU refuses a pooling with an activation. In front it goes into the convolution that is usually there."""
 
+from typing import Any
+
 from keras import layers
 
 from tfeff.export.rewrites.copying import copy_layer
 from tfeff.export.rewrites.core import Match, Rewrite
+from tfeff.export.rewrites.graph import GraphView
 from tfeff.export.rewrites.matching import is_relu
 
 
@@ -14,7 +17,7 @@ class ReluPool(Rewrite):
     name = "relu_pool"
     forms = ("native", "ahead")
 
-    def match(self, layer, graph):
+    def match(self, layer: Any, graph: GraphView) -> Match | None:
         if self.form_of(layer) == "native" or not isinstance(layer, layers.MaxPooling2D):
             return None
         chain = graph.chain(layer, is_relu)

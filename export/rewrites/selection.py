@@ -17,7 +17,7 @@ _LONGEST = 5  # operations of a shuffle
 _EXACT = 2**24  # float32 holds every whole number up to here
 
 
-def selection(operation, graph: GraphView) -> tuple[list, list[np.ndarray]] | None:
+def selection(operation: Any, graph: GraphView) -> tuple[list, list[np.ndarray]] | None:
     """The chain of operations from `operation` on that picks channels of its input, and which.
 
     Returns:

@@ -4,11 +4,14 @@ It is also what the converter makes of it. But TensorFlow's `tf.nn.silu`, which 
 own that `tf.saved_model.save` may stumble over, and int8 forms are chosen on the graph that is really converted.
 """
 
+from typing import Any
+
 import keras
 from keras import layers
 
 from tfeff.export.rewrites.building import activation_of, before_activation
 from tfeff.export.rewrites.core import Match, Rewrite
+from tfeff.export.rewrites.graph import GraphView
 
 
 class Silu(Rewrite):
@@ -17,10 +20,10 @@ class Silu(Rewrite):
     name = "silu"
     forms = ("native", "multiply")
 
-    def is_place(self, layer, graph):
+    def is_place(self, layer: Any, graph: GraphView) -> bool:
         return _is_silu(layer)
 
-    def match(self, layer, graph):
+    def match(self, layer: Any, graph: GraphView) -> Match | None:
         if not _is_silu(layer) or self.form_of(layer) == "native":
             return None
         return Match([layer], lambda x: _build(before_activation(layer, x), layer.name))

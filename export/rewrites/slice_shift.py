@@ -8,6 +8,7 @@ What is left of a real-valued shift, less than a pixel, is a depthwise convoluti
 """
 
 from itertools import pairwise
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,6 +17,7 @@ from keras import layers, ops
 from tfeff.export.rewrites.copying import copy_layer
 from tfeff.export.rewrites.core import Match, Rewrite
 from tfeff.export.rewrites.freeze_shift import SHIFTS, depthwise, stride_of
+from tfeff.export.rewrites.graph import GraphView
 from tfeff.export.rewrites.matching import ELEMENT_WISE, is_batch_norm
 
 
@@ -27,7 +29,7 @@ class SliceShift(Rewrite):
 
     name = "slice_shift"
 
-    def match(self, layer, graph):
+    def match(self, layer: Any, graph: GraphView) -> Match | None:
         between = (is_batch_norm, _is_element_wise)
         if _is_conv(layer):
             chain = graph.chain(layer, *between, _is_shift, *between, _is_conv)
@@ -43,7 +45,7 @@ class SliceShift(Rewrite):
         return Match(chain, lambda x: _build(x, chain[:where], chain[where], chain[where + 1 :]))
 
 
-def slices(x, shift):
+def slices(x: Any, shift: Any) -> Any:
     """(n, h, w, c) -> (n, ceil(h/stride), ceil(w/stride), c): what `shift` computes, with a GATHER at either end."""
     return _build(x, [], shift, [])
 

@@ -5,11 +5,15 @@
 take a depthwise convolution with a stride. A max pooling keeps the int8 scale, so it changes no value at all.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from keras import layers
 
 from tfeff.export.rewrites.core import Match, Rewrite
 from tfeff.export.rewrites.freeze_shift import depthwise
+from tfeff.export.rewrites.graph import GraphView
 from tfeff.layers.keras_private import nodes_of
 from tfeff.layers.strided_dilated import StridedDilatedDepthwiseConv2D
 
@@ -20,10 +24,10 @@ class StridedDilated(Rewrite):
     name = "strided_dilated"
     forms = ("slice", "max_pool", "depthwise")
 
-    def is_place(self, layer, graph):
+    def is_place(self, layer: Any, graph: GraphView) -> bool:
         return (step_of(layer) or 1) > 1
 
-    def match(self, layer, graph):
+    def match(self, layer: Any, graph: GraphView) -> Match | None:
         if not self.is_place(layer, graph) or self.form_of(layer) == "slice":
             return None
         pick = {"max_pool": _max_pool, "depthwise": _one_tap}[str(self.form_of(layer))]
@@ -32,7 +36,7 @@ class StridedDilated(Rewrite):
         return Match([layer], lambda x: pick(x, step_of(layer), f"{layer.name}_pick"))
 
 
-def step_of(layer) -> int | None:
+def step_of(layer: Any) -> int | None:
     """Which pixels in both directions a layer or slice takes: every s-th; None if it is neither."""
     if isinstance(layer, StridedDilatedDepthwiseConv2D):
         return layer.stride
@@ -47,7 +51,7 @@ def step_of(layer) -> int | None:
     return rows if batch == channels == 1 and rows == columns > 0 else None
 
 
-def convolution(x, layer, pick, weights=None, **options):
+def convolution(x: Any, layer: Any, pick: Callable[..., Any], weights: Any = None, **options: Any) -> Any:
     """(n, h, w, c) -> (n, ceil(h/stride), ceil(w/stride), c): `StridedDilatedDepthwiseConv2D` in two layers.
 
     Args:
@@ -66,7 +70,7 @@ def convolution(x, layer, pick, weights=None, **options):
     return y if divides else pick(y, layer.stride, f"{layer.name}_pick")
 
 
-def every_nth(x, stride, name):
+def every_nth(x: Any, stride: int, name: str) -> Any:
     """(n, h, w, c) -> (n, ceil(h/stride), ceil(w/stride), c), as a slice."""
     return x[:, ::stride, ::stride]
 

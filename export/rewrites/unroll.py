@@ -4,12 +4,14 @@ The converter makes a loop of one (WHILE), whose body no int8 file can hold: its
 connected layers, sums, products, sigmoids and tanh, which all have int8 kernels.
 """
 
+from typing import Any
+
 import keras
 from keras import layers
 
 from tfeff.export.rewrites.copying import again, copy_layer
 from tfeff.export.rewrites.core import Rewrite
-from tfeff.export.rewrites.graph import rebuild
+from tfeff.export.rewrites.graph import GraphView, rebuild
 
 _RECURRENT = (layers.GRU, layers.LSTM, layers.SimpleRNN)
 MOST_STEPS = 128  # of some 15 operations each
@@ -20,10 +22,10 @@ class Unroll(Rewrite):
 
     name = "unroll"
 
-    def is_place(self, layer, graph):
+    def is_place(self, layer: Any, graph: GraphView) -> bool:
         return _is_loop(layer)
 
-    def apply(self, model):
+    def apply(self, model: Any) -> tuple[Any, int]:
         places = {id(layer) for layer in model.layers if _is_loop(layer)}
         if not places:
             return model, 0

@@ -2,11 +2,12 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 
-from tfeff.cli.output import output_options
+from tfeff.cli.output import Output, output_options
 from tfeff.cli.source import model_options
 from tfeff.errors import GateFailed
 
@@ -30,7 +31,9 @@ from tfeff.errors import GateFailed
 @model_options
 @click.option("--seed", type=int, default=0, show_default=True)
 @output_options
-def command(network, source, audit, allow_audit, target, out, **options):
+def command(
+    network: str, source: str, audit: bool, allow_audit: bool, target: str, out: Output, **options: Any
+) -> None:
     """Audit calibration inputs on NETWORK, and show the range of every layer that they give.
 
     NETWORK is what `tfeff export` takes, and --range takes the names of the layers shown here. Nothing is written. Exit

@@ -1,8 +1,12 @@
 """`tfeff cluster NETWORK --clusters 16 --dataset D --epochs N`."""
 
+from pathlib import Path
+from typing import Any
+
 import click
 
 from tfeff.cli.compression import Kind, compression_options, run
+from tfeff.cli.output import Output
 from tfeff.errors import TfeffError
 
 
@@ -10,7 +14,7 @@ from tfeff.errors import TfeffError
 @click.argument("network")
 @click.option("--clusters", type=int, required=True, help="Values that each kernel may have: 16.")
 @compression_options
-def command(network, clusters, destination, out, **options):
+def command(network: str, clusters: int, destination: Path, out: Output, **options: Any) -> None:
     """Give the weights of each layer of NETWORK few values while it is fine-tuned, and export it to int8.
 
     With tensorflow-model-optimization (`pip install 'tfeff[tfmot]'`). The values are counted in the finished file, by

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tfeff.cli.output import output_options
+from tfeff.cli.output import Output, output_options
 from tfeff.errors import GateFailed, TfeffError
 
 if TYPE_CHECKING:
@@ -45,7 +45,20 @@ _DOWNLOAD = "python -c 'import keras; keras.datasets.fashion_mnist.load_data()' 
 @click.option("--std", help="Without a record: what pixels are then divided by.")
 @click.option("--no-record", is_flag=True, help="Do not write the result into the artifact's record.")
 @output_options
-def command(artifact, against, dataset, samples, seed, threads, max_drop, tasks, mean, std, no_record, out):
+def command(
+    artifact: Path,
+    against: Path | None,
+    dataset: str | None,
+    samples: int | None,
+    seed: int,
+    threads: int,
+    max_drop: float | None,
+    tasks: tuple[str, ...],
+    mean: str | None,
+    std: str | None,
+    no_record: bool,
+    out: Output,
+) -> None:
     """A quantized ARTIFACT against its float twin, on the same samples: the metric of each task, and every output as
     numbers.
 

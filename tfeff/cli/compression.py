@@ -2,14 +2,14 @@
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tfeff.cli.output import output_options
+from tfeff.cli.output import Output, output_options
 from tfeff.cli.source import model_options
 from tfeff.errors import GateFailed, TfeffError
 
@@ -17,7 +17,7 @@ from tfeff.errors import GateFailed, TfeffError
 _ABSENT = {"io": None, "quantizer": "graph", "equalize": False, "correct_bias": True, "tune": None, "ranges": (),
            "accelerator": None, "compiler": None, "compiler_timeout": None, "max_latency_ms": None, "method": None,
            "per_tensor": False}  # fmt: skip
-_OPTIONS = [
+_OPTIONS: list[Callable[..., Any]] = [
     click.option("--dataset", help="Labelled images to train and compare on. [default: what it was trained on]"),
     click.option("--epochs", type=click.IntRange(1), required=True, help="Times through the training images."),
     click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True),
@@ -44,7 +44,7 @@ _OPTIONS = [
 ]  # fmt: skip
 
 
-def compression_options(function):
+def compression_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options of both commands."""
     for option in reversed(_OPTIONS):
         function = option(function)
@@ -68,7 +68,7 @@ class Kind:
     compress: Callable[..., Any]
 
 
-def run(kind: Kind, network, destination, out, options):
+def run(kind: Kind, network: str, destination: Path, out: Output, options: Mapping[str, Any]) -> None:
     """Compresses and exports a network."""
     from tfeff.cli.export import file_name, request_of
     from tfeff.cli.export_table import show

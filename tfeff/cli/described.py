@@ -1,13 +1,15 @@
 """What `tfeff info` says of a network: built, counted, and what its paper prints."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tfeff.cli.model import check_known, is_preset
 from tfeff.cli.source import is_user_file
 from tfeff.errors import TfeffError
 
 
-def describe_network(name, input_size, classes, imports):
+def describe_network(name: str, input_size: tuple[int, int] | None, classes: int | None, imports: Sequence[str]) -> Any:
     """What `tfeff info` says: counts and published figures (the latter only in the published form)."""
     facts, model, _ = described_model(name, input_size, classes, imports)
     from tfeff.cost import count
@@ -19,7 +21,7 @@ def describe_network(name, input_size, classes, imports):
     return facts | {"counted": counted}
 
 
-def described_model(name, input_size, classes, imports):
+def described_model(name: str, input_size: tuple[int, int] | None, classes: int | None, imports: Sequence[str]) -> Any:
     """The facts of `describe_network` without the counts, the model, and the name of its network as records have it."""
     from tfeff import presets
     from tfeff.cli.quiet import import_tensorflow
@@ -29,14 +31,14 @@ def described_model(name, input_size, classes, imports):
     import_tensorflow()
     from tfeff.cost import count_as_published
 
-    facts = {"network": name, "paper": "", "published": {}, "training": {}, "dataset": None}
+    facts: dict[str, Any] = {"network": name, "paper": "", "published": {}, "training": {}, "dataset": None}
     architecture = name
     if is_user_file(name):
         model = _user_network(Path(name), input_size, imports)
         architecture = Path(name).name
     elif name in index() or not is_preset(name):  # `vargfacenet` is both; its published figures are the network's
         network = get_network(name)
-        arguments = {"input_shape": (*input_size, 3)} if input_size else {}
+        arguments: dict[str, Any] = {"input_shape": (*input_size, 3)} if input_size else {}
         arguments |= {"classes": classes} if classes else {}
         model = network(**arguments)
         facts |= {"paper": network.paper, "published": {} if arguments else dict(network.published)}

@@ -2,13 +2,18 @@
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfeff.cli.output import output_options
+from tfeff.cli.output import Output, output_options
 from tfeff.cli.source import model_options
 from tfeff.errors import GateFailed
+
+if TYPE_CHECKING:  # importing it takes a second that --help does not have
+    from tfeff.export.request import Request
 
 _PRECISIONS = {
     "int8": "Static full integer: weights, activations, input and output (default).",
@@ -101,7 +106,7 @@ def _precision_options(function):
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 @output_options
-def command(network, precision, destination, out, **options):
+def command(network: str, precision: str | None, destination: Path, out: Output, **options: Any) -> None:
     """Turn NETWORK into a .tflite file with a record, proven against its float twin and timed.
 
     NETWORK is a preset or its alias (`vargnet`), a network's name with --weights or --random-weights, a .keras file,
@@ -129,7 +134,7 @@ def command(network, precision, destination, out, **options):
         raise GateFailed("; ".join(export.failed), f"{export.path} was written; its record says that it failed")
 
 
-def request_of(network, precision, options):
+def request_of(network: str, precision: str, options: Mapping[str, Any]) -> "Request":
     """What the options of `tfeff export`, and of `tfeff qat`, ask for."""
     from tfeff.cli.model import own_dataset
     from tfeff.data import default_evaluation
@@ -172,7 +177,7 @@ def request_of(network, precision, options):
     )
 
 
-def file_name(network):
+def file_name(network: str) -> str:
     """What the artifact's name begins with, known before the network is built."""
     from tfeff.cli.source import file_stem, is_user_file
     from tfeff.networks import index

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from tfeff.cli.output import output_options
+from tfeff.cli.output import Output, output_options
 
 
 @click.command("import-weights")
@@ -16,7 +16,9 @@ from tfeff.cli.output import output_options
 @click.option("--classes", type=int, help="Number of classes. [default: as the file's classifier has them]")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 @output_options
-def command(file, network, destination, layout, classes, force, out):
+def command(
+    file: Path, network: str, destination: Path, layout: str | None, classes: int | None, force: bool, out: Output
+) -> None:
     """Turn FILE, a state dict from elsewhere, into weights for NETWORK that `--weights` takes.
 
     FILE is a .safetensors or .npz, or a .pth, .pt or .bin where PyTorch is installed; nothing in it is ever run.

@@ -1,10 +1,13 @@
 """`tfeff info NETWORK`: built, counted, and set against what its paper prints; `--cost` takes its cost apart."""
 
+from pathlib import Path
+from typing import Any
+
 import click
 
 from tfeff.cli.described import describe_network, described_model
 from tfeff.cli.info_cost import analyse_cost, check_cost_options, cost_as_dict, cost_notes, cost_options, print_cost
-from tfeff.cli.output import output_options
+from tfeff.cli.output import Output, output_options
 from tfeff.cli.source import parse_size, source_options
 
 
@@ -13,7 +16,9 @@ from tfeff.cli.source import parse_size, source_options
 @source_options
 @cost_options
 @output_options
-def command(network, out, cost, by, latency_ms, record, **source):
+def command(
+    network: str, out: Output, cost: bool, by: str | None, latency_ms: float | None, record: Path | None, **source: Any
+) -> None:
     """NETWORK in detail: parameters, MAdds and size, published against counted.
 
     NETWORK is a network's name, a preset or its alias, or a .keras file. With --input-size or --classes it is counted

@@ -1,15 +1,18 @@
 """What `tfeff info NETWORK --cost` adds: memory access, fragmentation, intensity and balance, row by row."""
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from tfeff.artifact import open_artifact
+from tfeff.cli.output import Output
 from tfeff.errors import TfeffError
 
 
-def cost_options(function):
+def cost_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options of `tfeff info` that concern --cost."""
     options = [
         click.option("--cost", is_flag=True, help="Memory access and the other terms of the papers, part by part."),
@@ -24,7 +27,7 @@ def cost_options(function):
     return function
 
 
-def check_cost_options(cost, by, latency_ms, record) -> list[dict]:
+def check_cost_options(cost: bool, by: str | None, latency_ms: float | None, record: Path | None) -> list[dict]:
     """Checks what can be checked before the network is built.
 
     Returns:
@@ -69,7 +72,9 @@ def _recorded(path):
     ]
 
 
-def analyse_cost(model, name, architecture, latencies):
+def analyse_cost(
+    model: Any, name: str, architecture: str, latencies: Sequence[dict[str, Any]]
+) -> tuple[Any, list[dict[str, Any]]]:
     """Takes the cost apart.
 
     Args:
@@ -105,7 +110,7 @@ def analyse_cost(model, name, architecture, latencies):
     return analysis, efficiency
 
 
-def cost_as_dict(analysis, efficiency, by) -> dict:
+def cost_as_dict(analysis: Any, efficiency: Sequence[Mapping[str, Any]], by: str) -> dict:
     """The object under `cost` in the JSON."""
     return {
         "by": by,
@@ -117,7 +122,7 @@ def cost_as_dict(analysis, efficiency, by) -> dict:
     }
 
 
-def cost_notes(analysis) -> list[str]:
+def cost_notes(analysis: Any) -> list[str]:
     """What the figures leave out."""
     notes = []
     if analysis.unknown:
@@ -131,7 +136,7 @@ def _listed(layers):
     return ", ".join(f"{name} ({kind})" for name, kind in layers)
 
 
-def print_cost(out, analysis, efficiency, by) -> None:
+def print_cost(out: Output, analysis: Any, efficiency: Sequence[Mapping[str, Any]], by: str) -> None:
     """The tables for people."""
     columns = [
         by, "MAdds", "parameters", "MAC", "least MAC", "MAC / least", "by groups", "fragments", "parallel",

@@ -1,8 +1,12 @@
 """`tfeff prune NETWORK --sparsity 0.5 --dataset D --epochs N`."""
 
+from pathlib import Path
+from typing import Any
+
 import click
 
 from tfeff.cli.compression import Kind, compression_options, run
+from tfeff.cli.output import Output
 from tfeff.errors import TfeffError
 
 
@@ -10,7 +14,7 @@ from tfeff.errors import TfeffError
 @click.argument("network")
 @click.option("--sparsity", type=float, required=True, help="Share of each kernel's weights that become 0: 0.5.")
 @compression_options
-def command(network, sparsity, destination, out, **options):
+def command(network: str, sparsity: float, destination: Path, out: Output, **options: Any) -> None:
     """Set the smallest weights of NETWORK to 0 while it is fine-tuned, and export it to int8.
 
     By magnitude, with tensorflow-model-optimization (`pip install 'tfeff[tfmot]'`). The zeros are counted in the

@@ -7,10 +7,11 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
-from tfeff.cli.output import output_options
+from tfeff.cli.output import Output, output_options
 from tfeff.cli.source import model_options
 from tfeff.errors import GateFailed, TfeffError
 
@@ -79,7 +80,9 @@ _ABSENT = {"random_weights": False, "quantizer": "graph", "equalize": False, "co
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 @output_options
-def command(network, destination, engine, save, resume, out, **options):
+def command(
+    network: str, destination: Path, engine: str, save: Path | None, resume: Path | None, out: Output, **options: Any
+) -> None:
     """Train a network with the roundings of int8 in it, and export it.
 
     ARTIFACT-or-NETWORK is a .tflite file that `tfeff export` made of a bundled preset, or what `tfeff export` takes. It

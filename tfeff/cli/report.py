@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tfeff.cli.output import output_options
+from tfeff.cli.output import Output, output_options
 from tfeff.errors import TfeffError
 
 
@@ -19,7 +19,15 @@ from tfeff.errors import TfeffError
 @click.option("--title", help="Of the page [default: the artifact's name].")
 @click.option("--force", is_flag=True, help="Replace the file of --out.")
 @output_options
-def command(records, destination, form, verify, title, force, out):
+def command(
+    records: tuple[Path, ...],
+    destination: Path | None,
+    form: str | None,
+    verify: bool,
+    title: str | None,
+    force: bool,
+    out: Output,
+) -> None:
     """One page out of RECORDs, the .json files that `tfeff export` wrote: what int8 cost, where, and how fast it is.
 
     The page is one file without scripts and asks nothing of the network. What was not measured is said, with the

@@ -1,16 +1,19 @@
 """What the words of a command say of a model: the options, and the values that they parse to."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tfeff.errors import TfeffError
 
+if TYPE_CHECKING:  # it needs NumPy, which --help does without
+    from tfeff.data import Preprocessing
 
-def source_options(function):
+
+def source_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say in which form a network is meant."""
     options = [
         click.option("--input-size", metavar="N|HxW", help="Input size in pixels; the network's own without it."),
@@ -21,7 +24,7 @@ def source_options(function):
     return _with(options, function)
 
 
-def model_options(function):
+def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """All options that say which model is meant, its weights, its inputs and what its outputs mean."""
     options = [
         click.option("--weights", metavar="FILE",
@@ -140,7 +143,7 @@ def file_stem(path: Path) -> str:
     return path.stem if path.suffix == ".keras" else path.resolve().name
 
 
-def plain_preprocessing(shape, source):
+def plain_preprocessing(shape: Sequence[int], source: Source) -> "Preprocessing":
     """Resized to (h, w, c); mean and std as given, else 128."""
     from tfeff.data import Preprocessing
 
@@ -148,4 +151,4 @@ def plain_preprocessing(shape, source):
     colour = source.colour or ("gray" if channels == 1 else "rgb")
     mean, std = (given * channels if len(given) == 1 else given
                  for given in (source.mean or (128.0,), source.std or (128.0,)))  # fmt: skip
-    return Preprocessing(size=tuple(shape[:2]), colour=colour, mean=mean, std=std)
+    return Preprocessing(size=(shape[0], shape[1]), colour=colour, mean=mean, std=std)

@@ -5,10 +5,11 @@ import shlex
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
-from tfeff.cli.output import output_options
+from tfeff.cli.output import Output, output_options
 
 # A small network's operations are too short to be worth splitting, but its parallel paths are worth running side by
 # side.
@@ -37,7 +38,9 @@ _SMALL_IMAGE = 64  # pixels
 @click.option("--input-size", default="32", show_default=True, metavar="N|HxW", help="Pixels.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @output_options
-def command(network, dataset, epochs, folder, input_size, out, **options):
+def command(
+    network: str, dataset: str, epochs: int, folder: Path, input_size: str, out: Output, **options: Any
+) -> None:
     """Train NETWORK and leave a preset in --out, which `tfeff export OUT/NAME.json` takes.
 
     Run the same command again after a kill: it goes on from the last whole epoch. The weights kept are those of the

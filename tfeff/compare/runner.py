@@ -2,13 +2,14 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from tfeff.edgetpu import needs_edgetpu, open_delegate
 from tfeff.errors import TfeffError
@@ -19,7 +20,7 @@ SIGNATURE = "serving_default"
 _QUANTIZED = tuple(np.dtype(name) for name in ("int8", "uint8", "int16"))
 
 
-def quantize(values: np.ndarray, scale: float, zero_point: int, dtype) -> np.ndarray:
+def quantize(values: np.ndarray, scale: float, zero_point: int, dtype: DTypeLike) -> np.ndarray:
     """float32 -> `dtype`, same shape: round(values / scale) + zero_point, clipped to the range of `dtype`.
 
     Exact halves go to the even neighbour (`numpy.round`). C's `round`, which some kernels use, takes them away from
@@ -222,7 +223,7 @@ def _first_line(error):
 
 
 @contextmanager
-def native_stderr_muted():
+def native_stderr_muted() -> Iterator[None]:
     """LiteRT announces its XNNPACK delegate on file descriptor 2, with no way to stop it; its errors are raised."""
     sys.stderr.flush()
     try:

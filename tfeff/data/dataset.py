@@ -46,7 +46,7 @@ class ArrayDataset(Dataset):
 
     images: np.ndarray
 
-    def image(self, number):
+    def image(self, number: int) -> np.ndarray:
         return self.images[number]
 
 
@@ -56,7 +56,7 @@ class FileDataset(Dataset):
 
     root: Path
 
-    def image(self, number):
+    def image(self, number: int) -> np.ndarray:
         return read_image(self.root / self.names[number])
 
 
@@ -66,14 +66,14 @@ class TensorDataset(Dataset):
 
     arrays: Mapping[str, np.ndarray]
 
-    def image(self, number):
+    def image(self, number: int) -> np.ndarray:
         held = ", ".join(f"{name} of type {array.dtype}, {array.shape}" for name, array in self.arrays.items())
         raise TfeffError(
             f"dataset {self.name}: holds {held}: no images",
             "give 8-bit images, uint8 (n, h, w) or (n, h, w, 3), or a model whose inputs these arrays are",
         )
 
-    def sample(self, number):
+    def sample(self, number: int) -> dict[str, np.ndarray]:
         return {name: array[number] for name, array in self.arrays.items()}
 
 
@@ -90,10 +90,10 @@ class Subset(Dataset):
         object.__setattr__(self, "_dataset", dataset)
         object.__setattr__(self, "_numbers", numbers)
 
-    def image(self, number):
+    def image(self, number: int) -> np.ndarray:
         return self._dataset.image(int(self._numbers[number]))
 
-    def sample(self, number):
+    def sample(self, number: int) -> dict[str, np.ndarray]:
         return self._dataset.sample(int(self._numbers[number]))
 
 

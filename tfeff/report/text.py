@@ -1,6 +1,7 @@
 """Figures and names as a report writes them."""
 
 import unicodedata
+from collections.abc import Callable, Sequence
 
 # Overrides of the writing direction could make one name look like another.
 _DIRECTION = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -48,7 +49,7 @@ def ms(value: float) -> str:
     return f"{value:.4g}" if value < 1000 else f"{value:.0f}"
 
 
-def between(interval, form) -> str:
+def between(interval: Sequence[float], form: Callable[[float], str]) -> str:
     return f"[{form(interval[0])}, {form(interval[1])}]"
 
 

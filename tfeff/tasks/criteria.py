@@ -43,7 +43,7 @@ class OutputError(Criterion):
     name = "energy of the output's error over that of the output"
     enough = None
 
-    def terms(self, wanted, given):
+    def terms(self, wanted: Outputs, given: Outputs) -> np.ndarray:
         rows = []
         for port in self.outputs:
             one, other = wanted[port], given[port]
@@ -54,7 +54,7 @@ class OutputError(Criterion):
                 rows += [float(one.size), float(np.sum(one.reshape(-1) != other.reshape(-1)))]
         return np.array(rows)
 
-    def loss(self, terms):
+    def loss(self, terms: Sequence[np.ndarray]) -> float:
         sums = [math.fsum(term[k] for term in terms) for k in range(len(terms[0]))]
         ratios = [noise / max(signal, 1e-30) for signal, noise in zip(sums[::2], sums[1::2], strict=True)]
         return math.fsum(ratios) / len(ratios)
@@ -78,12 +78,12 @@ class Divergence(Criterion):
     enough = 0.002
     whole_outputs = False  # which class is first does not hang on how large the largest scores are
 
-    def terms(self, wanted, given):
+    def terms(self, wanted: Outputs, given: Outputs) -> np.ndarray:
         one, other = (self._log_probabilities(side[self.output]) for side in (wanted, given))
         # `@` on one row, as ever: the sum's rounding is part of which method wins
         return np.array([sum(float(np.exp(p) @ (p - q)) for p, q in zip(one, other, strict=True))])
 
-    def loss(self, terms):
+    def loss(self, terms: Sequence[np.ndarray]) -> float:
         # Below 0 by rounding alone.
         return max(0.0, math.fsum(float(term[0]) for term in terms) / len(terms))
 

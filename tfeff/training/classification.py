@@ -1,5 +1,7 @@
 """Classification: how a network is taught by its float twin."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -29,13 +31,19 @@ class Distillation(keras.losses.Loss):
     """
 
     def __init__(
-        self, temperature=1.0, label_weight=0.0, independent=False, probabilities=False, name="distillation", **kwargs
+        self,
+        temperature: float = 1.0,
+        label_weight: float = 0.0,
+        independent: bool = False,
+        probabilities: bool = False,
+        name: str = "distillation",
+        **kwargs: Any,
     ):
         super().__init__(name=name, **kwargs)
         self.temperature, self.label_weight = temperature, label_weight
         self.independent, self.probabilities = independent, probabilities
 
-    def call(self, targets, outputs):
+    def call(self, targets: Any, outputs: Any) -> Any:
         count = outputs.shape[-1]
         taught, labels = self._logits(targets[:, :count]), targets[:, count:]
         logits = self._logits(outputs)
@@ -66,7 +74,7 @@ class Distillation(keras.losses.Loss):
             logits = ops.stack([logits, ops.zeros_like(logits)], axis=-1)
         return ops.log_softmax(logits)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(), "temperature": self.temperature, "label_weight": self.label_weight,
             "independent": self.independent, "probabilities": self.probabilities,

@@ -167,7 +167,7 @@ def _fit(model, batches: Batches, epoch: int, recipe: Recipe, progress: Callable
     return loss
 
 
-def top1(model, batches: Batches) -> float:
+def top1(model: Any, batches: Batches) -> float:
     """Percent of the images whose largest logit is the label's."""
     hits = 0
     for number in range(len(batches)):

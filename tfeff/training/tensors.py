@@ -1,5 +1,7 @@
 """Outputs that nobody described: they are taught as numbers."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -24,11 +26,11 @@ class SquaredError(keras.losses.Loss):
     Targets (n, k + labels), outputs (n, ...) of k values each -> (n,): what the twin gives, then the labels.
     """
 
-    def __init__(self, scale=1.0, label_weight=0.0, name="squared_error", **kwargs):
+    def __init__(self, scale: float = 1.0, label_weight: float = 0.0, name: str = "squared_error", **kwargs: Any):
         super().__init__(name=name, **kwargs)
         self.scale, self.label_weight = scale, label_weight
 
-    def call(self, targets, outputs):
+    def call(self, targets: Any, outputs: Any) -> Any:
         count = 1
         for size in outputs.shape[1:]:
             count *= size
@@ -38,5 +40,5 @@ class SquaredError(keras.losses.Loss):
             loss = loss + self.label_weight * ops.mean(ops.square(values - targets[:, count:]), axis=-1)
         return loss / self.scale
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "scale": self.scale, "label_weight": self.label_weight}

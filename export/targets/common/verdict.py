@@ -1,6 +1,6 @@
 """What a check says of a file: each operation, what is wrong with the file as a whole, and figures."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -149,6 +149,8 @@ def require_int8(graph: Graph, target: str) -> None:
     )
 
 
-def verdicts(operations: Iterable[Operation], judge) -> tuple[OpVerdict, ...]:
+def verdicts(
+    operations: Iterable[Operation], judge: Callable[[Operation], tuple[str, str, str]]
+) -> tuple[OpVerdict, ...]:
     """One verdict an operation; `judge` returns (status, reason, mend) of one."""
     return tuple(OpVerdict(index, op.name, op.version, op.label, *judge(op)) for index, op in enumerate(operations))

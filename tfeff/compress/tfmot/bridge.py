@@ -1,12 +1,13 @@
 """From a Keras 3 network to the same network in tf_keras, which is the only Keras that tfmot takes."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from tfeff.compress.tfmot.plan import Plan, Refusal
 from tfeff.errors import TfeffError
 
 
-def plan_of(model) -> Plan:
+def plan_of(model: Any) -> Plan:
     """The plan of a Keras 3 network, (n, h, w, c) -> one tensor.
 
     Raises:
@@ -23,7 +24,7 @@ def plan_of(model) -> Plan:
     return plan
 
 
-def refusals(model) -> list[Refusal]:
+def refusals(model: Any) -> list[Refusal]:
     """The layers of a Keras 3 network that cannot be rebuilt in tf_keras, none as a rule."""
     from tfeff.compress.tfmot.drawing import draw
 

@@ -1,5 +1,6 @@
 """Magnitude pruning and weight clustering with tfmot, both with fine-tuning. For the child's process only."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ _RAMP = 0.5  # of the steps, in which the sparsity rises; the rest is for the we
 _UPDATES = 20  # of the masks, while it rises
 
 
-def prune(model, request, tell) -> dict:
+def prune(model: Any, request: Mapping[str, Any], tell: Callable[..., None]) -> dict:
     """Trains `model` while its smallest weights are set to 0; writes all weights to `request["result"]`."""
     steps, sparsity = request["steps"], request["sparsity"]
     end = max(1, int(_RAMP * steps))
@@ -32,7 +33,7 @@ def prune(model, request, tell) -> dict:
     return _compress(model, request, tell, lambda layer: wrap(layer, pruning_schedule=schedule), strip, [callback])
 
 
-def cluster(model, request, tell) -> dict:
+def cluster(model: Any, request: Mapping[str, Any], tell: Callable[..., None]) -> dict:
     """Trains `model` while the weights of a kernel have few values; writes all weights to `request["result"]`."""
     api = tfmot.clustering.keras
     start = api.CentroidInitialization.KMEANS_PLUS_PLUS

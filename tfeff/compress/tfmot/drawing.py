@@ -1,5 +1,7 @@
 """Writing a functional Keras 3 model down as a plan."""
 
+from typing import Any
+
 import keras
 
 from tfeff.compress.tfmot.plan import Plan, Ref
@@ -9,7 +11,7 @@ from tfeff.export.rewrites.copying import CannotRewrite
 from tfeff.export.rewrites.graph import as_functional, inline, walk
 
 
-def draw(model) -> Plan:
+def draw(model: Any) -> Plan:
     """Writes a functional Keras 3 model down.
 
     Layers that are idle outside of training (Dropout) are left out, models within the model are opened, and a layer

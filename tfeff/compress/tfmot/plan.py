@@ -67,7 +67,16 @@ class Plan:
     source: str = ""
     refusals: list[Refusal] = field(default_factory=list)
 
-    def add(self, kind: str, name: str, inputs: Sequence[Ref], shape, weights=(), trainable=True, **config) -> Ref:
+    def add(
+        self,
+        kind: str,
+        name: str,
+        inputs: Sequence[Ref],
+        shape: Sequence[Any],
+        weights: Any = (),
+        trainable: bool = True,
+        **config: Any,
+    ) -> Ref:
         """Adds a node; its name gets a number behind it where it is taken already."""
         taken = {node["name"] for node in self.nodes}
         fresh, number = name, 1

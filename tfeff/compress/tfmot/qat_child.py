@@ -4,6 +4,7 @@ tfmot is told what to quantize of every layer, by a `QuantizeConfig` each (`plac
 layers and its own pattern matching, which have no word for many of them, have nothing to decide.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ _MovingAverage: Any = quantizers.MovingAverageQuantizer
 _Quantizer: Any = quantizers.Quantizer
 _DECAY = 0.999  # of the moving averages, tfmot's own
 _CALIBRATED = 512  # images at most from which the ranges start
-_members: dict[int, list] = {}  # of every group of tensors with one range, the variables
+_members: dict[int | None, list] = {}  # of every group of tensors with one range, the variables
 
 
 class GroupRange(_MovingAverage):
@@ -37,11 +38,11 @@ class GroupRange(_MovingAverage):
         group: tensors of one number have one range.
     """
 
-    def __init__(self, low, high, group):
+    def __init__(self, low: float, high: float, group: int | None):
         super().__init__(num_bits=8, per_axis=False, symmetric=False, narrow_range=False)
         self.low, self.high, self.group = low, high, group
 
-    def build(self, tensor_shape, name, layer):
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> Any:
         ends = {"min_var": self.low, "max_var": self.high}
         variables = {
             key: layer.add_weight(
@@ -52,7 +53,7 @@ class GroupRange(_MovingAverage):
         _members.setdefault(self.group, []).append(variables)
         return variables
 
-    def __call__(self, inputs, training, weights, **kwargs):
+    def __call__(self, inputs: Any, training: Any, weights: Any, **kwargs: Any) -> Any:
         low, high = weights["min_var"], weights["max_var"]
         if training:
             now = tf.minimum(tf.reduce_min(inputs), 0.0), tf.maximum(tf.reduce_max(inputs), 0.0)
@@ -62,7 +63,7 @@ class GroupRange(_MovingAverage):
             high = tf.reduce_max([each["max_var"] for each in _members[self.group]])
         return tf.quantization.fake_quant_with_min_max_vars(inputs, low, high)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"low": self.low, "high": self.high, "group": self.group}
 
 
@@ -72,17 +73,17 @@ class DepthwiseWeights(_Quantizer):
     tfmot's own quantizer takes the last axis for the channels, which is the multiplier's here.
     """
 
-    def build(self, tensor_shape, name, layer):
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> Any:
         return {}
 
-    def __call__(self, inputs, training, weights, **kwargs):
+    def __call__(self, inputs: Any, training: Any, weights: Any, **kwargs: Any) -> Any:
         height, width, channels, multiplier = inputs.shape
         flat = tf.reshape(inputs, (height, width, 1, channels * multiplier))
         largest = tf.maximum(tf.stop_gradient(tf.reduce_max(tf.abs(flat), [0, 1, 2])), 1e-8)
         flat = tf.quantization.fake_quant_with_min_max_vars_per_channel(flat, -largest, largest, narrow_range=True)
         return tf.reshape(flat, inputs.shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {}
 
 
@@ -94,23 +95,23 @@ class PlacedConfig(tfmot.quantization.keras.QuantizeConfig):
         output: None, or (low, high, group); a group of None is a range that is fixed.
     """
 
-    def __init__(self, weights=None, output=None):
+    def __init__(self, weights: Any = None, output: tuple[float, float, int | None] | None = None):
         self.weights, self.output = weights, output
 
-    def get_weights_and_quantizers(self, layer):
+    def get_weights_and_quantizers(self, layer: Any) -> Any:
         return [(getattr(layer, _kernel(layer)), _weights_quantizer(self.weights))] if self.weights else []
 
-    def set_quantize_weights(self, layer, quantize_weights):
+    def set_quantize_weights(self, layer: Any, quantize_weights: Sequence[Any]) -> None:
         if self.weights:
             setattr(layer, _kernel(layer), quantize_weights[0])
 
-    def get_activations_and_quantizers(self, layer):
+    def get_activations_and_quantizers(self, layer: Any) -> Any:
         return []
 
-    def set_quantize_activations(self, layer, quantize_activations):
+    def set_quantize_activations(self, layer: Any, quantize_activations: Sequence[Any]) -> None:
         pass
 
-    def get_output_quantizers(self, layer):
+    def get_output_quantizers(self, layer: Any) -> Any:
         if self.output is None:
             return []
         low, high, group = self.output
@@ -118,7 +119,7 @@ class PlacedConfig(tfmot.quantization.keras.QuantizeConfig):
             return [quantizers.FixedQuantizer(8, low, high, narrow_range=False)]
         return [GroupRange(low, high, group)]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"weights": self.weights, "output": self.output}
 
 
@@ -147,7 +148,7 @@ _CUSTOM = {
 }  # fmt: skip
 
 
-def qat(model, request, tell) -> dict:
+def qat(model: Any, request: Mapping[str, Any], tell: Callable[..., None]) -> dict:
     """Trains a quantized copy of `model` and writes the int8 file of `request["path"]`."""
     plan = request["plan"]
     image, placed, refused = place(plan)
@@ -206,7 +207,7 @@ def _group(plan, placed, number):
     return placed[number - 1].group  # a node's output has the number of the node, plus one
 
 
-def _quantize(model, plan, image: Placed, placed: list[Placed], ranges):
+def _quantize(model, plan, image: Placed, placed: list[Placed], ranges: Mapping[int | None, tuple[float, float]]):
     """The model with every layer wrapped by tfmot, the image's range in front."""
     _members.clear()
     by_name = {node["name"]: each for node, each in zip(plan["nodes"], placed, strict=True)}
@@ -214,7 +215,7 @@ def _quantize(model, plan, image: Placed, placed: list[Placed], ranges):
 
     def annotate(layer):
         each = by_name[layer.name]
-        output = None
+        output: tuple[float, float, int | None] | None = None
         if each.output == "fixed" and each.fixed is not None:
             output = (*each.fixed, None)
         elif each.output == "range":

@@ -1,7 +1,9 @@
 """tfmot's quantization-aware training as it comes, without our configs: to say what those are for. For the child's
 process only."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import tensorflow_model_optimization as tfmot
 import tf_keras
@@ -11,7 +13,7 @@ from tfeff.compress.tfmot.write_child import write_int8
 from tfeff.data import InputPort
 
 
-def stock(model, request, tell) -> dict:
+def stock(model: Any, request: Mapping[str, Any], tell: Callable[..., None]) -> dict:
     """Quantizes `model` by tfmot's own table of layers and converts it, untrained; a refusal is an answer."""
     layers = {each.__name__: each for each in vars(own).values() if isinstance(each, type)}
 

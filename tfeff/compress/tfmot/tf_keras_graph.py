@@ -43,7 +43,7 @@ _MAKERS: dict[str, Callable[..., Any]] = {
 }
 
 
-def build(plan: Mapping[str, Any], weights: Mapping[str, np.ndarray]):
+def build(plan: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> Any:
     """The network of a plan, in tf_keras.
 
     Args:
@@ -63,7 +63,7 @@ def build(plan: Mapping[str, Any], weights: Mapping[str, np.ndarray]):
     return tf_keras.Model(tensors[0], tensors[plan["output"]], name=plan["name"].replace("/", "_"))
 
 
-def read_weights(model, plan: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def read_weights(model: Any, plan: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The weights of a model whose layers have the names of the plan's nodes, as `Plan.weights` has them."""
     found: dict[str, np.ndarray] = {}
     for at, node in enumerate(plan["nodes"]):

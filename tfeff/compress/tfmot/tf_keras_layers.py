@@ -1,5 +1,8 @@
 """What tf_keras lacks of a plan's words, as layers that can be saved and cloned. For the child's process only."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
@@ -21,10 +24,10 @@ class GroupConv2D(tf_keras.layers.Conv2D, tfmot.sparsity.keras.PrunableLayer, tf
             inputs, kernel, list(self.strides), self.padding.upper(), dilations=list(self.dilation_rate)
         )
 
-    def get_prunable_weights(self):
+    def get_prunable_weights(self) -> Any:
         return [self.kernel]
 
-    def get_clusterable_weights(self):
+    def get_clusterable_weights(self) -> Any:
         return [("kernel", self.kernel)]
 
 
@@ -36,19 +39,19 @@ class Slice(tf_keras.layers.Layer):
         begin, end, step: of every axis but the batch.
     """
 
-    def __init__(self, begin, end, step, **kwargs):
+    def __init__(self, begin: Sequence[int], end: Sequence[int], step: Sequence[int], **kwargs: Any):
         super().__init__(**kwargs)
         self.begin, self.end, self.step = list(begin), list(end), list(step)
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         slices = (slice(None), *map(slice, self.begin, self.end, self.step))
         return inputs[slices]
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
         sizes = (len(range(*each)) for each in zip(self.begin, self.end, self.step, strict=True))
         return tf.TensorShape([input_shape[0], *sizes])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "begin": self.begin, "end": self.end, "step": self.step}
 
 
@@ -56,14 +59,14 @@ class Slice(tf_keras.layers.Layer):
 class Take(tf_keras.layers.Layer):
     """Some of the slices along an axis, in any order: GATHER."""
 
-    def __init__(self, indices, axis, **kwargs):
+    def __init__(self, indices: Sequence[int], axis: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.indices, self.axis = indices, axis
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         return tf.gather(inputs, self.indices, axis=self.axis)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "indices": self.indices, "axis": self.axis}
 
 
@@ -86,7 +89,7 @@ class _Constant(tf_keras.layers.Layer):
 class AddConstant(_Constant):
     """(n, ...) -> (n, ...): the input plus a constant."""
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         return inputs + self.constant
 
 
@@ -94,7 +97,7 @@ class AddConstant(_Constant):
 class MultiplyConstant(_Constant):
     """(n, ...) -> (n, ...): the input times a constant."""
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         return inputs * self.constant
 
 
@@ -102,7 +105,7 @@ class MultiplyConstant(_Constant):
 class MaximumConstant(_Constant):
     """(n, ...) -> (n, ...): the input, but never below a constant."""
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         return tf.maximum(inputs, self.constant)
 
 
@@ -110,7 +113,7 @@ class MaximumConstant(_Constant):
 class MinimumConstant(_Constant):
     """(n, ...) -> (n, ...): the input, but never above a constant."""
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         return tf.minimum(inputs, self.constant)
 
 
@@ -118,5 +121,5 @@ class MinimumConstant(_Constant):
 class HardSwish(tf_keras.layers.Layer):
     """x relu6(x + 3) / 6, which the converter makes one operation of."""
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         return inputs * tf.nn.relu6(inputs + 3) * np.float32(1 / 6)

@@ -1,5 +1,8 @@
 """Fine-tuning in tf_keras: `fit` on images that lie in files. For the child's process only."""
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 import tf_keras
@@ -11,7 +14,7 @@ class Batches(tf_keras.utils.Sequence):
     The order comes from the seed and the epoch. What is left over at the end of an epoch is left out of it.
     """
 
-    def __init__(self, images, labels, batch_size: int, steps: int, seed: int):
+    def __init__(self, images: np.ndarray, labels: np.ndarray, batch_size: int, steps: int, seed: int):
         self._images, self._labels = images, labels
         self._batch = min(batch_size, len(images))
         self._steps, self._seed, self._epoch = steps, seed, None
@@ -34,7 +37,13 @@ def set_seed(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def fit(model, request, tell, callbacks=(), optimizer=None) -> list[float]:
+def fit(
+    model: Any,
+    request: Mapping[str, Any],
+    tell: Callable[..., None],
+    callbacks: Sequence[Any] = (),
+    optimizer: Any = None,
+) -> list[float]:
     """Trains a network on a request's images for its `steps`: Adam, the learning rate on a cosine down to 0.
 
     Returns:

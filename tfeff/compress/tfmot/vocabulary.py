@@ -5,6 +5,8 @@ is slices, hard-sigmoid is arithmetic (tf_keras' own is another function).
 """
 
 import operator
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -42,7 +44,7 @@ class Vocabulary:
     def __init__(self, plan: Plan):
         self._plan = plan
 
-    def write(self, operation, *args, **kwargs):
+    def write(self, operation: Any, *args: Any, **kwargs: Any) -> Any:
         """Called by `walk`, once an operation, with `Ref`s in place of tensors."""
         self._plan.source = type(operation).__name__
         try:
@@ -65,24 +67,24 @@ class Vocabulary:
 
     # Layers
 
-    def conv2d(self, layer, x):
+    def conv2d(self, layer: Any, x: Any) -> Any:
         return self._weighted("conv2d", layer, x, filters=layer.filters, groups=layer.groups)
 
-    def depthwise(self, layer, x):
+    def depthwise(self, layer: Any, x: Any) -> Any:
         return self._weighted("depthwise", layer, x, depth_multiplier=layer.depth_multiplier)
 
-    def transposed(self, layer, x):
+    def transposed(self, layer: Any, x: Any) -> Any:
         if layer.output_padding not in (None, (None, None)):
             raise _NoWord("it has an output padding")
         return self._weighted("conv2d_transpose", layer, x, filters=layer.filters)
 
-    def dense(self, layer, x):
+    def dense(self, layer: Any, x: Any) -> Any:
         shape = (*x.shape[:-1], layer.units)
         config = {"units": layer.units, "use_bias": layer.use_bias}
         y = self._plan.add("dense", layer.name, [x], shape, layer.get_weights(), layer.trainable, **config)
         return self._activate(y, layer.name, layer.activation)
 
-    def strided_dilated(self, layer, x):
+    def strided_dilated(self, layer: Any, x: Any) -> Any:
         """(n, h, w, c) -> (n, ceil(h/stride), ceil(w/stride), c), the pixels picked where the layer picks them."""
         divides = layer.dilation % layer.stride == 0
         config = {"kernel_size": list(layer.kernel_size), "strides": [1, 1], "padding": "same", "use_bias": False}
@@ -96,53 +98,53 @@ class Vocabulary:
             y = self._slice(y, f"{layer.name}_pick", picked)
         return self._activate(y, layer.name, layer.activation)
 
-    def batch_norm(self, layer, x):
+    def batch_norm(self, layer: Any, x: Any) -> Any:
         if getattr(layer, "renorm", False) or getattr(layer, "synchronized", False):
             raise _NoWord("it renormalizes, or synchronizes replicas")
         config = {"axis": layer.axis, "momentum": layer.momentum, "epsilon": layer.epsilon}
         config |= {"center": layer.center, "scale": layer.scale}
         return self._plan.add("batch_norm", layer.name, [x], x.shape, layer.get_weights(), layer.trainable, **config)
 
-    def merge(self, layer, xs):
+    def merge(self, layer: Any, xs: Sequence[Any]) -> Any:
         return self._merge(_MERGES[type(layer)], layer, xs)
 
-    def average(self, layer, xs):
+    def average(self, layer: Any, xs: Sequence[Any]) -> Any:
         total = self._merge("add", layer, xs)
         return self._constant("multiply_constant", total, f"{layer.name}_part", 1 / len(xs))
 
-    def concatenate(self, layer, xs):
+    def concatenate(self, layer: Any, xs: Sequence[Any]) -> Any:
         return self._plan.add("concatenate", layer.name, xs, layer.output.shape, axis=layer.axis)
 
-    def pool(self, layer, x):
+    def pool(self, layer: Any, x: Any) -> Any:
         config = {"pool_size": list(layer.pool_size), "strides": list(layer.strides), "padding": layer.padding}
         return self._plan.add(_POOLS[type(layer)], layer.name, [x], layer.output.shape, **config)
 
-    def global_pool(self, layer, x):
+    def global_pool(self, layer: Any, x: Any) -> Any:
         return self._plan.add(
             _GLOBAL_POOLS[type(layer)], layer.name, [x], layer.output.shape, keepdims=bool(layer.keepdims)
         )
 
-    def zero_padding(self, layer, x):
+    def zero_padding(self, layer: Any, x: Any) -> Any:
         return self._pad(x, layer.name, layer.padding)
 
-    def cropping(self, layer, x):
+    def cropping(self, layer: Any, x: Any) -> Any:
         (top, bottom), (left, right) = layer.cropping
         rows, columns = slice(top, x.shape[1] - bottom), slice(left, x.shape[2] - right)
         return self._slice(x, layer.name, [slice(None), rows, columns, slice(None)])
 
-    def up_sampling(self, layer, x):
+    def up_sampling(self, layer: Any, x: Any) -> Any:
         if layer.interpolation not in ("nearest", "bilinear"):
             raise _NoWord(f"it interpolates by {layer.interpolation}")
         config = {"size": list(layer.size), "interpolation": layer.interpolation}
         return self._plan.add("up_sampling", layer.name, [x], layer.output.shape, **config)
 
-    def reshape(self, layer, x):
+    def reshape(self, layer: Any, x: Any) -> Any:
         return self._reshape(x, layer.name, layer.output.shape)
 
-    def permute(self, layer, x):
+    def permute(self, layer: Any, x: Any) -> Any:
         return self._plan.add("permute", layer.name, [x], layer.output.shape, dims=list(layer.dims))
 
-    def shuffle(self, layer, x):
+    def shuffle(self, layer: Any, x: Any) -> Any:
         batch, height, width, channels = x.shape
         groups, name = layer.groups, layer.name
         apart = (batch, height * width, groups, channels // groups)
@@ -151,33 +153,33 @@ class Vocabulary:
         x = self._plan.add("permute", f"{name}_across", [x], across, dims=[1, 3, 2])  # -> (n, h*w, c/g, g)
         return self._reshape(x, name, (batch, height, width, channels))
 
-    def split(self, layer, x):
+    def split(self, layer: Any, x: Any) -> Any:
         return self._parts(x, layer.name, layer.parts, -1)
 
-    def relu(self, layer, x):
+    def relu(self, layer: Any, x: Any) -> Any:
         return self._relu(x, layer.name, layer.max_value, layer.negative_slope, layer.threshold)
 
-    def leaky_relu(self, layer, x):
+    def leaky_relu(self, layer: Any, x: Any) -> Any:
         return self._relu(x, layer.name, None, layer.negative_slope, 0.0)
 
-    def prelu(self, layer, x):
+    def prelu(self, layer: Any, x: Any) -> Any:
         axes = None if layer.shared_axes is None else list(layer.shared_axes)
         return self._plan.add("prelu", layer.name, [x], x.shape, layer.get_weights(), layer.trainable, shared_axes=axes)
 
-    def activation(self, layer, x):
+    def activation(self, layer: Any, x: Any) -> Any:
         return self._activate(x, layer.name, layer.activation, own=True)
 
-    def softmax(self, layer, x):
+    def softmax(self, layer: Any, x: Any) -> Any:
         if layer.axis not in (-1, len(x.shape) - 1):
             raise _NoWord("not over the last axis")
         return self._plan.add("activation", layer.name, [x], x.shape, function="softmax")
 
-    def elu(self, layer, x):
+    def elu(self, layer: Any, x: Any) -> Any:
         if layer.alpha != 1:
             raise _NoWord(f"alpha is {layer.alpha}, tf_keras' function has 1")
         return self._plan.add("activation", layer.name, [x], x.shape, function="elu")
 
-    def rescaling(self, layer, x):
+    def rescaling(self, layer: Any, x: Any) -> Any:
         y = self._constant("multiply_constant", x, layer.name, layer.scale)
         return y if not np.any(layer.offset) else self._constant("add_constant", y, f"{layer.name}_add", layer.offset)
 

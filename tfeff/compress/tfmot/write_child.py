@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import tensorflow as tf
 
@@ -9,7 +10,7 @@ from tfeff.data import InputPort
 from tfeff.export.quantize.convert import write_saved_model
 
 
-def write_int8(model, port: InputPort, output: str, path: Path, io: str) -> None:
+def write_int8(model: Any, port: InputPort, output: str, path: Path, io: str) -> None:
     """Converts by the ranges in the graph alone, without any images.
 
     Args:
