@@ -14,6 +14,7 @@ from tfeff.data import InputPort
 from tfeff.export.quantize.convert import Converter, Job, freeze, write_saved_model
 from tfeff.export.quantize.points_file import Scale, read_scales, take_points, tensor_names, with_points
 from tfeff.export.quantize.shared_ranges import share_ranges
+from tfeff.tflite.file import TfliteFile
 from tfeff.tflite.writer import with_ranges
 
 
@@ -54,6 +55,7 @@ class Int8File:
         self.tensors: dict[str, int] = {}
         self._outputs, self._folder, self._per_tensor = tuple(outputs), folder, per_tensor
         self._names: list[str] = []
+        self._inner: dict[bytes, tuple[float, float]] = {}  # measured within units that are simulated whole, by name
         if graph is None:
             write_saved_model(model, folder / "saved", inputs, outputs)
             return
@@ -64,10 +66,12 @@ class Int8File:
 
     def again(self, folder: Path, *, rounded_weights: bool = True) -> "Int8File":
         """Another of the same graph, whose weights and biases are what they are by now."""
-        return Int8File(
+        other = Int8File(
             None, self.graph, folder, self.inputs, self._outputs, per_tensor=self._per_tensor,
             rounded_weights=rounded_weights,
         )  # fmt: skip
+        other._inner = self._inner
+        return other
 
     def job(self, samples: Mapping[str, Path] | None) -> Job:
         """What makes the float file; the first of `samples` gives it a range everywhere, to be replaced."""
@@ -103,6 +107,7 @@ class Int8File:
                 self.graph, {point: ranges[tensor] for point, tensor in self.tensors.items() if tensor in ranges}
             )
             ranges |= {self.tensors[point]: bounds for point, bounds in get_ranges(self.graph).items()}
+            ranges = self._inner_ranges() | ranges
         ranges = {tensor: bounds if bounds[0] < bounds[1] else (0.0, 1.0) for tensor, bounds in ranges.items()}
         ranged = self._folder / "ranges.tflite"
         file = with_ranges(self.path.read_bytes(), ranges)
@@ -115,10 +120,22 @@ class Int8File:
         ])  # fmt: skip
 
     def set_ranges(self, ranges: Mapping[int, tuple[float, float]]) -> None:
-        """Gives the graph's points the ranges of their tensors."""
+        """Gives the graph's points the ranges of their tensors; those of other tensors, within a unit that is simulated
+        whole (a recurrent layer), are kept for this file and those made `again`."""
         from tfeff.export.quantize.simulation import set_ranges
 
         set_ranges(self.graph, {point: ranges[tensor] for point, tensor in self.tensors.items() if tensor in ranges})
+        names, points = self._tensor_names(), set(self.tensors.values())
+        self._inner = {names[tensor]: bounds for tensor, bounds in ranges.items() if tensor not in points}
+
+    def _inner_ranges(self):
+        """By number of the tensor in this file."""
+        if not self._inner:
+            return {}
+        return {number: self._inner[name] for number, name in enumerate(self._tensor_names()) if name in self._inner}
+
+    def _tensor_names(self) -> list[bytes]:
+        return [tensor.name for tensor in TfliteFile(self.path.read_bytes()).tree.tensors]
 
     def ranges(self) -> dict[str, tuple[float, float]]:
         """The graph's ranges, by point."""

@@ -120,7 +120,8 @@ def test_every_output_is_keras_output(toy):
 def test_units_are_what_was_simulated(toy):
     simulation = toy[1].record["quantization"]["simulation"]
     assert simulation["units"] > 0
-    assert simulation["beyond"] == simulation["rescaled"] == simulation["missing"] == []
+    assert simulation["rescaled"] == simulation["missing"] == []
+    assert all(unit.startswith(toy[0].coarse or "-") for unit in simulation["beyond"])
 
 
 def test_the_later_commands_take_it(toy, tmp_path):

@@ -25,6 +25,7 @@ class Toy:
         vocabulary: how many words.
         sqnr_db: what each output of the int8 file must reach against Keras.
         left: the operation that has no int8 kernel, where there is one.
+        coarse: beginning of the names of layers that are simulated as one unit, roundings within left out.
     """
 
     build: Callable[[], keras.Model]
@@ -35,6 +36,7 @@ class Toy:
     vocabulary: int | None = None
     sqnr_db: float = 18.0
     left: str | None = None
+    coarse: str | None = None
 
     @property
     def images(self) -> bool:
@@ -202,7 +204,7 @@ TOYS = {
     "siamese": Toy(siamese, {"one": (10,), "other": (10,)}, (TENSORS,), ("apart",)),
     "image_and_vector": Toy(image_and_vector, {**PHOTO, "pose": (6,)}, (CLASSES,), ("logits",), IMAGE),
     "audio": Toy(audio, {"wave": (128, 1)}, (CLASSES,), ("logits",)),
-    "gru": Toy(gru, {"steps": (6, 4)}, (TENSORS,), ("state",)),
+    "gru": Toy(gru, {"steps": (6, 4)}, (TENSORS,), ("state",), coarse="gru"),
     "embedding": Toy(embedding, {"words": (7,)}, (CLASSES,), ("logits",), vocabulary=30),
     "unet": Toy(unet, PHOTO, (TENSORS,), ("mask",), IMAGE),
     "autoencoder": Toy(autoencoder, {"vector": (24,)}, (REGRESSION,), ("again",)),
