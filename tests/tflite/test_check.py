@@ -13,6 +13,11 @@ from tfeff.tflite.check import check_model
 from tfeff.tflite.verify import check_tflite
 
 LAST = 2**31 - 1
+RUN = (
+    "import sys\n"
+    "from ai_edge_litert.interpreter import Interpreter\n"
+    "Interpreter(model_path=sys.argv[1], num_threads=1).allocate_tensors()\n"
+)
 
 
 def first(model, name):
@@ -143,16 +148,30 @@ def test_what_converters_write_is_taken(name, tmp_path):
     assert check_model(path) == check_tflite(path)
 
 
+@pytest.mark.parametrize(("name", "exponent", "fine"), [("add", -6, True), ("add", -9, False), ("sub", -9, True)])
+def test_the_sum_of_a_scale_that_is_far_below(name, exponent, fine, tmp_path):
+    """LiteRT 2.3 aborts on an ADD whose scale is 2^-19 of a summand's; such a SUB is what converters make of x - x."""
+    path = tmp_path / "a.tflite"
+
+    def narrow(model):
+        graph = model.subgraphs[0]
+        graph.tensors[graph.outputs[0]].quantization.scale = np.float32([10.0**exponent])
+
+    path.write_bytes(edit(converted(name), narrow))
+    ran = subprocess.run([sys.executable, "-c", RUN, str(path)], capture_output=True)
+    assert (ran.returncode == 0) == fine
+    if fine:
+        check_model(path)
+    else:
+        with pytest.raises(TfeffError, match="for the sum of"):
+            check_model(path)
+
+
 def test_a_file_that_kills_the_runtime_is_refused(tmp_path):
     """An infinite scale: LiteRT 2.3 aborts, with our process."""
     path = tmp_path / "a.tflite"
     path.write_bytes(edit(converted("conv"), scales("output", np.inf)))
-    code = (
-        "import sys\n"
-        "from ai_edge_litert.interpreter import Interpreter\n"
-        "Interpreter(model_path=sys.argv[1], num_threads=1).allocate_tensors()\n"
-    )
-    ran = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True)
+    ran = subprocess.run([sys.executable, "-c", RUN, str(path)], capture_output=True)
     assert ran.returncode < 0 or b"RuntimeError" in ran.stderr
     with pytest.raises(TfeffError):
         check_model(path)

@@ -14,7 +14,7 @@ from tfeff.tflite.verify import read_whole
 _MOST_BYTES = 2**31  # of one tensor; LiteRT's own kernels count elements in 32 bits
 _MOST_RANK = 8
 _MOST_SCALE = 1e18  # products of two must be finite
-_MOST_RATIO = 2**19  # of a summand's scale to the sum's, from which LiteRT's kernel aborts
+_MOST_RATIO = 2**19  # of a summand's scale to the sum's, from which LiteRT's ADD aborts; its SUB takes any
 _MOST_ACTIVATION = 5
 _BITS = {"INT2": 2, "INT4": 4, "UINT4": 4, "BFLOAT16": 16}  # of those that NumPy does not hold
 _QUANTIZED = ("INT4", "INT8", "UINT8", "INT16")
@@ -173,7 +173,7 @@ def _operator_problems(subgraph, number, op):
                 return
         if op.name not in _WEIGHTS and any(len(subgraph.scales(tensor).scales) != 1 for tensor in used):
             yield "computes with a scale a channel"
-        elif op.name in ("ADD", "SUB") and len(used) == 3:
+        elif op.name == "ADD" and len(used) == 3:
             first, second, out = (float(subgraph.scales(i).scales[0]) for i in used)
             if max(first, second) >= _MOST_RATIO * out:
                 yield f"has the scale {out:g} for the sum of {first:g} and {second:g}"
