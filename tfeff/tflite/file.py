@@ -221,9 +221,11 @@ class Subgraph:
         quantization = self.tree.tensors[number].quantization
         if quantization is None or quantization.scale is None or not len(quantization.scale):
             return None
-        scales = np.float64(quantization.scale)
+        scales = np.asarray(quantization.scale, np.float64)
         given = quantization.zeroPoint
-        zero_points = np.zeros(len(scales), np.int64) if given is None or not len(given) else np.int64(given)
+        zero_points = (
+            np.zeros(len(scales), np.int64) if given is None or not len(given) else np.asarray(given, np.int64)
+        )
         return Scales(scales, zero_points, int(quantization.quantizedDimension or 0))
 
     def measured_range(self, number: int) -> tuple[float, float] | None:

@@ -184,16 +184,6 @@ def describe_operations(graph: Graph) -> dict[str, Any]:
     }
 
 
-def describe_tensor(tensor: Tensor) -> dict[str, Any]:
-    """The record's `input` or `output` entry; `name` is the tensor's in the file."""
-    return {
-        "shape": list(tensor.shape),
-        "dtype": tensor.dtype.lower(),
-        "scale": tensor.scale,
-        "zero_point": tensor.zero_point,
-    }
-
-
 def _tensor(file, index):
     quantization = file.scales(index)
     scales = () if quantization is None else tuple(map(float, quantization.scales))
