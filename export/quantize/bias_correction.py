@@ -40,6 +40,7 @@ def correct_biases(graph: Any, batch: Mapping[str, np.ndarray], kept: Collection
     chosen = _some(batch, _room(graph))
     count = len(next(iter(chosen.values())))
     shifts: list[float] = []
+    before: dict[int, QuantizedWeights] = {}  # units as they were, without their activation
     in_float = {
         maker(rounding.input[0]).name
         for rounding in graph.layers
@@ -51,7 +52,7 @@ def correct_biases(graph: Any, batch: Mapping[str, np.ndarray], kept: Collection
         if isinstance(operation, FakeQuantize):
             return _Pair(rough if point_of(operation) in kept else operation(rough, *rest), exact[0])
         if isinstance(operation, QuantizedWeights):
-            return _unit(operation, rough, rest, exact[0], shifts, operation.name in in_float)
+            return _unit(operation, rough, rest, exact[0], before, shifts, operation.name in in_float)
         both = [in_inference(operation, *_sides(args, n), **_sides(kwargs, n)) for n in (0, 1)]
         return keras.tree.map_structure(_Pair, *both)
 
@@ -73,10 +74,16 @@ def _sides(tree, which):
     )
 
 
-def _unit(unit, rough, ends, exact, shifts, in_float):
-    """Corrects one unit and runs it on both sides; `in_float`: its weights are not rounded, its input may have been."""
-    layer = unit.layer
-    linear = _linear(unit, rough, ends)
+def _unit(unit, rough, ends, exact, before, shifts, in_float):
+    """Corrects one unit and runs it on both sides; `in_float`: its weights are not rounded, its input may have been.
+
+    One that is called twice is corrected for the first call.
+    """
+    layer, linear = unit.layer, before.get(id(unit))
+    if linear is not None:
+        wanted = linear.layer(exact)
+        return _Pair(layer(rough) if in_float else unit(rough, *ends), layer.activation(wanted))
+    linear = before[id(unit)] = _linear(unit, rough, ends)
     wanted = linear.layer(exact)
     if layer.bias is not None:
         given = linear.layer(rough) if in_float else linear(rough, *ends)

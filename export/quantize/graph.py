@@ -16,7 +16,7 @@ from tfeff.export.quantize.constants import Constants
 from tfeff.export.quantize.fake_quant import ActivationRange, FakeQuantize, QuantizedWeights
 from tfeff.export.quantize.simulation import float_network
 from tfeff.export.rewrites import load_rewrite
-from tfeff.export.rewrites.copying import CannotRewrite, again
+from tfeff.export.rewrites.copying import SHARED, CannotRewrite, again
 from tfeff.export.rewrites.core import distance, rounding_of
 from tfeff.export.rewrites.graph import (
     GraphView,
@@ -44,6 +44,7 @@ def fake_quant_graph(
     *,
     per_tensor: bool = False,
     train_ranges: bool = False,
+    tied: bool = False,
     proof: Mapping[str, np.ndarray] | None = None,
 ) -> Any:
     """Makes the fake-quant graph of a network that its target's rewrites have been applied to.
@@ -53,6 +54,8 @@ def fake_quant_graph(
         inputs: names of its inputs, in its order: their ranges and points are called so.
         per_tensor: one scale for all of a layer's weights, for hardware that has no scales by channel.
         train_ranges: whether ranges are trained with the weights.
+        tied: whether a layer that is called more than once is one unit with one kernel and one bias, as it must be
+            where it is trained; else each call has its own, which can be corrected for it.
         proof: by input, in the model's order, (n, ...) each; on these the float network in the graph is proven to
             compute what the model does. None leaves it unproven.
 
@@ -73,7 +76,7 @@ def fake_quant_graph(
     network = inline(functional)
     for rewrite in (*map(load_rewrite, _FIRST), Constants()):
         network, _ = rewrite.apply(network)
-    graph = _Builder(network, inputs, per_tensor, train_ranges).build()
+    graph = _Builder(network, inputs, per_tensor, train_ranges, tied).build()
     if proof is not None:
         _prove(graph, functional, proof)
     return graph
@@ -93,9 +96,10 @@ def _prove(graph, model, proof):
 
 
 class _Builder:
-    def __init__(self, model, inputs, per_tensor, train_ranges):
+    def __init__(self, model, inputs, per_tensor, train_ranges, tied):
         self._model, self._inputs = model, inputs
         self._per_tensor, self._train_ranges = per_tensor, train_ranges
+        self._units: dict[Any, list[Any]] | None = {} if tied else None  # by what copies of a layer have in common
         self._view = GraphView(model)
         self._relus = {}  # id of an operation -> the ReLU that is fused into it
         self._swallowed = set()
@@ -186,13 +190,7 @@ class _Builder:
             config["activation"] = placement.fused_relu(relu)
         elif not placement.is_fused_activation(layer):
             config["activation"], behind = "linear", layer.activation
-        inner = _inner(layer, config)
-        unit = QuantizedWeights(inner, self._per_tensor, name=layer.name)
-        y = unit(x, *self._range_of(layer.input))
-        weights = layer.get_weights()
-        if inner.bias is not None and len(weights) == 1:
-            weights = [*weights, np.zeros(inner.bias.shape, np.float32)]
-        inner.set_weights(weights)
+        y = self._unit(layer, config, x)
         out = (relu if relu is not None else layer).output
         if behind is None:
             return self._quantize(y, layer.name, self._groups.of(out))
@@ -203,6 +201,22 @@ class _Builder:
         if (fixed := placement.fixed_range(activation)) is not None:
             return self._fixed(activation(y), layer.name, out, fixed)
         return self._quantize(activation(y), layer.name, self._groups.of(out))
+
+    def _unit(self, layer, config, x):
+        """`x` through the unit of a layer: where these are to be one, that of another call of the same layer."""
+        ends, weights = self._range_of(layer.input), layer.get_weights()
+        known = self._units.setdefault(getattr(layer, SHARED, layer), []) if self._units is not None else []
+        for unit in known:
+            if _is_same(unit.layer, config, weights):
+                return unit(x, *ends)
+        inner = _inner(layer, config)
+        unit = QuantizedWeights(inner, self._per_tensor, name=layer.name)
+        y = unit(x, *ends)
+        if inner.bias is not None and len(weights) == 1:
+            weights = [*weights, np.zeros(inner.bias.shape, np.float32)]
+        inner.set_weights(weights)
+        known.append(unit)
+        return y
 
     def _fixed(self, y, label, tensor, bounds):
         """The output of an operation whose range the specification fixes. Where others, in a concatenation, have one
@@ -274,6 +288,16 @@ def _inner(layer, config):
         per_group = layer.input.shape[-1] // layer.groups
         return GroupConv2D(channels_per_group=per_group, **{key: config[key] for key in kept})
     return type(layer).from_config(config)
+
+
+def _is_same(inner, config, weights):
+    """Whether a unit's layer has this config, but for its name, and these weights; a bias that it alone has is 0."""
+    own = inner.get_config()
+    if any(own[key] != config[key] for key in own.keys() & config.keys() - {"name"}):
+        return False
+    missing = [0.0] * (len(inner.get_weights()) - len(weights))
+    return all(np.array_equal(a, np.broadcast_to(b, a.shape))
+               for a, b in zip(inner.get_weights(), [*weights, *missing], strict=True))  # fmt: skip
 
 
 def _is_float(tensor):

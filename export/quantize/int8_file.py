@@ -17,6 +17,8 @@ from tfeff.export.quantize.shared_ranges import share_ranges
 from tfeff.tflite.file import TfliteFile
 from tfeff.tflite.writer import with_ranges
 
+Bounds = tuple[float, float]
+
 
 class Int8File:
     """One network on its way; `job` first (with the others' jobs, in one process), then `take`, then `quantize`.
@@ -55,7 +57,6 @@ class Int8File:
         self.tensors: dict[str, int] = {}
         self._outputs, self._folder, self._per_tensor = tuple(outputs), folder, per_tensor
         self._names: list[str] = []
-        self._inner: dict[bytes, tuple[float, float]] = {}  # measured within units that are simulated whole, by name
         if graph is None:
             write_saved_model(model, folder / "saved", inputs, outputs)
             return
@@ -66,12 +67,10 @@ class Int8File:
 
     def again(self, folder: Path, *, rounded_weights: bool = True) -> "Int8File":
         """Another of the same graph, whose weights and biases are what they are by now."""
-        other = Int8File(
+        return Int8File(
             None, self.graph, folder, self.inputs, self._outputs, per_tensor=self._per_tensor,
             rounded_weights=rounded_weights,
         )  # fmt: skip
-        other._inner = self._inner
-        return other
 
     def job(self, samples: Mapping[str, Path] | None) -> Job:
         """What makes the float file; the first of `samples` gives it a range everywhere, to be replaced."""
@@ -107,7 +106,6 @@ class Int8File:
                 self.graph, {point: ranges[tensor] for point, tensor in self.tensors.items() if tensor in ranges}
             )
             ranges |= {self.tensors[point]: bounds for point, bounds in get_ranges(self.graph).items()}
-            ranges = self._inner_ranges() | ranges
         ranges = {tensor: bounds if bounds[0] < bounds[1] else (0.0, 1.0) for tensor, bounds in ranges.items()}
         ranged = self._folder / "ranges.tflite"
         file = with_ranges(self.path.read_bytes(), ranges)
@@ -119,23 +117,23 @@ class Int8File:
             for io, path in files.items()
         ])  # fmt: skip
 
+    def own_ranges(self, measured: Mapping[int, Bounds], of: "Int8File") -> dict[int, Bounds]:
+        """The ranges of this file's tensors: of points those of the graph, of what lies within a unit that is no more
+        known than by its outputs (a recurrent layer) those that were measured in another file of the same graph.
+
+        Args:
+            measured: by tensor of the other file.
+        """
+        held = TfliteFile(self.path.read_bytes())
+        inner = measured if of is self else _carried(measured, TfliteFile(of.path.read_bytes()), held)
+        inner = {number: bounds for number, bounds in inner.items() if held.measured_range(number) is not None}
+        return inner | {self.tensors[point]: bounds for point, bounds in self.ranges().items()}
+
     def set_ranges(self, ranges: Mapping[int, tuple[float, float]]) -> None:
-        """Gives the graph's points the ranges of their tensors; those of other tensors, within a unit that is simulated
-        whole (a recurrent layer), are kept for this file and those made `again`."""
+        """Gives the graph's points the ranges of their tensors."""
         from tfeff.export.quantize.simulation import set_ranges
 
         set_ranges(self.graph, {point: ranges[tensor] for point, tensor in self.tensors.items() if tensor in ranges})
-        names, points = self._tensor_names(), set(self.tensors.values())
-        self._inner = {names[tensor]: bounds for tensor, bounds in ranges.items() if tensor not in points}
-
-    def _inner_ranges(self):
-        """By number of the tensor in this file."""
-        if not self._inner:
-            return {}
-        return {number: self._inner[name] for number, name in enumerate(self._tensor_names()) if name in self._inner}
-
-    def _tensor_names(self) -> list[bytes]:
-        return [tensor.name for tensor in TfliteFile(self.path.read_bytes()).tree.tensors]
 
     def ranges(self) -> dict[str, tuple[float, float]]:
         """The graph's ranges, by point."""
@@ -161,3 +159,15 @@ class Int8File:
     def scales(self, path: Path) -> tuple[dict[str, Scale], dict[str, int]]:
         """How the quantized file holds the points; see `points_file.read_scales`."""
         return read_scales(path.read_bytes(), tensor_names(self.path.read_bytes(), self.tensors))
+
+
+def _carried(ranges, source, target):
+    """Ranges by tensor of one file, by those of another of the same network: they have the same numbers if their
+    operations have, else the same names."""
+    if [(op.name, op.inputs, op.outputs) for op in source.operators] == [
+        (op.name, op.inputs, op.outputs) for op in target.operators
+    ]:
+        return dict(ranges)
+    named = [target.name(number) for number in range(len(target.tree.tensors))]
+    numbers = {name: number for number, name in enumerate(named) if named.count(name) == 1}
+    return {numbers[name]: bounds for number, bounds in ranges.items() if (name := source.name(number)) in numbers}

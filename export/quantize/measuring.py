@@ -34,6 +34,8 @@ from tfeff.record import schema
 from tfeff.tasks import get_task
 from tfeff.tasks.criteria import Criterion
 
+_LOOKED_AT = 64  # samples
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -83,8 +85,8 @@ class GraphOptions:
         per_tensor, train_ranges: see `graph.fake_quant_graph`.
         try_out: whether a method that is found by trying is, and biases are corrected, as in an export; else the method
             is what it means without.
-        required: whether a network that has no such graph is an error; else the graph is None, and every tensor of its
-            file is measured.
+        required: whether the graph is to be trained: a layer that is called twice stays one, and a network that has no
+            such graph is an error; else the graph is None there, and every tensor of its file is measured.
     """
 
     target: str = "litert"
@@ -165,7 +167,7 @@ def ranged_graph(
         if options.required or model.is_keras:
             graph = fake_quant_graph(
                 rewritten, [port.name for port in model.inputs], per_tensor=options.per_tensor,
-                train_ranges=options.train_ranges, proof=proof,
+                train_ranges=options.train_ranges, tied=options.required, proof=proof,
             )  # fmt: skip
     except CannotRewrite:
         if options.required:
@@ -229,6 +231,19 @@ def measure(
     )
     best = chosen.trials[0]
     return Measured(replace(audited, method=best.method, criterion=chosen.criterion, tried=tried), best.ranges)
+
+
+def smallest_to_largest(calibrated: Path, calibration: Calibration) -> dict[int, tuple[float, float]]:
+    """The range of every tensor from its smallest to its largest value, by its number, on up to 64 samples: for what
+    lies within the units of a graph that has its own ranges."""
+    network = Activations(calibrated)
+    ends: dict[int, tuple[float, float]] = {}
+    for feed in calibration.feeds(range(min(calibration.used, _LOOKED_AT))):
+        network.run(feed)
+        for tensor in network.tensors:
+            value, (low, high) = network.value(tensor), ends.get(tensor.index, (0.0, 0.0))
+            ends[tensor.index] = min(low, float(value.min())), max(high, float(value.max()))
+    return ends
 
 
 def criteria_of(model: Model, network: Activations) -> list[tuple[schema.TaskSpec, Criterion]]:

@@ -178,7 +178,7 @@ def _with_ranges(context, begun, int8, entry):
     """The file with its ranges and corrected biases, before it is quantized."""
     request = context.request
     if isinstance(begun.trained, TrainedGraph):
-        ranges = {int8.tensors[point]: bounds for point, bounds in int8.ranges().items()}
+        ranges = int8.own_ranges(measuring.smallest_to_largest(int8.path, begun.calibration), int8)
         return Quantized(entry, begun.calibration, begun.notes, int8, ranges)
     trial = Trial(int8, context.folder, context.converter, request.correct_bias)
     search = measuring.Search.of(request.method, request.ranges, request.seed, context.progress)
@@ -188,7 +188,7 @@ def _with_ranges(context, begun, int8, entry):
         return Quantized(entry, measured.calibration, begun.notes, int8, measured.by_tensor)
     context.progress("correcting biases", 0, 0)
     made = trial.make(measured.by_tensor, measured.calibration)
-    ranges = {made.tensors[point]: bounds for point, bounds in made.ranges().items()}
+    ranges = made.own_ranges(measured.by_tensor, int8)
     entry = replace_part(entry, bias_correction=trial.report)
     biases = trial.biases if request.correct_bias else None
     return Quantized(entry, measured.calibration, begun.notes, made, ranges, biases)
@@ -285,9 +285,7 @@ class _MixedFiles:
             context.converter.convert([self._made.job(None)], self._calibration.paths)
             self._made.take()
         made = self._made
-        ranges = {made.tensors[point]: self._ranges[tensor] for point, tensor in int8.tensors.items()
-                  if tensor in self._ranges}  # fmt: skip
-        made.quantize(ranges, files, context.converter, kept)
+        made.quantize(made.own_ranges(self._ranges, int8), files, context.converter, kept)
         return made
 
 

@@ -98,16 +98,21 @@ def _rounded_kernel(unit):
 
 
 def float_model(model: Any) -> Any:
-    """The same as a functional Keras model, with the weights as they train, copied."""
+    """The same as a functional Keras model, with the weights as they train, copied; one unit is one layer."""
+    made: dict[int, keras.layers.Layer] = {}
 
     def call(operation, *args, **kwargs):
         if isinstance(operation, FakeQuantize):
             return args[0]
         if isinstance(operation, ActivationRange):
             return args[0], args[0]  # read by what is left out only
-        if isinstance(operation, QuantizedWeights):
-            return copy_layer(operation.layer, operation.name)(args[0])
-        return again(operation, *args, **kwargs)
+        if not isinstance(operation, QuantizedWeights):
+            return again(operation, *args, **kwargs)
+        if id(operation) in made:
+            return made[id(operation)](args[0])
+        y = copy_layer(operation.layer, operation.name)(args[0])
+        made[id(operation)] = y._keras_history.operation
+        return y
 
     return rebuild(model, call)
 

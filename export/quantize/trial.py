@@ -66,7 +66,7 @@ class Trial:
         made = self._int8
         if self._int8.graph is not None:
             made = self.make(ranges, calibration)
-            ranges = {made.tensors[point]: bounds for point, bounds in made.ranges().items()}
+            ranges = made.own_ranges(ranges, self._int8)
         path = self._folder / "trial.tflite"
         made.quantize(ranges, {"int8": path}, self._converter)
         runner = Runner(path)

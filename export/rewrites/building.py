@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from tfeff.export.rewrites.copying import copy_state
+from tfeff.export.rewrites.copying import copy_state, mark_shared
 from tfeff.layers import GroupConv2D
 
 # Layers whose activation is the last thing they do. Recurrent ones also have one, inside.
@@ -28,6 +28,7 @@ _FUSING = (
 def rebuilt(layer: Any, x: Any, weights: Any = None, **config: Any) -> Any:
     """`x` through a new layer like `layer` but for parts of its config, with other weights (its own by default)."""
     new = type(layer).from_config({**layer.get_config(), **config})
+    mark_shared(new, layer)
     y = new(x)
     if weights is None:
         copy_state(layer, new)

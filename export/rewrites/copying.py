@@ -13,6 +13,7 @@ from tfeff.errors import TfeffError
 from tfeff.layers.keras_private import flat_layers, forget_nodes
 
 COPIED = "_tfeff_copied"  # set on an operation whose name is that of the one it was copied from
+SHARED = "_tfeff_shared"  # set on copies of a layer: what all copies of one layer have in common
 # What saves its variables and no more: theirs are copied as weights already.
 _PLAIN = {each.load_own_variables for each in (layers.Layer, layers.Dense, layers.EinsumDense, layers.Embedding,
                                                layers.Conv2D)}  # fmt: skip
@@ -49,6 +50,7 @@ def copy_layer(
     name: str | None = None,
     change: Callable[[Any], Any] | None = None,
     config: Mapping[str, Any] | None = None,
+    shared: Any = None,
 ) -> Callable[..., Any]:
     """What calls a new layer like `layer`, and gives it all that `layer` holds.
 
@@ -56,6 +58,7 @@ def copy_layer(
         name: of the new one; the same without.
         change: what each weight passes through, of a layer that holds nothing but weights.
         config: parts of its config that are others.
+        shared: what all copies of one layer have in common; what the layer itself has, without.
 
     Raises:
         CannotRewrite: a layer that does not say its config, or whose copy does not hold the same variables.
@@ -67,6 +70,7 @@ def copy_layer(
         except Exception as error:  # a user's own layer may raise anything
             raise _cannot(layer, error) from None
         setattr(new, COPIED, True)
+        mark_shared(new, layer, shared)
         outputs = new(*args, **kwargs)
         if change is None:
             copy_state(layer, new)
@@ -75,6 +79,12 @@ def copy_layer(
         return outputs
 
     return call
+
+
+def mark_shared(new: keras.layers.Layer, layer: keras.layers.Layer, shared: Any = None) -> None:
+    """Notes that a layer is a copy of another, with whatever that is a copy of."""
+    if (key := getattr(layer, SHARED, shared)) is not None:
+        setattr(new, SHARED, key)
 
 
 def copy_state(layer: keras.layers.Layer, new: keras.layers.Layer) -> None:

@@ -151,6 +151,7 @@ def inline(model: Any) -> Any:
         CannotRewrite: a layer that cannot be copied.
     """
     taken: set[str] = set()
+    origins: dict[int, object] = {}  # by id of a layer: what its copies have in common
 
     def call(operation, *args, **kwargs):
         kwargs.pop("training", None)
@@ -167,7 +168,7 @@ def inline(model: Any) -> Any:
         if isinstance(operation, layers.ReLU) and operation.max_value not in (None, 6) and not operation.threshold:
             slope = operation.negative_slope
             return keras.ops.minimum(layers.ReLU(negative_slope=slope, name=name)(*args), float(operation.max_value))
-        return copy_layer(operation, name)(*args, **kwargs)
+        return copy_layer(operation, name, shared=origins.setdefault(id(operation), object()))(*args, **kwargs)
 
     return rebuild(model, call)
 

@@ -19,7 +19,7 @@ from tfeff.export.quantize.equalize import equalize
 from tfeff.export.quantize.fake_quant import QuantizedWeights
 from tfeff.export.quantize.graph import fake_quant_graph
 from tfeff.export.quantize.prove import prove_units
-from tfeff.export.quantize.simulation import float_network, points, run_points
+from tfeff.export.quantize.simulation import float_model, float_network, points, run_points
 from tfeff.export.rewrites.copying import CannotRewrite
 from tfeff.export.rewrites.graph import run_model
 from tfeff.tflite.graph import read_graph
@@ -182,3 +182,85 @@ def test_as_many_names_as_inputs():
     model = port_models.build("two-inputs").model
     with pytest.raises(CannotRewrite, match="takes 2 inputs, not image"):
         fake_quant_graph(model)
+
+
+def test_what_lies_within_a_unit_keeps_its_measured_ranges(cases, tmp_path):
+    """Of a recurrent layer, in the file that is made again once biases are corrected."""
+    case = cases["recurrent"]
+    graph = fake_quant_graph(case.model, case.inputs)
+    with Converter(tmp_path) as converter:
+        made = quantize_models.make_int8({"gru": (case.model, graph)}, tmp_path, case.batch, converter, case.outputs)
+        first, _, measured = made["gru"]
+        again = first.again(tmp_path / "again")
+        converter.convert([again.job({"sound": tmp_path / "gru.sound.npy"})])
+        again.take()
+        ranges = again.own_ranges(measured, first)
+        inner = set(measured) - set(first.tensors.values())
+        assert len(inner) > 50
+        assert {number: ranges[number] for number in inner} == {number: measured[number] for number in inner}
+        assert {point: ranges[tensor] for point, tensor in again.tensors.items()} == again.ranges()
+        again.quantize(ranges, {"int8": tmp_path / "again.tflite"}, converter)
+    runner, (wanted,) = Runner(tmp_path / "again.tflite"), expected(case).values()
+    got = np.stack([runner({"sound": sound})["words"] for sound in case.batch["sound"]])
+    assert noise_db(got, wanted) > 25
+
+
+@pytest.fixture(scope="module")
+def siamese(cases):
+    """The graph that is trained: the encoder is called twice and is one."""
+    case = cases["siamese"]
+    return case, fake_quant_graph(case.model, case.inputs, tied=True, proof=some(case))
+
+
+def units(graph):
+    return [layer for layer in graph.layers if isinstance(layer, QuantizedWeights)]
+
+
+def test_a_layer_that_is_called_twice_trains_as_one(siamese):
+    case, graph = siamese
+    apart = fake_quant_graph(case.model, case.inputs)
+    assert len(units(graph)) == 3  # convolution, embedding, distance
+    assert len(units(apart)) == 5
+    assert list(points(graph)) == list(points(apart))
+    graph.compile(keras.optimizers.SGD(0.1), "mse")
+    batch = list(case.batch.values())
+    before = [np.array(each) for each in units(graph)[0].layer.get_weights()]
+    graph.fit(batch, np.ones((24, 1)), epochs=1, verbose=0)
+    assert not np.array_equal(before[0], units(graph)[0].layer.kernel)
+    same = [batch[0], batch[0]]
+    plain = float_model(graph)
+    bias = units(graph)[-1].layer.bias
+    np.testing.assert_allclose(plain(same), np.broadcast_to(bias, (24, 1)), atol=1e-6)  # nothing is far from itself
+    assert len([layer for layer in plain.layers if layer.weights]) == 3
+
+
+def test_it_is_saved_and_loaded_as_one(siamese, tmp_path):
+    case, graph = siamese
+    graph.save(tmp_path / "graph.keras")
+    loaded = keras.saving.load_model(tmp_path / "graph.keras")
+    batch = list(case.batch.values())
+    np.testing.assert_array_equal(loaded(batch), graph(batch))
+    assert len(units(loaded)) == 3
+
+
+def test_its_bias_is_corrected_once(siamese):
+    case, graph = siamese
+    report = correct_biases(graph, some(case, 24))
+    assert report["places"] == 3
+
+
+def test_its_file_is_what_was_simulated(siamese, tmp_path):
+    case, graph = siamese
+    with Converter(tmp_path) as converter:
+        made = quantize_models.make_int8({"tied": (None, graph)}, tmp_path, case.batch, converter, case.outputs)
+    file, path, _ = made["tied"]
+    proof = prove_units(graph, path.read_bytes(), *file.scales(path), some(case))
+    assert (proof.beyond, proof.rescaled, proof.missing) == ([], (), ())
+
+
+def test_layers_that_are_alike_by_chance_stay_two():
+    """Equal config and equal weights, but two layers of the user's."""
+    image = keras.Input((8, 8, 3), name="image")
+    one, two = (layers.Conv2D(4, 3, kernel_initializer="ones")(image) for _ in range(2))
+    graph = fake_quant_graph(keras.Model(image, layers.Concatenate()([one, two])), tied=True)
+    assert len(units(graph)) == 2
