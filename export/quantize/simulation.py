@@ -111,7 +111,7 @@ def float_model(model: Any) -> Any:
         if id(operation) in made:
             return made[id(operation)](args[0])
         y = copy_layer(operation.layer, operation.name)(args[0])
-        made[id(operation)] = y._keras_history.operation
+        made[id(operation)] = maker(y)
         return y
 
     return rebuild(model, call)
