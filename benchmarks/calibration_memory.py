@@ -63,13 +63,14 @@ def ranged_file(name: str, folder: Path) -> Path:
     """The float file of a preset, as an export measures it."""
     from tfeff import presets
     from tfeff.calibration import collect
-    from tfeff.export import Subject
+    from tfeff.export import classifier
     from tfeff.export.quantize import measuring
 
     preset = presets.load_preset(name)
-    subject = Subject(preset.build(), preset.name, preset.network, preset.preprocessing, preset.labels, preset.name)
-    images = collect("fashion_mnist_sample", preset.preprocessing, folder / "sample.npy", samples=16)
-    measuring.ranged_graph(subject, images, folder, try_out=False)
+    known = classifier(preset.build(), preset.name, preset.network, preset.preprocessing, preset.labels)
+    images = collect("fashion_mnist_sample", known.inputs, folder, samples=16)
+    options = measuring.GraphOptions(try_out=False)
+    measuring.ranged_graph(known, images, folder, measuring.Search(), options)
     return folder / "int8" / "ranged.tflite"
 
 

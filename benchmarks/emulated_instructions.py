@@ -34,6 +34,7 @@ def make(size: int, folder: Path) -> dict[str, Path]:
     import numpy as np
 
     import tfeff
+    from tfeff.data import InputPort
     from tfeff.export import quantize
     from tfeff.export.rewrites import load_rewrite
     from tfeff.export.rewrites.core import apply_rewrites
@@ -43,12 +44,12 @@ def make(size: int, folder: Path) -> dict[str, Path]:
     network = tfeff.create(NETWORK, input_shape=(size, size, 3), small_image=size < 64)
     images = np.random.default_rng(0).standard_normal((CALIBRATION, size, size, 3)).astype(np.float32)
     np.save(folder / "calibration.npy", images)
-    jobs = []
+    jobs, ports = [], [InputPort("image", (size, size, 3))]
     for form, target in FORMS.items():
         made, _ = apply_rewrites(network, map(load_rewrite, get_target(target).rewrites), {"image": images[:2]})
-        quantize.write_saved_model(made, folder / form, (size, size, 3))
+        quantize.write_saved_model(made, folder / form, ports, ["logits"])
         jobs.append(quantize.Job(str(folder / form), "int8", "int8", str(folder / f"{form}.tflite")))
-    quantize.convert(jobs, folder / "calibration.npy", folder)
+    quantize.convert(jobs, {"image": folder / "calibration.npy"}, folder)
     return {form: folder / f"{form}.tflite" for form in FORMS}
 
 

@@ -39,19 +39,19 @@ def one(name: str, bits: int) -> dict:
     from tfeff.artifact import check_tflite
     from tfeff.calibration import collect
     from tfeff.data import open_dataset
-    from tfeff.export import Subject, quantize, steps
+    from tfeff.export import classifier, quantize, steps
     from tfeff.export.quantize.convert import environment_versions
     from tfeff.export.targets import get_target
 
     preset = presets.load_preset(name)
     preprocessing = preset.preprocessing
-    subject = Subject(preset.build(), preset.name, preset.network, preprocessing, preset.labels, preset.name)
+    known = classifier(preset.build(), preset.name, preset.network, preprocessing, preset.labels, preset=preset.name)
     with tempfile.TemporaryDirectory() as scratch, quantize.Converter(folder := Path(scratch)) as converter:
-        calibration = collect("fashion_mnist_sample", preprocessing, folder / "images.npy")
-        images, test = calibration.inputs(), open_dataset("fashion_mnist", "test")
+        calibration = collect("fashion_mnist_sample", known.inputs, folder)
+        proof, test = calibration.batch(steps.PROOF_SAMPLES), open_dataset("fashion_mnist", "test")
         inputs = np.stack([preprocessing(test.image(number)) for number in range(len(test))])
-        own, _, _ = steps.rewrite(subject, get_target("litert").rewrites, images[: steps.PROOF_SAMPLES])
-        hard, channels = unbalanced(own, images[: steps.PROOF_SAMPLES], bits)
+        own = steps.rewrite(known, get_target("litert").rewrites, proof).callable
+        hard, channels = unbalanced(own, proof["image"], bits)
         expected, got = (model.predict(inputs, batch_size=64, verbose=0) for model in (own, hard))
         models = {"preset": own, "hard case": hard}
         files, reports = {}, {}
@@ -59,10 +59,10 @@ def one(name: str, bits: int) -> dict:
             (folder / word).mkdir()
             for weights, per_tensor in WEIGHTS.items():
                 done, reports[f"{word}, {weights}"] = quantized(
-                    model, per_tensor, preprocessing, calibration, converter, folder / word / weights
+                    model, per_tensor, calibration, converter, folder / word / weights
                 )
                 files |= {(word, weights, *key): path for key, path in done.items()}
-        quantize.write_saved_model(own, folder / "own", preprocessing.shape)
+        quantize.write_saved_model(own, folder / "own", known.inputs, known.outputs)
         converter.convert([quantize.Job(str(folder / "own"), "float32", "float32", str(folder / "float.tflite"))])
         truth = right(folder / "float.tflite", inputs, test.labels)
         rows = []
@@ -87,54 +87,54 @@ def one(name: str, bits: int) -> dict:
     }
 
 
-def quantized(model, per_tensor, preprocessing, calibration, converter, folder):
+def quantized(model, per_tensor, calibration, converter, folder):
     """Int8 files by (step, method), and what equalization reported."""
     from tfeff.export import quantize
     from tfeff.export.quantize.equalize import equalize
 
     folder.mkdir()
-    equal, report = equalize(model, calibration.inputs(), per_tensor=per_tensor)
+    equal, report = equalize(model, calibration.batch(), per_tensor=per_tensor)
     files = {}
     for step, network in zip(STEPS, (model, equal), strict=False):  # the third step is ours alone
         saved, path = folder / step, folder / f"{step}.converter.tflite"
-        quantize.write_saved_model(network, saved, preprocessing.shape)
+        quantize.write_saved_model(network, saved, calibration.ports, ["logits"])
         files[step, CONVERTER] = path
         job = quantize.Job(str(saved), "int8", "int8", str(path), per_channel=not per_tensor)
-        converter.convert([job], calibration.path)
+        converter.convert([job], calibration.paths)
         for method in METHODS:
             for corrected in (False, True) if network is equal else (False,):
                 key = (STEPS[2] if corrected else step, method)
                 files[key] = folder / f"{'.'.join(key)}.tflite"
-                ours(network, per_tensor, method, corrected, preprocessing, calibration, converter, files[key])
+                ours(network, per_tensor, method, corrected, calibration, converter, files[key])
     return files, report
 
 
-def ours(model, per_tensor, method, corrected, preprocessing, calibration, converter, path):
+def ours(model, per_tensor, method, corrected, calibration, converter, path):
     """Writes the int8 file that our quantizer makes, by one calibration method."""
     from tfeff.calibration import Activations, Plan, observe, parse_method
     from tfeff.export import quantize
     from tfeff.export.quantize.bias_correction import correct_biases
     from tfeff.export.quantize.graph import fake_quant_graph
+    from tfeff.export.quantize.measuring import door_of
 
     own = path.with_suffix("")
     own.mkdir()
-    shape, options = preprocessing.shape, {"per_tensor": per_tensor}
-    ends = [preprocessing.normalize(np.full(shape, v, np.uint8)) for v in (0, 255)]
-    door = float(ends[0].min()), float(ends[1].max())
-    int8 = quantize.Int8File(model, fake_quant_graph(model, **options), own / "file", shape, **options)
-    converter.convert([int8.job(None)], calibration.path)
+    graph = fake_quant_graph(model, per_tensor=per_tensor)
+    int8 = quantize.Int8File(model, graph, own / "file", calibration.ports, ["logits"], per_tensor=per_tensor)
+    converter.convert([int8.job(calibration.paths)])
     int8.take()
     network = Activations(int8.path)
-    seen = observe(network, calibration.images(), calibration.names, own, histograms=())
-    found = Plan(network.tensors, parse_method(method), (), door).ranges(seen)
+    seen = observe(network, calibration.feeds(), calibration.names, own)
+    doors = {port.name: door_of(port.preprocessing) for port in calibration.ports}
+    found = Plan(network.tensors, parse_method(method), (), doors).ranges(seen)
     ranges = {each.tensor.index: (each.low, each.high) for each in found}
     if corrected:
         int8.set_ranges(ranges)
-        correct_biases(int8.graph, calibration.inputs())
-        int8 = quantize.Int8File(None, int8.graph, own / "corrected", shape, **options)
-        converter.convert([int8.job(None)], calibration.path)
+        correct_biases(graph, calibration.batch())
+        first, int8 = int8, int8.again(own / "corrected")
+        converter.convert([int8.job(calibration.paths)])
         int8.take()
-        ranges = {int8.tensors[point]: bounds for point, bounds in int8.ranges().items()}
+        ranges = int8.own_ranges(ranges, first)
     int8.quantize(ranges, {"int8": path}, converter)
 
 

@@ -17,9 +17,11 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from msgspec import to_builtins
 from paired import classes_of, paired_top1
 
 from tfeff.presets import aliases, list_presets, load_preset
@@ -53,30 +55,32 @@ class Bench:
     """One preset, with what all its int8 files share: rewritten, converted and run in float once."""
 
     def __init__(self, name: str, folder: Path):
+        from tfeff.calibration import from_arrays
         from tfeff.compare import Runner
         from tfeff.data import open_dataset
-        from tfeff.export import Subject, quantize, steps
+        from tfeff.export import classifier, quantize, steps
         from tfeff.export.quantize.graph import fake_quant_graph
         from tfeff.export.targets import get_target
 
         self.preset, self.folder = load_preset(name), folder
         pre, preset = self.preset.preprocessing, self.preset
-        self.subject = Subject(
-            preset.build(), preset.name, preset.network, pre, preset.labels, preset.name, preset.dataset
+        self.known = classifier(
+            preset.build(), preset.name, preset.network, pre, preset.labels, preset=preset.name, dataset=preset.dataset
         )
         self.converter = quantize.Converter(folder)
         images = open_dataset("fashion_mnist_sample", "train")
-        proof = np.stack([pre(images.image(number)) for number in range(steps.PROOF_SAMPLES)])
-        self.model, _, _ = steps.rewrite(self.subject, get_target("litert").rewrites, proof)
-        twin, _, _ = steps.rewrite(self.subject, steps.TWIN_REWRITES, proof)
+        proof = {"image": np.stack([pre(images.image(number)) for number in range(steps.PROOF_SAMPLES)])}
+        self.model = steps.rewrite(self.known, get_target("litert").rewrites, proof).callable
+        twin = steps.rewrite(self.known, steps.TWIN_REWRITES, proof).callable
+        ports = self.known.inputs, self.known.outputs
         self.graph = fake_quant_graph(self.model)
-        quantize.write_saved_model(twin, folder / "twin", pre.shape)
-        quantize.write_saved_model(self.model, folder / "rewritten", pre.shape)
-        self.int8 = quantize.Int8File(self.model, self.graph, folder / "int8", pre.shape)
+        quantize.write_saved_model(twin, folder / "twin", *ports)
+        quantize.write_saved_model(self.model, folder / "rewritten", *ports)
+        self.int8 = quantize.Int8File(self.model, self.graph, folder / "int8", *ports)
         float_file = folder / "twin.tflite"
         self.converter.convert(
             [quantize.Job(str(folder / "twin"), "float32", "float32", str(float_file)), self.int8.job(None)],
-            self._save(proof),
+            from_arrays(proof, folder, "the first images").paths,
         )
         self.int8.take()
         self.biases = self.int8.biases()
@@ -88,45 +92,45 @@ class Bench:
     def rows(self, source: str, columns) -> tuple[dict, list]:
         """{column: its row} with these calibration images, and what the audit found."""
         from tfeff.calibration import Activations, Plan, audit, choose, collect, observe, parse_method
-        from tfeff.export.quantize.measuring import door_of
+        from tfeff.export.quantize.measuring import criteria_of, door_of
         from tfeff.export.quantize.trial import Trial
 
-        pre, folder = self.preset.preprocessing, Path(tempfile.mkdtemp(dir=self.folder))
-        calibration = collect(source, pre, folder / "calibration.npy")
-        network, door = Activations(self.int8.path), door_of(pre)
-        seen = observe(network, calibration.images(), calibration.names, folder,
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        calibration = collect(source, self.known.inputs, folder)
+        network, doors = Activations(self.int8.path), {"image": door_of(self.preset.preprocessing)}
+        seen = observe(network, calibration.feeds(), calibration.names, folder,
                        histograms=range(len(network.tensors)))  # fmt: skip
         default = parse_method("auto")
-        calibration, seen = audit(calibration, pre, network, seen, default, folder, labels=self.subject.labels)
+        calibration, seen = audit(calibration, network, seen, default, folder, tasks=self.known.tasks)
+        criteria = [each for _, each in criteria_of(self.known, network)]
         found = {}
         for column in columns:
             self.int8.set_biases(self.biases)  # the column before has corrected them
-            trial = Trial(self.int8, calibration, folder, self.converter, "kept" not in column)
+            trial = Trial(self.int8, folder, self.converter, "kept" not in column)
             if column == "converter":
                 found[column] = self._row(self._by_converter(calibration, folder), "minmax")
                 continue
             if column.startswith("default"):
-                best = choose(default, (), door, network, seen, calibration, trial.run)[0]
+                plans = [Plan(network.tensors, each, (), doors) for each in default.candidates]
+                run = partial(trial.run, calibration=calibration)
+                best = choose(plans, criteria, network, seen, calibration, run).trials[0]
                 method, ranges = best.method, best.ranges
             else:
                 method = parse_method(column).name
-                ranges = Plan(network.tensors, parse_method(column), (), door).ranges(seen)
-            made = trial.make({each.tensor.index: (each.low, each.high) for each in ranges})
+                ranges = Plan(network.tensors, parse_method(column), (), doors).ranges(seen)
+            bounds = {each.tensor.index: (each.low, each.high) for each in ranges}
+            made = trial.make(bounds, calibration)
             path = folder / "made.tflite"
-            made.quantize({made.tensors[p]: ends for p, ends in made.ranges().items()}, {"int8": path}, self.converter)
+            made.quantize(made.own_ranges(bounds, self.int8), {"int8": path}, self.converter)
             found[column] = self._row(path, method) | self._proof(made, path, calibration)
-        return found, [each.as_dict() for each in calibration.findings]
-
-    def _save(self, images):
-        np.save(self.folder / "proof.npy", images)
-        return self.folder / "proof.npy"
+        return found, [to_builtins(each) for each in calibration.findings]
 
     def _by_converter(self, calibration, folder):
         from tfeff.export import quantize
 
         path = folder / "converter.tflite"
         self.converter.convert(
-            [quantize.Job(str(self.folder / "rewritten"), "int8", "int8", str(path))], calibration.path
+            [quantize.Job(str(self.folder / "rewritten"), "int8", "int8", str(path))], calibration.paths
         )
         return path
 
@@ -147,8 +151,8 @@ class Bench:
     def _proof(self, made, path, calibration):
         from tfeff.export.quantize.prove import prove_units
 
-        proof = prove_units(self.graph, path.read_bytes(), *made.scales(path), calibration.inputs(16)).as_dict()
-        return {key: proof[key] for key in ("units", "beyond", "max_lsb", "rescaled", "missing")}
+        proof = prove_units(self.graph, path.read_bytes(), *made.scales(path), calibration.batch(16)).record()
+        return {key: getattr(proof, key) for key in ("units", "beyond", "max_lsb", "rescaled", "missing")}
 
 
 def ptq(preset: str) -> dict:

@@ -40,6 +40,7 @@ def one(name: str, targets: list[str], python: str, seconds: float) -> list[dict
 
     import tfeff
     from tfeff.bench import Settings, bench
+    from tfeff.data import InputPort
     from tfeff.export import quantize
     from tfeff.export.rewrites import load_rewrite
     from tfeff.export.rewrites.core import apply_rewrites
@@ -48,6 +49,7 @@ def one(name: str, targets: list[str], python: str, seconds: float) -> list[dict
     keras.utils.set_random_seed(1)
     network = tfeff.create(name)
     shape = tuple(network.input_shape[1:])
+    ports = [InputPort("image", shape)]
     _randomize(network)
     images = np.random.default_rng(0).standard_normal((CALIBRATION, *shape)).astype(np.float32)
     rows = []
@@ -55,18 +57,18 @@ def one(name: str, targets: list[str], python: str, seconds: float) -> list[dict
         folder = Path(scratch)
         np.save(folder / "calibration.npy", images)
         plain, _ = apply_rewrites(network, [load_rewrite(spec) for spec in FROZEN], {"image": images[:2]})
-        quantize.write_saved_model(plain, folder / "stock", shape)
+        quantize.write_saved_model(plain, folder / "stock", ports, ["logits"])
         jobs = []
         for target in targets:
             rewritten, applied = apply_rewrites(
                 network, map(load_rewrite, get_target(target).rewrites), {"image": images[:2]}
             )
-            quantize.write_saved_model(rewritten, folder / target, shape)
+            quantize.write_saved_model(rewritten, folder / target, ports, ["logits"])
             io = get_target(target).io or "int8"
             jobs.append(quantize.Job(str(folder / target), "int8", io, str(folder / f"{target}.tflite")))
             rows.append({"network": name, "input": list(shape), "target": target,
                          "rewrites": [[each.name, each.form, each.places] for each in applied]})  # fmt: skip
-        quantize.convert(jobs, folder / "calibration.npy", folder)
+        quantize.convert(jobs, {"image": folder / "calibration.npy"}, folder)
         for io in {job.io for job in jobs}:
             stock_int8(folder / "stock", images, io, folder / f"stock.{io}.tflite")
         for row, job in zip(rows, jobs, strict=True):

@@ -21,6 +21,7 @@ from keras import layers
 
 from tfeff.bench import Settings, bench
 from tfeff.compare import Runner
+from tfeff.data import InputPort
 from tfeff.export import quantize
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import rewrite_once
@@ -132,13 +133,14 @@ def case(size, channels, kind, devices, seconds):
         folder = Path(name)
         models = {form: network(size, channels, kind, form) for form in FORMS}
         shape = models["without"].input_shape[1:]
+        ports = [InputPort("image", shape)]
         inputs = np.random.default_rng(2).standard_normal((INPUTS, *shape)).astype("float32")
         np.save(folder / "calibration.npy", inputs)
         jobs = []
         for form, model in models.items():
-            quantize.write_saved_model(model, folder / form, shape)
+            quantize.write_saved_model(model, folder / form, ports, ["y"])
             jobs.append(quantize.Job(str(folder / form), "int8", "int8", str(folder / f"{form}.tflite")))
-        quantize.convert(jobs, folder / "calibration.npy", folder)
+        quantize.convert(jobs, {"image": folder / "calibration.npy"}, folder)
         files = {form: Path(job.path) for form, job in zip(FORMS, jobs, strict=True)}
         timing = bench(list(files.values()), devices, Settings(max_seconds=seconds)).as_dict()
         forms = []
@@ -168,7 +170,7 @@ def snr(model, path, inputs):
     error = power = 0.0
     for image in inputs:
         expected = np.asarray(model(image[None]))
-        error += float(((runner(image).reshape(expected.shape) - expected) ** 2).sum())
+        error += float(((runner(image)["y"].reshape(expected.shape) - expected) ** 2).sum())
         power += float((expected**2).sum())
     return 10 * np.log10(power / error)
 

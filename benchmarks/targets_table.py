@@ -105,7 +105,7 @@ def make_plain(preset: str, targets: list[str], folder: Path) -> None:
     from stock import FROZEN, stock_int8
 
     from tfeff.calibration import collect
-    from tfeff.data import open_dataset
+    from tfeff.data import image_port, open_dataset
     from tfeff.errors import TfeffError
     from tfeff.export import quantize
     from tfeff.export.rewrites import load_rewrite
@@ -115,11 +115,11 @@ def make_plain(preset: str, targets: list[str], folder: Path) -> None:
 
     loaded = load_preset(preset)
     model, preprocessing = loaded.build(), loaded.preprocessing
-    calibration = collect(CALIBRATION, preprocessing, folder / "calibration.npy")
-    proof = calibration.inputs(PROOF_SAMPLES)
-    plain, _ = apply_rewrites(model, [load_rewrite(spec) for spec in FROZEN], {"image": proof})
-    quantize.write_saved_model(plain, folder / "plain", preprocessing.shape)
-    stock_int8(folder / "plain", calibration.inputs(), "int8", folder / "plain.tflite")
+    calibration = collect(CALIBRATION, [image_port(preprocessing)], folder)
+    proof = calibration.batch(PROOF_SAMPLES)
+    plain, _ = apply_rewrites(model, [load_rewrite(spec) for spec in FROZEN], proof)
+    quantize.write_saved_model(plain, folder / "plain", calibration.ports, ["logits"])
+    stock_int8(folder / "plain", np.load(calibration.paths["image"], mmap_mode="r"), "int8", folder / "plain.tflite")
 
     test = open_dataset("fashion_mnist", "test")
     images = np.stack([preprocessing(test.image(int(n))) for n in _drawn()])
@@ -128,7 +128,7 @@ def make_plain(preset: str, targets: list[str], folder: Path) -> None:
         specs = get_target(target).rewrites
         if specs not in known:
             try:
-                rewritten, _ = apply_rewrites(model, [load_rewrite(spec) for spec in specs], {"image": proof})
+                rewritten, _ = apply_rewrites(model, [load_rewrite(spec) for spec in specs], proof)
             except TfeffError:  # the export has failed with the same words
                 continue
             known[specs] = _keras_classes(rewritten, images)

@@ -23,7 +23,6 @@ def audit(
     folder: Path,
     *,
     tasks: Sequence[TaskSpec] = (),
-    trained: bool = True,
     seed: int = 0,
 ) -> tuple[Calibration, Observation]:
     """Looks at the samples and at what was seen of them.
@@ -34,8 +33,7 @@ def audit(
         seen: what `observe` saw of these samples.
         method: how ranges are chosen.
         folder: a scratch folder.
-        tasks: what the outputs mean.
-        trained: whether the network's own word means anything.
+        tasks: what the outputs mean; none where the network was never trained, so that its word means nothing.
         seed: of the shuffles.
 
     Returns:
@@ -53,9 +51,8 @@ def audit(
         *audit_activations.outlier_images(calibration, far, shares, most),
         *audit_activations.constant_channels(seen, noun),
     ]
-    if trained:
-        for port in calibration.ports:
-            findings += _of_port(port.name, calibration, audit_network.channel_order(calibration, port, network, tasks))
+    for port in calibration.ports:
+        findings += _of_port(port.name, calibration, audit_network.channel_order(calibration, port, network, tasks))
     seen = seen.without(network, calibration.feeds(which), which)
     stability = audit_activations.stability(seen, method, np.random.default_rng(seed))
     findings += audit_activations.unstable(stability, noun)

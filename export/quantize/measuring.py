@@ -217,7 +217,7 @@ def measure(
     )  # fmt: skip
     search.progress("auditing", 0, 0)
     audited, seen = audit(
-        calibration, network, seen, search.method, folder, tasks=model.tasks, trained=not model.random_weights,
+        calibration, network, seen, search.method, folder, tasks=() if model.random_weights else model.tasks,
         seed=search.seed,
     )  # fmt: skip
     if not search.method.candidates or trial is None or model.random_weights:
