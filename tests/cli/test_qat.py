@@ -3,6 +3,7 @@
 import shutil
 from hashlib import sha256
 
+import msgspec
 import pytest
 from cli_runner import assert_refused, tfeff
 
@@ -30,19 +31,20 @@ def trained(tmp_path_factory):
 
 def test_ends_in_an_artifact_that_says_how_it_was_trained(trained):
     _, record = trained
-    assert record["preset"] == PRESET
-    assert record["ops"]["float"] == []
-    assert record["calibration"]["source"] == "fashion_mnist_sample"
-    assert record["calibration"]["used"] == 64
-    assert record["quantization"]["simulation"]["beyond"] == []
-    assert record["accuracy"]["samples"] == 32
-    training = record["quantization"]["training"]
+    assert record.preset == PRESET
+    assert record.ops.float_ == []
+    assert record.calibration.source == "fashion_mnist_sample"
+    assert record.calibration.used == 64
+    assert record.quantization.simulation.beyond == []
+    assert record.accuracy[0].samples == 32
+    training = record.quantization.training
     assert (training["engine"], training["epochs"], training["steps"], training["batch_size"]) == ("tfeff", 1, 2, 16)
     assert training["learning_rate"] == 1e-3
     assert training["images"] + training["held_out_images"] == 512
     assert [row["epoch"] for row in training["history"]] == [0, 1]
     best = min(training["history"], key=lambda row: row["held_out_loss"])
     assert training["best_epoch"] == best["epoch"]
+    assert set(best["held_out"]) == set(training["held_out_float"]) == {"top-1"}
 
 
 def test_export_of_the_saved_network_gives_the_same_file(trained, capfd, tmp_path):
@@ -51,9 +53,9 @@ def test_export_of_the_saved_network_gives_the_same_file(trained, capfd, tmp_pat
                 "--out", tmp_path)  # fmt: skip
     assert ran.code == 0, ran.err
     made = open_artifact(tmp_path / "trained.int8.tflite")
-    assert made.sha256 == record["sha256"] == sha256(made.path.read_bytes()).hexdigest()
-    assert made.record["calibration"] is None
-    assert "fake-quant" in made.record["notes"][0]
+    assert made.sha256 == record.sha256 == sha256(made.path.read_bytes()).hexdigest()
+    assert made.record.calibration is None
+    assert any("fake-quant" in note for note in made.record.notes)
 
 
 def test_export_of_the_saved_network_takes_no_ranges(trained, capfd, tmp_path):
@@ -72,22 +74,23 @@ def test_resume_takes_the_network_of_the_artifact_only(trained, capfd, tmp_path)
 
 def test_an_artifact_stands_for_its_network(trained, capfd, tmp_path):
     folder, record = trained
-    ran = tfeff(capfd, "qat", folder / record["file"], *SHORT[:-2], "--resume", folder / "trained.keras", "--out",
+    ran = tfeff(capfd, "qat", folder / record.file, *SHORT[:-2], "--resume", folder / "trained.keras", "--out",
                 tmp_path, "--learning-rate", "1e-9", "--json")  # fmt: skip
     assert ran.code == 0, ran.err
     assert ran.json["preset"] == PRESET
     training = ran.json["quantization"]["training"]
     assert training["resumed"] == "trained.keras"
     # It begins where the saved one ended.
-    first = trained[1]["quantization"]["training"]
+    first = trained[1].quantization.training
     kept = first["history"][first["best_epoch"]]
     assert training["history"][0]["held_out_loss"] == pytest.approx(kept["held_out_loss"], rel=1e-5)
 
 
 def test_an_artifact_whose_weights_are_not_known_is_refused(trained, capfd, tmp_path):
     folder, record = trained
-    shutil.copy(folder / record["file"], tmp_path / "own.tflite")
-    write_record(tmp_path / "own.json", {**record, "file": "own.tflite", "preset": None, "network": "own.keras"})
+    shutil.copy(folder / record.file, tmp_path / "own.tflite")
+    own = msgspec.structs.replace(record, file="own.tflite", preset=None, network="own.keras")
+    write_record(tmp_path / "own.json", own)
     ran = tfeff(capfd, "qat", tmp_path / "own.tflite", *SHORT)
     assert_refused(ran, "own.keras", "weights", "mend")
 
