@@ -94,7 +94,7 @@ def _precision_options(function):
 @click.option("--compiler-timeout", type=float, metavar="SECONDS", help="How long the target's compiler may take.")
 @click.option(
     "--max-drop",
-    type=click.FloatRange(min=0),
+    type=float,
     metavar="X",
     help="Keep layers in float until the metric is worse by no more, in its unit (top-1: points); else exit 1.",
 )
