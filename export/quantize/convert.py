@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from tfeff.data import InputPort
-from tfeff.errors import TfeffError
+from tfeff.errors import GateFailed, TfeffError
 from tfeff.export.model import named_outputs
 
+_INTEGER = ("int8", "int16x8")
+_LOOPS = ("While", "StatelessWhile", "LoopCond")  # the last is what freezing makes of the others
 _VALID = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.-]*$")  # a node of a TensorFlow graph
 
 
@@ -103,6 +105,25 @@ def freeze(network: Callable[[list[Any]], Mapping[str, Any]], folder: Path, inpu
     tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve}, options=options)
 
 
+def refuse_loops(saved_model: Path, precision: str) -> None:
+    """Raises GateFailed for a network with a loop (WHILE): no integer file can hold its body."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    path = saved_model / "saved_model.pb"
+    if not path.is_file():
+        return  # the converter says so
+    model = saved_model_pb2.SavedModel()
+    model.ParseFromString(path.read_bytes())
+    graph = model.meta_graphs[0].graph_def
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    if loops := sorted({node.name.partition("/LoopCond")[0] for node in nodes if node.op in _LOOPS}):
+        raise GateFailed(
+            f"--{precision} would leave WHILE in float: {', '.join(loops[:3])}",
+            "give a recurrent layer unroll=True and a known number of steps (up to 128 are unrolled here), or export "
+            "--float16; nothing was written",
+        )
+
+
 class Converter:
     """The child process, started once and given jobs until it is closed: to start it takes longer than most jobs.
 
@@ -138,8 +159,12 @@ class Converter:
             calibration: {input: `.npy` (n, ...)}, for the precisions that need it and jobs that have none of their own.
 
         Raises:
+            GateFailed: a network with a loop is to be quantized, of which the converter's quantizer dies.
             TfeffError: the converter refused the network, or died.
         """
+        for job in jobs:
+            if job.precision in _INTEGER and job.step != "quantize":
+                refuse_loops(Path(job.saved_model), job.precision)
         child = self._started()
         own = None if calibration is None else dict(calibration)
         request = {"jobs": [asdict(job) for job in jobs], "calibration": own}

@@ -6,7 +6,8 @@ import pytest
 from keras import layers
 from saving import save_image_model
 
-from tfeff.errors import TfeffError
+from tfeff.data import InputPort
+from tfeff.errors import GateFailed, TfeffError
 from tfeff.export import quantize
 from tfeff.tflite.graph import read_graph
 
@@ -58,3 +59,22 @@ def test_what_the_converter_says_is_passed_on(job, tmp_path):
     missing = quantize.Job(str(tmp_path / "nowhere"), "int8", "int8", job.path)
     with pytest.raises(TfeffError, match=r"the converter refused the network: .*nowhere"):
         quantize.convert([missing], {"image": tmp_path / "images.npy"}, tmp_path)
+
+
+@pytest.mark.parametrize("precision", ["int8", "int16x8"])
+def test_a_loop_is_refused_by_its_name(tmp_path, precision):
+    """Of it the converter's quantizer dies. A float file may hold one."""
+    steps = keras.Input((200, 3), name="steps")
+    model = keras.Model(steps, layers.Dense(2)(layers.GRU(4, name="memory")(steps)))
+    ports = [InputPort("steps", (200, 3))]
+    quantize.write_saved_model(model, tmp_path / "saved", ports, ["state"])
+    np.save(tmp_path / "steps.npy", np.zeros((1, 200, 3), np.float32))
+    io = {"int8": "int8", "int16x8": "int16"}[precision]
+    job = quantize.Job(str(tmp_path / "saved"), precision, io, str(tmp_path / "loop.tflite"))
+    with pytest.raises(GateFailed, match=r"leave WHILE in float: .*memory.*while"):
+        quantize.convert([job], {"steps": tmp_path / "steps.npy"}, tmp_path)
+
+
+def test_a_name_that_no_signature_can_have_is_refused(tmp_path):
+    with pytest.raises(TfeffError, match="'left image' cannot be called so"):
+        quantize.write_saved_model(lambda x: x, tmp_path / "saved", [InputPort("left image", (3,))], ["y"])
