@@ -131,6 +131,15 @@ def test_the_later_commands_take_it(toy, tmp_path):
     assert code == 0, error
 
 
+@pytest.mark.parametrize("name", ["two_outputs", "image_and_vector", "embedding"])
+def test_it_is_timed_and_gives_what_its_float_twin_does(made, name):
+    file = made[name].file
+    code, timed, error = invoke("bench", file, file.with_name("toy.int8.twin.tflite"), "--max-seconds", 0.5)
+    assert code == 0, error
+    assert [result["file"] for result in timed["results"]] == [str(file), str(file.with_name("toy.int8.twin.tflite"))]
+    assert all(result["median_ms"] > 0 for result in timed["results"])
+
+
 @pytest.mark.parametrize("name", [name for name, toy in TOYS.items() if toy.left is not None])
 def test_an_operation_without_an_int8_kernel_is_named(made, name):
     assert made[name].code == 1

@@ -237,7 +237,7 @@ def test_pretrained_is_fetched_exported_and_told_in_the_record(capfd, tmp_path, 
     options = ("--weights", "pretrained", "--float32", "--no-bench", "--out", tmp_path, "--json")
     ran = tfeff(capfd, "export", "pp_lcnet_050", *options)
     assert ran.code == 0, ran.err
-    assert ran.json["preprocessing"] == PREPROCESSING
+    assert ran.json["inputs"][0]["preprocessing"] == PREPROCESSING
     assert ran.json["dataset"] == "ImageNet-1k"
     assert "a note of the publisher" in ran.json["notes"]
     assert any("MIT" in note and registered.sha256[:16] in note for note in ran.json["notes"])

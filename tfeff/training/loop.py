@@ -97,8 +97,7 @@ def train(
     fit, held_out = hold_out(whole, recipe.validation, recipe.seed)
 
     keras.utils.set_random_seed(recipe.seed)
-    height, width = recipe.input_size
-    preprocessing = Preprocessing(size=(height, width))
+    preprocessing = Preprocessing(size=(recipe.input_size[0], recipe.input_size[1]))
     ports = (image_port(preprocessing),)
     arguments: dict[str, Any] = {"input_shape": preprocessing.shape, "classes": len(whole.classes)}
     if max(recipe.input_size) <= _SMALL_IMAGE:
@@ -123,8 +122,7 @@ def train(
     load_weights(model, weights)
     test_top1 = top1(model, Batches(test, ports, 256))
     report({"test_top1": test_top1})
-    best = max(state.history, key=lambda row: row["validation_top1"])["epoch"]
-    training = {"command": command, "recipe": asdict(recipe), "best_epoch": best, "float_top1": test_top1,
+    training = {"command": command, "recipe": asdict(recipe), "best_epoch": state.best_epoch, "float_top1": test_top1,
                 "samples": len(test), "history": state.history}  # fmt: skip
     preset = Preset(name, recipe.network, arguments, preprocessing, whole.classes, recipe.dataset, weights, training)
     preset.write(out / f"{name}.json")
@@ -247,6 +245,10 @@ class _State:
     @property
     def best(self):
         return max((row["validation_top1"] for row in self.history), default=-1.0)
+
+    @property
+    def best_epoch(self):
+        return max(self.history, key=lambda row: row["validation_top1"])["epoch"]
 
     def restore(self, model):
         if not self.history:
