@@ -10,10 +10,19 @@ from tfeff.export.rewrites.core import apply_rewrites
 def stack(*layers, shape=(9, 8, 6), name="net"):
     """A model of layers or functions one after the other, trained as `randomize` does."""
     image = keras.Input(shape)
-    x = image
+    return randomize(keras.Model(image, chain(image, layers), name=name))
+
+
+def chain(x, layers):
+    """The output of layers or functions one after the other. A layer that was made when its test file was read may bear
+    a name that Keras gave again since (`clear_session`): of two with one name, the second is copied."""
+    seen = set()
     for layer in layers:
+        if getattr(layer, "name", None) in seen:
+            layer = type(layer).from_config({**layer.get_config(), "name": None})
+        seen.add(getattr(layer, "name", layer))
         x = layer(x)
-    return randomize(keras.Model(image, x, name=name))
+    return x
 
 
 def randomize(model, seed=0):

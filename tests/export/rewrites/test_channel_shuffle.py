@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
-from rewrite_models import randomize
+from rewrite_models import chain, randomize
 
 from tfeff import create
 from tfeff.export.rewrites import load_rewrite
@@ -20,10 +20,8 @@ MOVING = {"ChannelShuffle", "Transpose", "Permute", "Reshape", "Take", "Flip"}
 
 
 def model_of(*stack, shape=IMAGES.shape[1:]):
-    image = x = keras.Input(shape)
-    for layer in stack:
-        x = layer(x)
-    return randomize(keras.Model(image, x))
+    image = keras.Input(shape)
+    return randomize(keras.Model(image, chain(image, stack)))
 
 
 def kinds(model):

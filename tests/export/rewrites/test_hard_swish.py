@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
-from rewrite_models import randomize
+from rewrite_models import chain, randomize
 from saving import save_image_model
 
 from tfeff import create
@@ -19,10 +19,8 @@ IMAGES = 3 * np.random.default_rng(3).standard_normal((3, 8, 10, 12)).astype(np.
 
 
 def model_of(*stack):
-    image = x = keras.Input(IMAGES.shape[1:])
-    for layer in stack:
-        x = layer(x)
-    return randomize(keras.Model(image, x))
+    image = keras.Input(IMAGES.shape[1:])
+    return randomize(keras.Model(image, chain(image, stack)))
 
 
 def rewritten(model, images=IMAGES):

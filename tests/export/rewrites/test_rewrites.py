@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from rewrite_models import chain
 
 from tfeff.errors import TfeffError
 from tfeff.export.rewrites import load_rewrite
@@ -27,10 +28,7 @@ def randomize(model, seed=0):
 
 def build(*stack, shape=(16, 16, 8)):
     image = keras.Input(shape)
-    x = image
-    for layer in stack:
-        x = layer(x)
-    return randomize(keras.Model(image, x, name="net"))
+    return randomize(keras.Model(image, chain(image, stack), name="net"))
 
 
 def kinds(model):

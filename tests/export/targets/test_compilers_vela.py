@@ -124,7 +124,7 @@ def test_the_target_asks_vela(ethos_u_file, folder):
     assert made.suffix == target.compiled_suffix
     assert made.verdict.basis == "confirmed"
     assert [op.status for op in made.verdict.operations] == ["mapped", "cpu"]
-    assert made.details["accelerator"] == "ethos-u55-256"
+    assert made.about["accelerator"] == "ethos-u55-256"
     with pytest.raises(TfeffError, match="ethos-u55-128"):
         target.check_compiler(CompilerOptions(accelerator="ethos-u55-12"))
 

@@ -85,7 +85,7 @@ def test_ethos_u_compiles(small, tmp_path):
     assert made.path.name == "conv_vela.tflite"
     assert made.verdict.basis == "confirmed"
     assert made.verdict.ok
-    assert made.details["accelerator"] == "ethos-u85-256"
+    assert made.about["accelerator"] == "ethos-u85-256"
 
 
 def test_unknown_target_names_the_nearest():
