@@ -4,6 +4,7 @@ The converter's quantizer gets a float file in which every range is given and ev
 nothing is left for it to decide. `prove` shows that it did not.
 """
 
+import copy
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from tfeff.export.quantize.convert import Converter, Job, freeze, write_saved_mo
 from tfeff.export.quantize.points_file import Scale, read_scales, take_points, tensor_names, with_points
 from tfeff.export.quantize.shared_ranges import share_ranges
 from tfeff.tflite.file import TfliteFile
-from tfeff.tflite.writer import with_ranges
+from tfeff.tflite.writer import with_constants, with_ranges
 
 Bounds = tuple[float, float]
 
@@ -71,6 +72,27 @@ class Int8File:
             None, self.graph, folder, self.inputs, self._outputs, per_tensor=self._per_tensor,
             rounded_weights=rounded_weights,
         )  # fmt: skip
+
+    def rebiased(self, before: Mapping[str, np.ndarray], folder: Path) -> "Int8File | None":
+        """The same with the biases that the graph has by now, as `again` makes it but without a conversion.
+
+        Args:
+            before: the biases in this file, as `biases` gave them.
+            folder: a scratch folder of its own.
+
+        Returns:
+            None where the converter did not leave each bias as a constant of its own: two may be equal.
+        """
+        now = self.biases()
+        changed = [(before[name], now[name]) for name in now if not np.array_equal(before[name], now[name])]
+        file = with_constants(self.path.read_bytes(), changed)
+        if file is None:
+            return None
+        folder.mkdir(exist_ok=True)
+        made = copy.copy(self)
+        made._folder, made.path = folder, folder / "ranged.tflite"
+        made.path.write_bytes(file)
+        return made
 
     def job(self, samples: Mapping[str, Path] | None) -> Job:
         """What makes the float file; the first of `samples` gives it a range everywhere, to be replaced."""

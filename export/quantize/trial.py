@@ -52,10 +52,18 @@ class Trial:
         made = self._int8
         if self._correct:
             self.report = correct_biases(self._int8.graph, calibration.batch(calibration.typical(SAMPLES)))
-            made = self._int8.again(self._folder / "corrected")
-            self._converter.convert([made.job(None)], calibration.paths)
-            made.take()
+            made = self._corrected(calibration)
         self._made = ranges, made
+        return made
+
+    def _corrected(self, calibration):
+        """The file with the biases that the graph has by now."""
+        folder = self._folder / "corrected"
+        if (made := self._int8.rebiased(self.biases or {}, folder)) is not None:
+            return made
+        made = self._int8.again(folder)
+        self._converter.convert([made.job(None)], calibration.paths)
+        made.take()
         return made
 
     def run(self, found: Sequence[Range], calibration: Calibration) -> Run:

@@ -1,7 +1,8 @@
 """Writing a `.tflite` file operation by operation, with operations and tensors taken over from another one."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -133,6 +134,32 @@ def with_ranges(data: bytes, ranges: Mapping[int, tuple[float, float]]) -> bytes
     for number, (low, high) in ranges.items():
         quantization = file.tree.tensors[number].quantization
         quantization.min, quantization.max = [low], [high]
+    return bytes(pack(file.model))
+
+
+def with_constants(data: bytes, changes: Iterable[tuple[np.ndarray, np.ndarray]]) -> bytes | None:
+    """A file in which some float32 constants hold other values.
+
+    Args:
+        data: the file.
+        changes: (the values as they are, others of the same shape) of each constant.
+
+    Returns:
+        The file; None where one of the constants is not there, or not once: then nobody knows which was meant.
+    """
+    file = TfliteFile(data)
+    tensors = file.tree.tensors
+    held: dict[bytes, list[int]] = {}
+    for number, tensor in enumerate(tensors):
+        if tensor.type == schema.TensorType.FLOAT32 and len(raw := file.raw(number)):
+            held.setdefault(raw.tobytes(), []).append(number)
+    readers = Counter(tensor.buffer for tensor in tensors)
+    for before, after in changes:
+        found = held.get(np.ascontiguousarray(before, np.float32).tobytes(), [])
+        if len(found) != 1 or readers[tensors[found[0]].buffer] != 1 or file.bodies:
+            return None
+        values = np.ascontiguousarray(after, np.float32).tobytes()
+        file.model.buffers[tensors[found[0]].buffer].data = np.frombuffer(values, np.uint8)
     return bytes(pack(file.model))
 
 
