@@ -21,6 +21,7 @@ class Dataset:
         labels: what is said of each sample, (n, ...): class numbers, 0 or 1 a label, or numbers; None where nothing is.
         names: one name per sample, for messages (a path, or "test image 17").
         notes: lines to say about it, such as what was left out.
+        guessed: whether the classes are in the order of their names, which need not be that of a model's outputs.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Dataset:
     labels: np.ndarray | None
     names: Sequence[str]
     notes: tuple[str, ...] = field(default=(), kw_only=True)
+    guessed: bool = field(default=False, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -88,7 +90,9 @@ class Subset(Dataset):
     def __init__(self, dataset: Dataset, numbers: np.ndarray):
         labels = None if dataset.labels is None else dataset.labels[numbers]
         names = [dataset.names[n] for n in numbers]
-        super().__init__(dataset.name, dataset.source, dataset.classes, labels, names, notes=dataset.notes)
+        super().__init__(
+            dataset.name, dataset.source, dataset.classes, labels, names, notes=dataset.notes, guessed=dataset.guessed
+        )
         object.__setattr__(self, "_dataset", dataset)
         object.__setattr__(self, "_numbers", numbers)
 

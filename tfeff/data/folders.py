@@ -1,6 +1,6 @@
 """A folder as a dataset: one folder a class, or images beside a `labels.csv`; split by train/ and test/ or not."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -86,19 +86,19 @@ def _by_folder(folder: Path, whole: Path, parts: list[Path], labelled: bool, not
                 f"labels are read from one folder a class, or from a {TABLE} of path,label",
             )
         return FileDataset(str(folder), str(whole), (), None, names, whole, notes=notes)
-    classes = _classes(folder, whole, parts)
+    classes, told = _classes(folder, whole, parts)
     _check_filled(whole, names, listed)
     numbers = {name: number for number, name in enumerate(classes)}
     labels = np.array([numbers[Path(name).parts[0]] for name in names], np.int64)
-    return FileDataset(str(folder), str(whole), tuple(classes), labels, names, whole, notes=notes)
+    return FileDataset(str(folder), str(whole), tuple(classes), labels, names, whole, notes=notes, guessed=not told)
 
 
-def _classes(folder: Path, whole: Path, parts: list[Path]) -> list[str]:
-    """Names of the classes of all splits, in their order: a split may lack one."""
+def _classes(folder: Path, whole: Path, parts: list[Path]) -> tuple[list[str], bool]:
+    """Names of the classes of all splits (one may lack a class), in order, and whether a file says the order."""
     found = {name for part in {whole, *parts} for name in _class_folders(part)}
     file = next((place / NAMES for place in (whole, folder) if (place / NAMES).is_file()), None)
     if file is None:
-        return in_order(found)
+        return in_order(found), False
     try:
         told = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
@@ -109,7 +109,7 @@ def _classes(folder: Path, whole: Path, parts: list[Path]) -> list[str]:
             f"{file}: {'does not name the folder ' + missing[0] if missing else 'names a class twice'}",
             "give every class once, one a line, in the order of the model's outputs",
         )
-    return told
+    return told, True
 
 
 def _check_filled(whole: Path, names: list[str], listed: Listed) -> None:
@@ -130,18 +130,19 @@ def _tabled(folder: Path, path: Path, whole: Path, split: str, parts: list[Path]
         inside = [(folder / name).resolve() for name in table.names]
         roots = {part.resolve(): "train" if part.name in SPLIT_FOLDERS["train"] else "test" for part in parts}
         splits = [next((roots[p] for p in file.parents if p in roots), "") for file in inside]
-        table = Table(table.names, table.root, table.labels, table.classes, splits)
-    opened = _of_table(table, str(folder), path, split)
+        table = replace(table, splits=splits)
     listed, used = list_files(whole), {(table.root / name).resolve() for name in table.names}
     unnamed = sum(image.resolve() not in used for image in listed.images)
     more = (f"{whole}: {unnamed} images are not in {path.name}: left out",) if unnamed else ()
     notes = (f"labels are those of {path}", *listed.notes(str(whole)), *more)
-    object.__setattr__(opened.dataset, "notes", notes)
+    opened = _of_table(table, str(folder), path, split, notes)
     return Opened(opened.dataset, opened.own_split or path.parent != folder)
 
 
-def _of_table(table: Table, name: str, path: Path, split: str) -> Opened:
-    dataset = FileDataset(name, str(path), table.classes, table.labels, table.names, table.root)
+def _of_table(table: Table, name: str, path: Path, split: str, notes: tuple[str, ...] = ()) -> Opened:
+    dataset = FileDataset(
+        name, str(path), table.classes, table.labels, table.names, table.root, notes=notes, guessed=table.named
+    )
     if not table.splits:
         return Opened(dataset, False)
     chosen = np.array([number for number, word in enumerate(table.splits) if word == split], int)

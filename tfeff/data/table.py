@@ -26,6 +26,7 @@ class Table:
         root: the CSV's folder.
         labels: (n,) int64 numbers of classes, or (n,) or (n, k) numbers; None where it says paths only.
         classes: names of the classes, in the order of their numbers; empty where labels are numbers without names.
+        named: whether the labels are names of classes, put in natural order here.
         splits: of each image `train` or `test`; empty where it does not say.
     """
 
@@ -33,6 +34,7 @@ class Table:
     root: Path
     labels: np.ndarray | None
     classes: tuple[str, ...] = ()
+    named: bool = False
     splits: list[str] = field(default_factory=list)
 
 
@@ -61,7 +63,8 @@ def read_table(path: Path) -> Table:
     columns = [[cells[place] for _, cells in rows] for place in range(width) if place not in (of_path, of_split)]
     splits = [] if of_split is None else [_split(path, line, cells[of_split]) for line, cells in rows]
     labels, classes = _labels(path, columns, [line for line, _ in rows]) if columns else (None, ())
-    return Table(names, path.parent, labels, classes, splits)
+    named = len(columns) == 1 and _numbers(columns[0]) is None
+    return Table(names, path.parent, labels, classes, named, splits)
 
 
 def _rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
