@@ -184,6 +184,8 @@ def test_classes_are_matched_by_name(classes, labels, wanted):
 def test_an_order_that_is_a_guess_is_said():
     assert matched(NUMBERS, [], guessed=False) == (list(range(12)), [])  # numbers of the labels themselves
     assert matched(NUMBERS[:10], []) == (list(range(10)), [])  # in whatever order
+    assert matched(["c0", "c1", "c2"], []) == ([0, 1, 2], [])
+    assert matched(["0a", "1b"], [])[1] != []
     order, (note,) = matched(NUMBERS, [])
     assert order == list(range(12))
     assert "order is a guess: 0, 1, 2, 3, ... 11 (sorted as text it would be 0, 1, 10, 11, ... 9)" in note

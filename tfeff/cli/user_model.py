@@ -52,8 +52,9 @@ def _ports(path: Path, inputs: Sequence[OpenInput], source: Source) -> tuple[lis
     ports = [InputPort(each.name, _shape(path, each, source), _dtype(path, each)) for each in inputs]
     images = [port for port in ports if _may_be_image(port)]
     if source.mean is None:
-        if source.colour is not None:
-            raise TfeffError(f"--colour {source.colour}: is of images", "give --mean and --std too")
+        if source.pixels.given:
+            word = "--colour" if source.colour else "--resize" if source.resize else "--crop"
+            raise TfeffError(f"{word}: is of images", "give --mean and --std too")
         look = ", ".join(port.name for port in images)
         note = f"takes {look} as arrays: how images become it was not said (--mean, --std)"
         return ports, [note] if images else []

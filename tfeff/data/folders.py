@@ -38,7 +38,7 @@ def open_folder(folder: Path, split: str, *, labelled: bool) -> Opened:
     table = next((place / TABLE for place in (whole, folder) if (place / TABLE).is_file()), None)
     if table is not None:
         try:
-            return _tabled(folder, table, whole, split, parts)
+            return _tabled(folder, table, whole, split)
         except TfeffError as error:
             if labelled:
                 raise
@@ -123,14 +123,13 @@ def _check_filled(whole: Path, names: list[str], listed: Listed) -> None:
             )
 
 
-def _tabled(folder: Path, path: Path, whole: Path, split: str, parts: list[Path]) -> Opened:
+def _tabled(folder: Path, path: Path, whole: Path, split: str) -> Opened:
     """The images that a `labels.csv` names; below train/ and test/ those of the split."""
     table = read_table(path)
     if whole != folder and path.parent == folder and not table.splits:
-        inside = [(folder / name).resolve() for name in table.names]
-        roots = {part.resolve(): "train" if part.name in SPLIT_FOLDERS["train"] else "test" for part in parts}
-        splits = [next((roots[p] for p in file.parents if p in roots), "") for file in inside]
-        table = replace(table, splits=splits)
+        root = whole.resolve()
+        inside = [root in (folder / name).resolve().parents for name in table.names]
+        table = replace(table, splits=[split if each else "" for each in inside])
     listed, used = list_files(whole), {(table.root / name).resolve() for name in table.names}
     unnamed = sum(image.resolve() not in used for image in listed.images)
     more = (f"{whole}: {unnamed} images are not in {path.name}: left out",) if unnamed else ()

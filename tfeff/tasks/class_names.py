@@ -32,10 +32,8 @@ def output_numbers(dataset: Any, labels: Sequence[str]) -> tuple[np.ndarray, boo
         found = _matched(classes, labels, form)
         if found is not None:
             return found, False
-    if _counts(classes) or (
-        _decimals(classes) and not dataset.guessed
-    ):  # numbers of the outputs, whatever these are called
-        return in_turn, False
+    if _counts(classes) or (_decimals(classes) and not dataset.guessed):
+        return in_turn, False  # numbers of the outputs, whatever these are called
     if not (_decimals(classes) or _decimals(labels)):
         known = set(labels)
         unknown = next((name for name in classes if name not in known), classes[0])
@@ -88,10 +86,10 @@ def _decimals(names: Sequence[str]) -> bool:
 
 
 def _counts(names: Sequence[str]) -> bool:
-    """Whether the names are 0, 1, 2 ... and every way to sort them gives that."""
-    return (
-        _decimals(names) and [int(name) for name in names] == list(range(len(names))) and list(names) == sorted(names)
-    )
+    """Whether the names are 0, 1, 2 ... (or c0, c1, c2 ...) and every way to sort them gives that."""
+    in_turn = [_number(name) for name in names] == list(range(len(names)))
+    alike = len({re.sub(r"[0-9]+", "", name) for name in names}) == 1
+    return in_turn and alike and list(names) == sorted(names)
 
 
 def _listed(names: Sequence[str]) -> str:
