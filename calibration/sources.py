@@ -33,20 +33,22 @@ class Source:
         found: how many there are; None when only the end of a function's iterable will tell.
         samples: those that were chosen.
         classes: names of the classes, empty when unknown.
+        notes: lines to say about it, such as which files were left out.
     """
 
     found: int | None
     samples: Iterable[Sample]
     classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def open_source(spec: str, samples: int | None, default: int, seed: int, noun: str = "image") -> Source:
     """Opens a calibration source.
 
     Args:
-        spec: a dataset's name (its training images are used), a folder, an `.npz` (images, or one array an input by
-            name), a video file, or `module:function`; the function takes no argument and returns an iterable of images
-            or arrays, or of dicts or tuples of them where the model has several inputs.
+        spec: a dataset's name (its training images are used), a folder, a `.csv`, an `.npz` (images, or one array an
+            input by name), a video file, or `module:function`; the function takes no argument and returns an iterable
+            of images or arrays, or of dicts or tuples of them where the model has several inputs.
         samples: how many are wanted; None takes up to `default`.
         seed: chooses the samples when there are more.
         noun: what messages call one.
@@ -72,6 +74,7 @@ def open_source(spec: str, samples: int | None, default: int, seed: int, noun: s
             for n in map(int, numbers)
         ),
         dataset.classes,
+        dataset.notes,
     )
 
 

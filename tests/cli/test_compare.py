@@ -280,7 +280,7 @@ def test_colour_order_and_the_centre(coloured, capfd):
     """Right by numpy: all with the order of training and the middle cut out."""
     whole = PIXELS
     right = accuracy(of_colours(capfd, coloured, *whole, "--colour", "bgr", "--crop", "4"))
-    assert (right["float"], right["quantized"], right["samples"]) == (100, 100, 3)
+    assert (right["float"], right["quantized"], right["samples"]) == (100, 100, 30)
     assert accuracy(of_colours(capfd, coloured, *whole, "--crop", "4"))["float"] < 50
     assert accuracy(of_colours(capfd, coloured, *whole, "--colour", "bgr"))["float"] < 50
     assert accuracy(of_colours(capfd, coloured, *whole, "--colour", "bgr", "--resize", "cover"))["float"] == 100
@@ -290,8 +290,8 @@ def test_values_off_the_file_s_own_grid(coloured, capfd):
     whole = ["--colour", "bgr", "--crop", "4"]
     ran = of_colours(capfd, coloured, *whole, "--mean", "0", "--std", "1")
     assert ran.code == 1
-    for words in ("net.tflite: input", "of the values are clipped", "0 to 255 by the preprocessing", "grid goes from -1",
-                  "--mean 127.5 --std 127.5 would fill the grid", "--allow-audit"):  # fmt: skip
+    for words in ("net.tflite: input", "of the values are clipped", "0 to 255 by the preprocessing",
+                  "grid goes from -1", "--mean 127.5 --std 127.5 would fill the grid", "--allow-audit"):  # fmt: skip
         assert words in ran.err
     ran = of_colours(capfd, coloured, *whole, "--mean", "0", "--std", "1", "--allow-audit")
     assert ran.code == 0, ran.err

@@ -216,7 +216,7 @@ def _open_dataset(artifact: "Artifact", spec: str | None) -> "tuple[Dataset, lis
     if spec:
         if spec == "fashion_mnist" and default_evaluation() != spec:  # opening it would import Keras to download it
             raise TfeffError("dataset fashion_mnist: not on this machine", f"{_NOT_HERE}; or {_DOWNLOAD}")
-        return _open(spec), []
+        return _open(spec, whole=not _made_by(artifact, spec)), []
     spec = _recorded_dataset(artifact)
     if spec is None:
         raise TfeffError(f"{artifact.path}: no record says what to compare it on", "--dataset FOLDER, .npz or name")
@@ -225,19 +225,27 @@ def _open_dataset(artifact: "Artifact", spec: str | None) -> "tuple[Dataset, lis
             raise TfeffError(
                 f"{artifact.path}: its record names the dataset {spec}, which is not here", "give --dataset"
             )
-        return _open(spec), []
+        return _open(spec, whole=not _made_by(artifact, spec)), []
     images = _open(default_evaluation())
     if images.name == "fashion_mnist":
         return images, []
     return images, [f"compared on the bundled sample ({len(images):,} images); for all 10,000 {_NOT_HERE}"]
 
 
-def _open(spec: str) -> "Dataset":
+def _made_by(artifact: "Artifact", spec: str) -> bool:
+    """Whether the file's ranges or weights come from this set, so that only what was held out of it may judge."""
+    if artifact.record is None:
+        return False
+    used = (artifact.record.dataset, artifact.record.calibration and artifact.record.calibration.source)
+    return any(each and Path(each).absolute() == Path(spec).absolute() for each in used)
+
+
+def _open(spec: str, *, whole: bool = False) -> "Dataset":
     """With its labels, if it has any."""
     from tfeff.data import open_dataset
 
     try:
-        return open_dataset(spec, "test")
+        return open_dataset(spec, "test", whole=whole)
     except TfeffError as error:
         without = open_dataset(spec, "test", labelled=False)
         if without.labels is None and len(without):

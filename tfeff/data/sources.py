@@ -15,7 +15,7 @@ _MAX_CLASSES = 1_000_000  # a larger label is no class number
 _HELD_OUT = 0.1  # of a set without a split of its own
 
 
-def open_dataset(spec: str, split: str, *, labelled: bool = True, seed: int = 0) -> Dataset:
+def open_dataset(spec: str, split: str, *, labelled: bool = True, whole: bool = False, seed: int = 0) -> Dataset:
     """Opens a dataset.
 
     Args:
@@ -25,6 +25,7 @@ def open_dataset(spec: str, split: str, *, labelled: bool = True, seed: int = 0)
             a `.csv` (path,label; a column `split` if you like).
         split: "train" or "test". A set that is not split gives a seeded tenth of itself as "test", the rest as "train".
         labelled: whether labels are needed; without, the whole of an unsplit set is given, and a folder may be flat.
+        whole: whether the whole of an unsplit set is given, labelled or not.
         seed: of the split.
 
     Raises:
@@ -39,13 +40,13 @@ def open_dataset(spec: str, split: str, *, labelled: bool = True, seed: int = 0)
         try:
             if is_idx_folder(path):
                 return load_fashion_mnist(split, path)
-            return _finished(open_folder(path, split, labelled=labelled), split, labelled, seed)
+            return _finished(open_folder(path, split, labelled=labelled), split, labelled, seed, whole)
         except OSError as error:
             raise TfeffError(f"{path}: cannot be read ({error.strerror})", "check the folder's permissions") from None
     if path.is_file() and path.suffix.lower() in TABLES:
-        return _finished(open_table(path, split), split, labelled, seed)
+        return _finished(open_table(path, split), split, labelled, seed, whole)
     if path.is_file():
-        return _open_npz(path, split, labelled, seed)
+        return _finished(_open_npz(path, split, labelled), split, labelled, seed, whole)
     raise TfeffError(
         f"dataset {spec!r} not found: neither a name ({', '.join(NAMED)}) nor a folder, an .npz or a .csv",
         "check the spelling of the path",
@@ -57,15 +58,15 @@ def default_evaluation() -> str:
     return "fashion_mnist" if find_fashion_mnist() else "fashion_mnist_sample"
 
 
-def _finished(opened: Opened, split: str, labelled: bool, seed: int) -> Dataset:
+def _finished(opened: Opened, split: str, labelled: bool, seed: int, whole: bool) -> Dataset:
     """With labels if they are needed, and with a split of ours if it has none of its own."""
     dataset = opened.dataset
     if labelled and dataset.labels is None:
         raise TfeffError(f"{dataset.source}: holds no labels", "give lines of path,label")
-    return dataset if opened.own_split or not labelled else _split(dataset, split, seed)
+    return dataset if opened.own_split or whole or not labelled else _split(dataset, split, seed)
 
 
-def _open_npz(path, split, labelled, seed):
+def _open_npz(path, split, labelled):
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
@@ -96,7 +97,7 @@ def _open_npz(path, split, labelled, seed):
         dataset: Dataset = ArrayDataset(str(path), str(path), classes, labels, names, images)
     else:
         dataset = TensorDataset(str(path), str(path), classes, labels, names, inputs)
-    return dataset if own_split or not labelled else _split(dataset, split, seed)
+    return Opened(dataset, own_split)
 
 
 def _is_annotation(key):
