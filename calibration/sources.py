@@ -18,6 +18,7 @@ import numpy as np
 
 from tfeff.calibration.video import count_frames, is_video, read_frames
 from tfeff.data import Dataset, open_dataset
+from tfeff.data.sources import NAMED
 from tfeff.errors import TfeffError
 
 PATIENCE_S = 120.0  # how long a function may take for one sample
@@ -76,6 +77,15 @@ def open_source(spec: str, samples: int | None, default: int, seed: int, noun: s
         dataset.classes,
         dataset.notes,
     )
+
+
+def check_source(spec: str) -> None:
+    """Raises TfeffError for a source that is not there, as far as that is known without reading it."""
+    if not Path(spec).exists() and ":" not in spec and spec not in NAMED:
+        raise TfeffError(
+            f"calibration {spec!r} not found: neither a name ({', '.join(NAMED)}) nor a folder or file",
+            "check the spelling of the path; or give module:function",
+        )
 
 
 def _class_numbers(dataset: Dataset) -> np.ndarray | None:

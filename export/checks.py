@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 from tfeff.artifact import record_path
+from tfeff.calibration.sources import check_source
 from tfeff.data.space import check_space
 from tfeff.errors import TfeffError
 from tfeff.export import on_device
@@ -48,6 +49,8 @@ def check_request(request: Request, path: Path) -> None:
     if request.max_latency_ms is not None and not request.devices:
         raise TfeffError("--max-latency-ms: nothing is timed", "give --on DEVICE")
     _check_output(request, target, path)
+    if request.calibration is not None:
+        check_source(request.calibration)
     if request.dataset is not None:
         from tfeff.data import open_dataset
 

@@ -270,14 +270,22 @@ def _kind_of(head: Head, count: int) -> str | None:
         return None
     if head.loss is not None:
         return each if head.loss in _OF_EACH else CLASSES if head.loss in _OF_CLASSES and count > 1 else None
-    labels = head.labels
-    if labels is None or labels.dtype.kind not in "iu":
+    labels = None if head.labels is None else _whole(head.labels)
+    if labels is None:
         return None
     if labels.ndim == 1:
         return CLASSES if count > 1 else BINARY if np.isin(labels, (0, 1)).all() else None
     if labels.shape[1:] != (count,) or not np.isin(labels, (0, 1)).all():
         return None
     return CLASSES if count > 1 and (labels.sum(axis=1) == 1).all() else each
+
+
+def _whole(labels: np.ndarray) -> np.ndarray | None:
+    """Labels as integers; None where they are other numbers. Keras' pipelines make floats of both."""
+    if labels.dtype.kind in "iu":
+        return labels
+    whole = labels.dtype.kind in "fb" and np.isfinite(labels).all() and np.array_equal(labels, np.round(labels))
+    return labels.astype(np.int64) if whole else None
 
 
 def _are_shares(values: np.ndarray) -> bool:
