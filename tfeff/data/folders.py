@@ -1,6 +1,7 @@
 """A folder as a dataset: one folder a class, or images beside a `labels.csv`; split by train/ and test/ or not."""
 
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,7 @@ def _by_folder(folder: Path, whole: Path, parts: list[Path], labelled: bool, not
 def _classes(folder: Path, whole: Path, parts: list[Path]) -> tuple[list[str], bool]:
     """Names of the classes of all splits (one may lack a class), in order, and whether a file says the order."""
     found = {name for part in {whole, *parts} for name in _class_folders(part)}
+    _check_parts(folder, parts)
     file = next((place / NAMES for place in (whole, folder) if (place / NAMES).is_file()), None)
     if file is None:
         return in_order(found), False
@@ -110,6 +112,19 @@ def _classes(folder: Path, whole: Path, parts: list[Path]) -> tuple[list[str], b
             "give every class once, one a line, in the order of the model's outputs",
         )
     return told, True
+
+
+def _check_parts(folder: Path, parts: list[Path]) -> None:
+    """Raises TfeffError where two parts each have a class that the other lacks: these are not the same classes."""
+    classes = {part.name: _class_folders(part).keys() for part in parts}
+    for one, other in combinations(classes, 2):
+        mine, theirs = sorted(classes[one] - classes[other]), sorted(classes[other] - classes[one])
+        if mine and theirs:
+            raise TfeffError(
+                f"{folder}: {one} and {other} have different classes: {mine[0]} is only in {one}, {theirs[0]} only in "
+                f"{other}",
+                "give both the same ones",
+            )
 
 
 def _check_filled(whole: Path, names: list[str], listed: Listed) -> None:
