@@ -18,6 +18,7 @@ import numpy as np
 
 from tfeff.calibration.video import count_frames, is_video, read_frames
 from tfeff.data import Dataset, open_dataset
+from tfeff.data.files import exists
 from tfeff.data.sources import NAMED
 from tfeff.errors import TfeffError
 
@@ -58,7 +59,7 @@ def open_source(spec: str, samples: int | None, default: int, seed: int, noun: s
         TfeffError: not found, empty, unreadable, or fewer than `samples`.
     """
     path = Path(spec)
-    if ":" in spec and not path.exists():
+    if ":" in spec and not exists(path):
         return Source(None, _from_function(spec, noun))
     if is_video(path):
         found = count_frames(path)
@@ -81,9 +82,9 @@ def open_source(spec: str, samples: int | None, default: int, seed: int, noun: s
 
 def check_source(spec: str) -> None:
     """Raises TfeffError for a source that is not there, as far as that is known without reading it."""
-    if not Path(spec).exists() and ":" not in spec and spec not in NAMED:
+    if not exists(Path(spec)) and ":" not in spec and spec not in NAMED:
         raise TfeffError(
-            f"calibration {spec!r} not found: neither a name ({', '.join(NAMED)}) nor a folder or file",
+            f"calibration {spec[:200]!r} not found: neither a name ({', '.join(NAMED)}) nor a folder or file",
             "check the spelling of the path; or give module:function",
         )
 

@@ -1,5 +1,7 @@
 """Folders and CSV files as people have them: numbered classes, stray files, labels in a table."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -58,6 +60,14 @@ def test_a_split_that_lacks_a_class_keeps_the_numbers(tmp_path):
     assert (dataset.classes, list(dataset.labels)) == (("0", "1", "2"), [0, 2])
 
 
+def test_splits_of_other_classes(tmp_path):
+    fill(tmp_path, ["train/a/1.png", "train/b/1.png", "train/c/1.png", "val/a/1.png", "test/b/1.png"])
+    assert list(open_dataset(str(tmp_path), "test").labels) == [1]
+    fill(tmp_path, ["test/x/1.png"])
+    assert "train and test have different classes: only train has a, only test x" in refusal(tmp_path)
+    assert len(open_dataset(str(tmp_path), "train", labelled=False)) == 3
+
+
 def test_classes_file_says_the_order(tmp_path):
     fill(tmp_path, ["cat/1.png", "ant/1.png", "dog/1.png"])
     (tmp_path / "classes.txt").write_text("dog\ncat\nant\n")
@@ -66,7 +76,7 @@ def test_classes_file_says_the_order(tmp_path):
     assert (dataset.names, list(dataset.labels)) == (["ant/1.png", "cat/1.png", "dog/1.png"], [2, 1, 0])
     assert dataset.notes == ()
     (tmp_path / "classes.txt").write_text("dog\ncat\n")
-    assert "does not name the folder ant" in refusal(tmp_path)
+    assert "does not name the class ant" in refusal(tmp_path)
 
 
 def test_files_that_are_not_read_are_counted(tmp_path):
@@ -126,6 +136,17 @@ def test_csv_with_its_own_split(tmp_path):
     assert list(open_dataset(path, "test").labels) == [1, 0, 1]
 
 
+def test_classes_file_beside_a_csv(tmp_path):
+    (tmp_path / "classes.txt").write_text("dog\nbee\ncat\n")
+    named = table(tmp_path, lines(lambda n: "cat" if n % 2 else "bee"))
+    numbered = table(tmp_path, lines(lambda n: 2 if n % 2 else 1), "numbers.csv")
+    for path in (named, numbered):
+        dataset = open_dataset(str(path), "train", labelled=False)
+        assert (dataset.classes, dataset.guessed) == (("dog", "bee", "cat"), False)
+        assert list(dataset.labels) == [1, 2] * 5
+    assert "a label of 9, classes.txt names 3" in refusal(table(tmp_path, lines(lambda n: n)))
+
+
 def test_csv_of_paths_alone_is_for_calibration(tmp_path):
     path = table(tmp_path, "\n".join(FILES))
     assert len(open_dataset(str(path), "train", labelled=False)) == 10
@@ -166,6 +187,16 @@ def test_labels_above_the_split_folders(tmp_path):
     assert [open_dataset(str(tmp_path), split).names for split in ("train", "test")] == [
         ["train/1.png", "train/2.png"], ["val/3.png"],
     ]  # fmt: skip
+
+
+def test_what_can_be_no_path(tmp_path):
+    assert "not found" in refusal("a" * 5000)
+    assert "not found" in refusal("a\0b")
+    assert "there is no file" in refusal(table(tmp_path, f"{'a' * 5000}.png,1\n"))
+    os.mkfifo(tmp_path / "pipe.png")
+    assert "neither a folder nor a file" in refusal(tmp_path / "pipe.png")
+    (tmp_path / "pipe.csv").write_text("pipe.png,1\n")
+    assert "there is no file 'pipe.png'" in refusal(tmp_path / "pipe.csv")
 
 
 def test_a_table_that_is_none_stops_only_who_needs_labels(tmp_path):

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 from tfeff.data.images import image_suffixes
+from tfeff.errors import TfeffError
 
 # What systems and programs put beside people's files; hidden names (.DS_Store, ._photo.jpg, .ipynb_checkpoints) too.
 _SYSTEM_FOLDERS = {"__macosx", "@eadir", "#recycle", "#snapshot", "@recycle", "@tmp", "$recycle.bin", "__pycache__",
@@ -38,15 +40,27 @@ class Listed:
         return (f"{folder}: {count:,} file{'s' * (count > 1)} left out, not read as images: {words}",)
 
 
+def exists(path: Path) -> bool:
+    """Whether something is there; False for what can be no path."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long, a NUL
+        return False
+
+
 def is_ignored(name: str, *, folder: bool) -> bool:
     """Whether a file or folder is hidden or a system's own."""
     return name.startswith(".") or name.lower() in (_SYSTEM_FOLDERS if folder else _SYSTEM_FILES)
 
 
 def list_files(folder: Path) -> Listed:
-    """The images below a folder, and what else there is but hidden and system files. Links are followed, once."""
+    """The images below a folder, and what else there is but hidden and system files. Links are followed, once.
+
+    Raises:
+        TfeffError: a folder that cannot be read.
+    """
     found, seen, others = [], set(), Counter[str]()
-    for place, folders, files in os.walk(folder, followlinks=True):
+    for place, folders, files in os.walk(folder, onerror=_unreadable, followlinks=True):
         real = os.path.realpath(place)
         folders[:] = (
             [] if real in seen else [name for name in folders if not is_ignored(name, folder=True)]
@@ -65,6 +79,10 @@ def list_files(folder: Path) -> Listed:
     return Listed(sorted(found), dict(sorted(others.items(), key=lambda each: (-each[1], each[0] == "", each[0]))))
 
 
+def _unreadable(error: OSError) -> NoReturn:
+    raise TfeffError(f"{error.filename}: cannot be read ({error.strerror})", "check the folder's permissions")
+
+
 def list_images(folder: Path) -> list[Path]:
     """The image files below a folder by suffix, sorted by path; hidden and system files are left out."""
     return list_files(folder).images
@@ -72,7 +90,8 @@ def list_images(folder: Path) -> list[Path]:
 
 def suffixes_in_words(counts: Mapping[str, int]) -> str:
     """`{".heic": 20, "": 1}` -> `20 .heic, 1 without a suffix`."""
-    parts = [f"{count:,} {suffix or 'without a suffix'}" for suffix, count in counts.items()]
+    shown = {suffix: suffix if suffix.isprintable() else ascii(suffix) for suffix in counts}
+    parts = [f"{count:,} {shown[suffix] or 'without a suffix'}" for suffix, count in counts.items()]
     more = len(parts) - _SHOWN
     return ", ".join(parts[:_SHOWN]) + (f" and {more} more suffixes" if more > 0 else "")
 

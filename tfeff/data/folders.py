@@ -1,7 +1,7 @@
 """A folder as a dataset: one folder a class, or images beside a `labels.csv`; split by train/ and test/ or not."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +87,8 @@ def _by_folder(folder: Path, whole: Path, parts: list[Path], labelled: bool, not
                 f"labels are read from one folder a class, or from a {TABLE} of path,label",
             )
         return FileDataset(str(folder), str(whole), (), None, names, whole, notes=notes)
+    if labelled:
+        _check_parts(folder, parts)
     classes, told = _classes(folder, whole, parts)
     _check_filled(whole, names, listed)
     numbers = {name: number for number, name in enumerate(classes)}
@@ -97,32 +99,37 @@ def _by_folder(folder: Path, whole: Path, parts: list[Path], labelled: bool, not
 def _classes(folder: Path, whole: Path, parts: list[Path]) -> tuple[list[str], bool]:
     """Names of the classes of all splits (one may lack a class), in order, and whether a file says the order."""
     found = {name for part in {whole, *parts} for name in _class_folders(part)}
-    _check_parts(folder, parts)
+    told = _told_classes(whole, folder, found)
+    return (in_order(found), False) if told is None else (told, True)
+
+
+def _told_classes(whole: Path, folder: Path, found: Collection[str]) -> list[str] | None:
+    """What a `classes.txt` says: all classes found, and others, in the order of their numbers; None without."""
     file = next((place / NAMES for place in (whole, folder) if (place / NAMES).is_file()), None)
     if file is None:
-        return in_order(found), False
+        return None
     try:
         told = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise TfeffError(f"{file}: cannot be read ({error})", "give one class a line, in the model's order") from None
-    missing = sorted(found - set(told))
+    missing = sorted(set(found) - set(told))
     if missing or len(set(told)) != len(told):
         raise TfeffError(
-            f"{file}: {'does not name the folder ' + missing[0] if missing else 'names a class twice'}",
+            f"{file}: {'does not name the class ' + missing[0] if missing else 'names a class twice'}",
             "give every class once, one a line, in the order of the model's outputs",
         )
-    return told, True
+    return told
 
 
 def _check_parts(folder: Path, parts: list[Path]) -> None:
-    """Raises TfeffError where two parts each have a class that the other lacks: these are not the same classes."""
+    """Raises TfeffError where train/ and another part each have a class that the other lacks: not the same classes."""
     classes = {part.name: _class_folders(part).keys() for part in parts}
-    for one, other in combinations(classes, 2):
-        mine, theirs = sorted(classes[one] - classes[other]), sorted(classes[other] - classes[one])
-        if mine and theirs:
+    train = classes.get("train")
+    for other, theirs in classes.items():
+        if train and train - theirs and theirs - train:
+            mine, strange = min(train - theirs), min(theirs - train)
             raise TfeffError(
-                f"{folder}: {one} and {other} have different classes: {mine[0]} is only in {one}, {theirs[0]} only in "
-                f"{other}",
+                f"{folder}: train and {other} have different classes: only train has {mine}, only {other} {strange}",
                 "give both the same ones",
             )
 
@@ -154,9 +161,17 @@ def _tabled(folder: Path, path: Path, whole: Path, split: str) -> Opened:
 
 
 def _of_table(table: Table, name: str, path: Path, split: str, notes: tuple[str, ...] = ()) -> Opened:
-    dataset = FileDataset(
-        name, str(path), table.classes, table.labels, table.names, table.root, notes=notes, guessed=table.named
-    )
+    labels, classes, guessed = table.labels, table.classes, table.named
+    told = _told_classes(table.root, table.root, classes if table.named else ()) if classes else None
+    if told is not None and labels is not None:
+        if table.named:
+            labels = np.array([told.index(each) for each in classes], np.int64)[labels]
+        elif len(told) < len(classes):
+            raise TfeffError(
+                f"{path}: a label of {len(classes) - 1}, {NAMES} names {len(told)} classes", "name them all"
+            )
+        classes, guessed = tuple(told), False
+    dataset = FileDataset(name, str(path), classes, labels, table.names, table.root, notes=notes, guessed=guessed)
     if not table.splits:
         return Opened(dataset, False)
     chosen = np.array([number for number, word in enumerate(table.splits) if word == split], int)

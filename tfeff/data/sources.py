@@ -6,6 +6,7 @@ import numpy as np
 
 from tfeff.data.dataset import ArrayDataset, Dataset, Subset, TensorDataset, numbered
 from tfeff.data.fashion_mnist import find_fashion_mnist, is_idx_folder, load_fashion_mnist, load_sample
+from tfeff.data.files import exists
 from tfeff.data.folders import SPLIT_FOLDERS, Opened, open_folder, open_table
 from tfeff.errors import TfeffError
 
@@ -36,6 +37,11 @@ def open_dataset(spec: str, split: str, *, labelled: bool = True, whole: bool = 
     if spec in NAMED:
         return NAMED[spec](split)
     path = Path(spec)
+    if not exists(path):
+        raise TfeffError(
+            f"dataset {spec[:200]!r} not found: neither a name ({', '.join(NAMED)}) nor a folder, an .npz or a .csv",
+            "check the spelling of the path",
+        )
     if path.is_dir():
         try:
             if is_idx_folder(path):
@@ -47,10 +53,7 @@ def open_dataset(spec: str, split: str, *, labelled: bool = True, whole: bool = 
         return _finished(open_table(path, split), split, labelled, seed, whole)
     if path.is_file():
         return _finished(_open_npz(path, split, labelled), split, labelled, seed, whole)
-    raise TfeffError(
-        f"dataset {spec!r} not found: neither a name ({', '.join(NAMED)}) nor a folder, an .npz or a .csv",
-        "check the spelling of the path",
-    )
+    raise TfeffError(f"dataset {spec!r}: neither a folder nor a file", "give a folder, an .npz or a .csv")
 
 
 def default_evaluation() -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfeff.data.files import in_order
+from tfeff.data.files import exists, in_order
 from tfeff.data.images import image_suffixes
 from tfeff.errors import TfeffError
 
@@ -58,8 +58,8 @@ def read_table(path: Path) -> Table:
     of_split = header.index("split") if "split" in header else None
     names = [cells[of_path] for _, cells in rows]
     for (line, _), name in zip(rows, names, strict=True):
-        if not name or not (path.parent / name).is_file():
-            raise TfeffError(f"{path}, line {line}: there is no file {name!r} in {path.parent}", _MEND)
+        if not name or not _is_file(path.parent / name):
+            raise TfeffError(f"{path}, line {line}: there is no file {name[:200]!r} in {path.parent}", _MEND)
     columns = [[cells[place] for _, cells in rows] for place in range(width) if place not in (of_path, of_split)]
     splits = [] if of_split is None else [_split(path, line, cells[of_split]) for line, cells in rows]
     labels, classes = _labels(path, columns, [line for line, _ in rows]) if columns else (None, ())
@@ -86,7 +86,11 @@ def _rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 
 
 def _names_an_image(path: Path, cell: str) -> bool:
-    return Path(cell).suffix.lower() in image_suffixes() or (bool(cell) and (path.parent / cell).is_file())
+    return Path(cell).suffix.lower() in image_suffixes() or (bool(cell) and _is_file(path.parent / cell))
+
+
+def _is_file(path: Path) -> bool:
+    return exists(path) and path.is_file()
 
 
 def _split(path: Path, line: int, word: str) -> str:

@@ -87,7 +87,7 @@ def debug(
     if output is not None and output not in (names := [port.name for port in file.output_ports]):
         raise TfeffError(f"{file.path}: has no output {output!r}", f"choose one of {', '.join(names)}")
     ports = find_ports(artifact, file, options.pixels, notes)
-    source, chosen = load_samples(artifact, file, ports, images, samples, options.seed)
+    source, chosen = load_samples(artifact, file, ports, images, samples, options.seed, notes)
     if source == NOISE:
         notes.append(
             "inputs are seeded noise: nothing says what the model takes (--images FILE.npz, an array an input)"

@@ -56,13 +56,20 @@ def find_ports(artifact: Artifact, file: LayeredFile, pixels: Pixels, notes: lis
 
 
 def load_samples(
-    artifact: Artifact, file: LayeredFile, ports: Sequence[InputPort], spec: str | None, count: int, seed: int
+    artifact: Artifact,
+    file: LayeredFile,
+    ports: Sequence[InputPort],
+    spec: str | None,
+    count: int,
+    seed: int,
+    notes: list[str],
 ) -> tuple[str, list[Sample]]:
     """(where they are from, the samples); a seeded choice of `count`, all where there are not more.
 
     Args:
         spec: a dataset's name, a folder or an `.npz`; None takes what the record was calibrated with, else its dataset,
             else seeded noise for a model that takes no image.
+        notes: lines about the samples are added.
 
     Raises:
         TfeffError: no samples, unreadable ones, or ones that do not fit the file.
@@ -74,6 +81,7 @@ def load_samples(
         return NOISE, _noise(file, ports, count, seed)
     if not len(dataset):
         raise TfeffError(f"images {dataset.name}: there are none", "give a folder or an .npz with images")
+    notes += dataset.notes
     numbers = np.arange(len(dataset))
     if count < len(dataset):
         numbers = np.sort(np.random.default_rng([seed, len(dataset)]).choice(numbers, count, replace=False))

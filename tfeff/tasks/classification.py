@@ -340,7 +340,8 @@ def _match(dataset, numbers, spec, output):
     elif given != values:
         raise TfeffError(
             f"dataset {dataset.name}: has {given} classes, the output {output.name} has {values} values",
-            "give the dataset that the network was trained for; an .npz can name all its classes in an array `classes`",
+            "give the dataset that the network was trained for; one that lacks some names them all: an .npz in an "
+            "array `classes`, a folder or a CSV in classes.txt",
         )
     if not len(dataset.classes):
         return numbers
