@@ -1,6 +1,7 @@
 """Collecting calibration inputs into files, in constant memory, with the checks that must not be skipped."""
 
 import hashlib
+import math
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -13,8 +14,9 @@ import numpy as np
 from tfeff.calibration.findings import GRAVE, NOTE, finding
 from tfeff.calibration.inputs_file import InputsFile, read_inputs
 from tfeff.calibration.names import Names
-from tfeff.calibration.sources import open_source
+from tfeff.calibration.sources import Source, open_source
 from tfeff.data import InputPort, feed
+from tfeff.data.space import check_space
 from tfeff.errors import TfeffError
 from tfeff.record import schema
 
@@ -160,6 +162,9 @@ def collect(
     source = open_source(spec, samples, limit, seed, noun)
     wanted = samples or limit
     total = wanted if source.found is None else min(source.found, wanted)
+    if source.found is not None:
+        size = sum(math.prod(port.shape) * np.dtype(port.dtype).itemsize for port in ports)
+        check_space(folder.parent, total * size, f"{total:,} calibration {noun}s")
     paths = {port.name: folder / f"calibration-{number}.npy" for number, port in enumerate(ports)}
     with _Written(ports, paths, folder / "calibration.names") as written:
         for name, sample, label in source.samples:
@@ -171,8 +176,9 @@ def collect(
         again = _again(digests)
         _check(spec, len(digests), samples, len(digests) - len(again), noun)
     known = len(written.labels) == len(digests)
+    findings = (*_of_source(source), *_findings(written.names, again, noun))
     return Calibration(
-        tuple(ports), paths, spec, samples, source.found, len(digests), tuple(_findings(written.names, again, noun)),
+        tuple(ports), paths, spec, samples, source.found, len(digests), findings,
         written.names, np.array(written.labels, np.int64) if known else None, source.classes if known else (),
         frozenset(written.floats), digests,
     )  # fmt: skip
@@ -227,6 +233,10 @@ def _again(digests):
     """Numbers of the inputs that were there before, ascending."""
     _, first = np.unique(digests, axis=0, return_index=True)
     return np.setdiff1d(np.arange(len(digests)), first)
+
+
+def _of_source(source: Source) -> Iterator[schema.Finding]:
+    return (finding("source-files", NOTE, note) for note in source.notes)
 
 
 def _findings(names, again, noun):

@@ -18,6 +18,8 @@ import numpy as np
 
 from tfeff.calibration.video import count_frames, is_video, read_frames
 from tfeff.data import Dataset, open_dataset
+from tfeff.data.files import exists
+from tfeff.data.sources import NAMED
 from tfeff.errors import TfeffError
 
 PATIENCE_S = 120.0  # how long a function may take for one sample
@@ -33,20 +35,22 @@ class Source:
         found: how many there are; None when only the end of a function's iterable will tell.
         samples: those that were chosen.
         classes: names of the classes, empty when unknown.
+        notes: lines to say about it, such as which files were left out.
     """
 
     found: int | None
     samples: Iterable[Sample]
     classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def open_source(spec: str, samples: int | None, default: int, seed: int, noun: str = "image") -> Source:
     """Opens a calibration source.
 
     Args:
-        spec: a dataset's name (its training images are used), a folder, an `.npz` (images, or one array an input by
-            name), a video file, or `module:function`; the function takes no argument and returns an iterable of images
-            or arrays, or of dicts or tuples of them where the model has several inputs.
+        spec: a dataset's name (its training images are used), a folder, a `.csv`, an `.npz` (images, or one array an
+            input by name), a video file, or `module:function`; the function takes no argument and returns an iterable
+            of images or arrays, or of dicts or tuples of them where the model has several inputs.
         samples: how many are wanted; None takes up to `default`.
         seed: chooses the samples when there are more.
         noun: what messages call one.
@@ -55,7 +59,7 @@ def open_source(spec: str, samples: int | None, default: int, seed: int, noun: s
         TfeffError: not found, empty, unreadable, or fewer than `samples`.
     """
     path = Path(spec)
-    if ":" in spec and not path.exists():
+    if ":" in spec and not exists(path):
         return Source(None, _from_function(spec, noun))
     if is_video(path):
         found = count_frames(path)
@@ -72,7 +76,17 @@ def open_source(spec: str, samples: int | None, default: int, seed: int, noun: s
             for n in map(int, numbers)
         ),
         dataset.classes,
+        dataset.notes,
     )
+
+
+def check_source(spec: str) -> None:
+    """Raises TfeffError for a source that is not there, as far as that is known without reading it."""
+    if not exists(Path(spec)) and ":" not in spec and spec not in NAMED:
+        raise TfeffError(
+            f"calibration {spec[:200]!r} not found: neither a name ({', '.join(NAMED)}) nor a folder or file",
+            "check the spelling of the path; or give module:function",
+        )
 
 
 def _class_numbers(dataset: Dataset) -> np.ndarray | None:

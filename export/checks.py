@@ -4,13 +4,18 @@ import tempfile
 from pathlib import Path
 
 from tfeff.artifact import record_path
+from tfeff.calibration.sources import check_source
+from tfeff.data.space import check_space
 from tfeff.errors import TfeffError
 from tfeff.export import on_device
-from tfeff.export.placing import compiled_path, twin_path
+from tfeff.export.model import Model
+from tfeff.export.placing import compiled_path, failed_path, twin_path
 from tfeff.export.quantize import measuring, orchestrate
 from tfeff.export.quantize.recipes import PRECISIONS, check_io
 from tfeff.export.request import Request
 from tfeff.export.targets import CompilerOptions, Target, get_target
+
+_COPIES = 4  # of the weights in float32, on the disk at once
 
 
 def artifact_path(out: Path, name: str, request: Request) -> Path:
@@ -44,6 +49,8 @@ def check_request(request: Request, path: Path) -> None:
     if request.max_latency_ms is not None and not request.devices:
         raise TfeffError("--max-latency-ms: nothing is timed", "give --on DEVICE")
     _check_output(request, target, path)
+    if request.calibration is not None:
+        check_source(request.calibration)
     if request.dataset is not None:
         from tfeff.data import open_dataset
 
@@ -52,6 +59,13 @@ def check_request(request: Request, path: Path) -> None:
     words = {device: "--on" for device in request.devices} | ({request.tune: "--tune"} if request.tune else {})
     for device, word in words.items():
         on_device.check_device(device, word, request.benchmark_binary)
+
+
+def check_space_for(model: Model, path: Path) -> None:
+    """Raises TfeffError where the disk of `path` has no room for a Keras model's files: as it is and rewritten for the
+    converter, the float file, and as much again for the others."""
+    if model.is_keras:
+        check_space(path.parent, _COPIES * 4 * int(model.keras.count_params()), f"the files of {model.network}")
 
 
 def check_compiler(options: CompilerOptions, target: Target) -> None:
@@ -74,8 +88,9 @@ def io_of(request: Request, target: Target) -> str:
 
 
 def _check_output(request: Request, target: Target, path: Path) -> None:
-    compiled = [compiled_path(path, target.compiled_suffix)] if target.compiled_suffix else []
-    for existing in (path, record_path(path), twin_path(path), *compiled):
+    others = [compiled_path(path, target.compiled_suffix)] if target.compiled_suffix else []
+    others += [failed_path(path)] if request.keep_failed else []
+    for existing in (path, record_path(path), twin_path(path), *others):
         if existing.exists() and not request.force:
             raise TfeffError(f"{existing}: exists already", "give --force to replace it, or another --out")
     try:

@@ -1,9 +1,9 @@
 """The whole way from a model to a verified artifact, top to bottom.
 
-check the request -> calibration inputs -> rewrites, each proven -> convert (own process) to float -> audit the inputs
-on it, find the ranges -> quantize (own process) -> no float operation left? -> does the target take it? -> float file
-equals the model? -> the tasks' metrics, float against quantized -> the target's compiler -> latency -> record -> put in
-place
+check the request -> do tasks, outputs and labels fit? -> calibration inputs -> rewrites, each proven -> convert (own
+process) to float -> audit the inputs on it, find the ranges -> quantize (own process) -> no float operation left? ->
+does the target take it? -> float file equals the model? -> the tasks' metrics, float against quantized -> the target's
+compiler -> latency -> record -> put in place
 """
 
 from dataclasses import dataclass
@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tfeff.calibration import Calibration
+from tfeff.errors import TfeffError
 from tfeff.export import gates, making, on_device, proofs, recording, steps
-from tfeff.export.checks import check_request, io_of
+from tfeff.export.checks import check_request, check_space_for, io_of
 from tfeff.export.context import ExportContext, Progress, no_progress
 from tfeff.export.model import Model
-from tfeff.export.placing import compiled_path, put_in_place, scratch, twin_path
+from tfeff.export.placing import compiled_path, put_in_place, refused, scratch, twin_path
 from tfeff.export.quantize import Converter, orchestrate
 from tfeff.export.quantize.recipes import PRECISIONS
 from tfeff.export.request import Request
@@ -78,21 +79,25 @@ def export_model(
     if trained is not None:
         request = orchestrate.as_trained(request, trained)
     target = get_target(request.target)
+    check_space_for(model, path)
     with scratch(path) as folder, Converter(folder) as converter:
         converter.start()
         context = ExportContext(
             model, request, target, PRECISIONS[request.precision], io_of(request, target), path, folder, converter,
             progress,
         )  # fmt: skip
-        return _export(context, trained, command)
+        try:
+            return _export(context, trained, command)
+        except TfeffError as error:
+            raise refused(context, error) from error
 
 
 def _export(context: ExportContext, trained: Trained | None, command: str) -> Export:
+    proofs.check_tasks(context)
     calibration = steps.calibrate(
         context, needed=context.precision.calibrated and trained is None, noise=trained is not None
     )
     reference = _reference(context, calibration)
-    proofs.check_tasks(context, reference)
     way = _rewritten(context, reference, trained)
     made = making.make_files(context, way.twin, way.rewritten, calibration, trained)
     gates.gate_operations(context, read_graph(made.file))
@@ -106,7 +111,9 @@ def _export(context: ExportContext, trained: Trained | None, command: str) -> Ex
     graph = read_graph(made.file)
     if compared is not None:
         accuracy, ports = compared.accuracy, compared.ports
+        said = compared.notes
     else:
+        said = ()
         accuracy, ports = [], proofs.agreement(made.file, made.twin, proofs.samples(reference.inputs), reference.source)
 
     compiled, notes = _compile(context, made.file)
@@ -118,7 +125,7 @@ def _export(context: ExportContext, trained: Trained | None, command: str) -> Ex
     if compiled is not None:
         files[compiled.path] = compiled_path(context.path, compiled.suffix)
         part = compiled.record(files[compiled.path].name)
-    measured = recording.Measured(float_error, accuracy, ports, timing.entries, check, part, failed, notes)
+    measured = recording.Measured(float_error, accuracy, ports, timing.entries, check, part, failed, (*notes, *said))
     record = recording.build_record(context, way, made, graph, reference, measured, command)
     put_in_place(context, files, record)
     return Export(context.path, record, tuple(failed), timing.bench)

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tfeff.artifact import record_path, write_record
+from tfeff.artifact import check_tflite, record_path, write_record
+from tfeff.errors import GateFailed, TfeffError
 from tfeff.export.context import ExportContext
 from tfeff.record import Record
 
@@ -20,6 +21,46 @@ def twin_path(path: Path) -> Path:
 def compiled_path(path: Path, suffix: str) -> Path:
     """What a target's compiler makes of an artifact."""
     return path.with_name(f"{path.stem}{suffix}")
+
+
+def failed_path(path: Path) -> Path:
+    """The folder for what was made of an artifact that was refused (`--keep-failed`)."""
+    return path.with_name(f"{path.stem}.failed")
+
+
+def refused(context: ExportContext, error: TfeffError) -> TfeffError:
+    """The error of an export as its user should read it: without the scratch folder's name, and with where the files
+    are that were made, if they are to be kept."""
+    what = error.what.replace(f"{context.folder}{os.sep}", "")
+    what = what if what == error.what else f"{context.model.network}: {what}"
+    mend = error.mend
+    if context.request.keep_failed and (kept := _keep(context, what, mend)) is not None:
+        mend = f"{mend.removesuffix('nothing was written').rstrip('; ')}; what was made is in {kept}".lstrip("; ")
+    if (what, mend) == (error.what, error.mend):
+        return error
+    return (GateFailed if isinstance(error, GateFailed) else TfeffError)(what, mend)
+
+
+def _keep(context: ExportContext, what: str, mend: str) -> Path | None:
+    """Moves the whole files to `failed_path`, under names that are no artifact's; None where there are none."""
+    made = []
+    for file in (context.folder / context.path.name, context.folder / twin_path(context.path).name):
+        try:
+            check_tflite(file)
+        except TfeffError:
+            continue
+        made.append(file)
+    if not made:
+        return None
+    folder, final = context.folder / "failed", failed_path(context.path)
+    folder.mkdir()
+    for file in made:
+        os.replace(file, folder / f"{file.stem}.failed.tflite")
+    (folder / "why.txt").write_text(f"{what}\n{mend}\n", encoding="utf-8")
+    if final.exists():  # --force, as checked at the start
+        shutil.rmtree(final)
+    os.replace(folder, final)
+    return final
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from tfeff.data import Dataset, open_dataset
 from tfeff.errors import TfeffError
 from tfeff.export.context import ExportContext
 from tfeff.export.model import Model
+from tfeff.export.steps import some_inputs
 from tfeff.record.schema import Port, PortAgreement
 from tfeff.tasks import get_task
 
@@ -51,24 +52,27 @@ def samples(arrays: Mapping[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]
         yield {name: values[number] for name, values in arrays.items()}
 
 
-def check_tasks(context: ExportContext, reference: Reference) -> None:
-    """Do the tasks fit the outputs, and the dataset the tasks? Before anything is converted.
+def check_tasks(context: ExportContext) -> None:
+    """Do the tasks fit the outputs, and the dataset the tasks? By one run on noise, before anything else is done.
 
     Raises:
         TfeffError: no; or a gate on a metric where there is none.
     """
     model, request = context.model, context.request
     outputs = {name: Port(name=name, shape=[1, *values.shape[1:]], dtype=values.dtype.name)
-               for name, values in reference.outputs.items()}  # fmt: skip
+               for name, values in model.run(some_inputs(model.inputs, 1)).items()}  # fmt: skip
     dataset, metrics = _dataset(context), False
     for spec in model.tasks:
         task = get_task(spec.name)
         chosen = [outputs[name] for name in spec.outputs]
-        task.check(spec, chosen)
-        if task.metric(spec) is not None:
-            metrics = True
-            if dataset is not None:
-                task.annotations(dataset, spec, chosen)
+        try:
+            task.check(spec, chosen)
+            if task.metric(spec) is not None:
+                metrics = True
+                if dataset is not None:
+                    task.annotations(dataset, spec, chosen)
+        except TfeffError as error:
+            raise TfeffError(f"{model.network}: {error.what}", error.mend) from None
     if request.max_drop is not None and not metrics:
         raise TfeffError(
             f"--max-drop: what the outputs of {model.network} mean is not known, so they have no metric",
@@ -137,6 +141,7 @@ def compare(context: ExportContext, file: Path, twin: Path) -> Comparison | None
         context.model.tasks,
         samples=context.request.evaluation_samples,
         seed=context.request.seed,
+        allow_audit=True,
         progress=lambda done, total: context.progress("comparing", done, total),
     )
 

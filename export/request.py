@@ -33,6 +33,8 @@ class Request:
         tune: device on which the forms of each rewrite are timed and the fastest taken; None leaves it to the target.
         compiler: what the target's compiler is told.
         force: whether an existing artifact may be replaced.
+        keep_failed: whether the files of an export that is refused after they were made are kept, in a folder of their
+            own beside the artifact's place.
         seed: chooses images, and the order of timing.
     """
 
@@ -58,4 +60,5 @@ class Request:
     tune: str | None = None
     compiler: CompilerOptions = field(default_factory=CompilerOptions)
     force: bool = False
+    keep_failed: bool = False
     seed: int = 0

@@ -77,6 +77,29 @@ def test_npz_of_images_and_of_inputs(tmp_path):
     np.testing.assert_array_equal(inputs(gather(tmp_path / "f32.npz", tmp_path)), expected)
 
 
+def test_files_left_out_are_a_finding(folder, tmp_path):
+    (folder / "41.heic").write_bytes(b"")
+    (folder / "Thumbs.db").write_bytes(b"")
+    calibration = gather(folder, tmp_path)
+    (found,) = calibration.findings
+    assert (found.code, found.severity) == ("source-files", "note")
+    assert found.text.endswith("1 file left out, not read as images: 1 .heic")
+
+
+def test_a_csv(folder, tmp_path):
+    (folder / "set.csv").write_text("path,label\n" + "".join(f"{n:02d}.png,{n % 4}\n" for n in range(40)))
+    calibration = gather(folder / "set.csv", tmp_path)
+    assert list(calibration.labels) == [n % 4 for n in range(40)]
+    np.testing.assert_array_equal(inputs(calibration)[5], PREPROCESSING(IMAGES[5]))
+
+
+def test_a_disk_without_room(folder, tmp_path, monkeypatch):
+    from shutil import _ntuple_diskusage
+
+    monkeypatch.setattr("tfeff.data.space.shutil.disk_usage", lambda place: _ntuple_diskusage(100, 50, 50))
+    refused(folder, tmp_path, f"{tmp_path}: 40 calibration images need about 1 MiB of disk, 0 MiB are free")
+
+
 def test_duplicates_and_few_images_are_findings(tmp_path):
     np.savez(tmp_path / "d.npz", images=np.concatenate([IMAGES[:10], IMAGES[:5]]))
     calibration = gather(tmp_path / "d.npz", tmp_path)

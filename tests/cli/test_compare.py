@@ -221,7 +221,7 @@ def test_datasets_that_do_not_fit(artifact, tmp_path, capfd):
     refused("fashion_mnist", "not on this machine", "TFEFF_DATA")
     images = np.zeros((40, 28, 28), np.uint8)
     np.savez(tmp_path / "many.npz", x_test=images, y_test=np.arange(40) % 12)
-    refused(tmp_path / "many.npz", "has 12 classes", "10 outputs", "classes")
+    refused(tmp_path / "many.npz", "has 12 classes", "has 10 values", "classes")
     np.savez(tmp_path / "odd.npz", images=images, labels=np.arange(39))
     refused(tmp_path / "odd.npz", "labels of shape (39,)")
 
@@ -241,6 +241,79 @@ def test_without_labels_the_outputs_are_numbers(artifact, tmp_path, capfd):
         assert "has no labels" in ran.err
         assert "top-1" not in ran.err
         assert_refused(tfeff(capfd, "compare", artifact, "--dataset", dataset, "--max-drop", "1"), "has no labels")
+
+
+# Preprocessing and data of files without a record
+
+
+@pytest.fixture(scope="module")
+def coloured(tmp_path_factory):
+    """`net.tflite` and `float.tflite`, which tell red, green and blue apart in BGR images of 4x4, trained on
+    (pixel - 127.5) / 127.5; and 30 pictures of 4x8 whose middle has the colour, in folders by name of the class."""
+    folder, random = tmp_path_factory.mktemp("coloured"), np.random.default_rng(0)
+    kernel = np.tile(np.eye(3)[::-1], (16, 1)).astype(np.float32)  # (48, 3): blue is the first channel
+    network = dense_network(kernel, np.zeros(3, np.float32), (4, 4, 3))
+    convert(network, folder / "float.tflite")
+    convert(
+        network, folder / "net.tflite", [random.uniform(-1, 1, (4, 4, 3)).astype(np.float32) for _ in range(20)], "int8"
+    )
+    for number in range(30):
+        picture = np.full((4, 8, 3), 255, np.uint8)
+        picture[..., number % 3] = 0  # left and right have all but the colour
+        picture[:, 2:6] = random.integers(0, 100, (4, 4, 3))
+        picture[:, 2:6, number % 3] = random.integers(150, 256, (4, 4))
+        path = folder / "pictures" / f"{number % 3}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(path)
+    return folder
+
+
+def of_colours(capfd, coloured, *options):
+    files = [coloured / "net.tflite", "--against", coloured / "float.tflite", "--dataset", coloured / "pictures"]
+    return tfeff(capfd, "compare", *files, "--json", *options)
+
+
+PIXELS = ("--mean", "127.5", "--std", "127.5")
+
+
+def test_colour_order_and_the_centre(coloured, capfd):
+    """Right by numpy: all with the order of training and the middle cut out."""
+    whole = PIXELS
+    right = accuracy(of_colours(capfd, coloured, *whole, "--colour", "bgr", "--crop", "4"))
+    assert (right["float"], right["quantized"], right["samples"]) == (100, 100, 30)
+    assert accuracy(of_colours(capfd, coloured, *whole, "--crop", "4"))["float"] < 50
+    assert accuracy(of_colours(capfd, coloured, *whole, "--colour", "bgr"))["float"] < 50
+    assert accuracy(of_colours(capfd, coloured, *whole, "--colour", "bgr", "--resize", "cover"))["float"] == 100
+
+
+def test_values_off_the_file_s_own_grid(coloured, capfd):
+    whole = ["--colour", "bgr", "--crop", "4"]
+    ran = of_colours(capfd, coloured, *whole, "--mean", "0", "--std", "1")
+    assert ran.code == 1
+    for words in ("net.tflite: input", "of the values are clipped", "0 to 255 by the preprocessing",
+                  "grid goes from -1", "--mean 127.5 --std 127.5 would fill the grid", "--allow-audit"):  # fmt: skip
+        assert words in ran.err
+    ran = of_colours(capfd, coloured, *whole, "--mean", "0", "--std", "1", "--allow-audit")
+    assert ran.code == 0, ran.err
+    assert any("are clipped" in note for note in ran.json["notes"])
+    ran = of_colours(capfd, coloured, *whole, "--mean", "0", "--std", "255")
+    assert "50 % of it" in ran.err
+    assert of_colours(capfd, coloured, *whole, "--mean", "0", "--std", "25500").code == 1
+    ran = of_colours(capfd, coloured, *whole, *PIXELS)
+    assert (ran.code, ran.json["notes"]) == (0, [])
+
+
+def test_pixel_options_that_do_not_fit(coloured, artifact, capfd):
+    def refused(words, *options):
+        assert_refused(of_colours(capfd, coloured, *PIXELS, *options), *words)
+
+    refused(["--colour gray", "3 channels"], "--colour", "gray")
+    refused(["--crop 5x5: the input is 4x4"], "--crop", "5")
+    refused(["--resize to 3x3: the input is 4x4"], "--resize", "3")
+    refused(["no way to resize"], "--resize", "fit:8")
+    refused(["is not a size"], "--crop", "1.5")
+    refused(["both say how large"], "--crop", "0.5", "--resize", "8")
+    assert_refused(tfeff(capfd, "compare", artifact, "--resize", "8"), "its record says the preprocessing")
 
 
 # Several inputs and outputs

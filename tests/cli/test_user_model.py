@@ -115,7 +115,7 @@ def test_words_that_are_no_shape(word):
 
 
 def test_options_that_do_not_fit(files):
-    refused(files["wave"], "no input", "is an image", input_shapes={"wave": (40, 2)}, **IMAGE)
+    refused(files["wave"], "has no channels", "an image is (h, w, 1)", input_shapes={"wave": (40, 2)}, **IMAGE)
     refused(files["linear"], "--mean", "--std", mean=(1.0,))
     refused(files["linear"], "--colour", "--mean", colour="gray")
     refused(files["mixed"], "no task 'faces'", "classification", tasks=("faces",))

@@ -5,7 +5,9 @@ import pytest
 from PIL import Image
 
 from tfeff import TfeffError
-from tfeff.data.images import list_images, read_image
+from tfeff.data.files import list_files, list_images
+from tfeff.data.images import _avif_bits as avif_bits
+from tfeff.data.images import image_suffixes, read_image
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (12, 10, 3), dtype=np.uint8)
@@ -237,3 +239,78 @@ def test_list_follows_links_but_not_in_circles(tmp_path):
     (tmp_path / "set" / "cats").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "again").symlink_to(tmp_path / "set")
     assert list_images(tmp_path / "set") == [tmp_path / "set" / "cats" / "a.png"]
+
+
+@pytest.mark.parametrize(
+    "suffix", [".jfif", ".jpe", ".webp", ".jp2", ".j2k", ".tga", ".pcx", ".sgi", ".ico", ".dib", ".avif", ".mpo"]
+)
+def test_other_suffixes_of_pillow(tmp_path, suffix):
+    if suffix not in image_suffixes():
+        assert suffix == ".avif"  # Pillow may be built without
+        return
+    options = {".webp": {"lossless": True}, ".avif": {"quality": 100}, ".ico": {"sizes": [(16, 16)]}}.get(suffix, {})
+    smooth = np.stack([np.arange(256, dtype=np.uint8).reshape(16, 16)] * 3, axis=2)
+    result = read_image(saved(tmp_path / f"a{suffix}", smooth, **options))
+    assert result.shape == (16, 16, 3)
+    assert np.abs(result.astype(int) - smooth).mean() < 6
+    assert list_images(tmp_path) == [tmp_path / f"a{suffix}"]
+
+
+def ppm(kind, top, values):
+    return f"{kind}\n2 2\n{top}\n".encode() + values
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("rgb.ppm", ppm("P6", 65535, bytes(24))),
+        ("ten_bits.ppm", ppm("P6", 1023, bytes(24))),
+        ("text.ppm", ppm("P3", 4095, b"0 1 2 " * 4)),
+        ("grey.pgm", ppm("P5", 65535, bytes(8))),
+    ],
+)
+def test_more_than_8_bits_of_a_netpbm_file(tmp_path, name, data):
+    (tmp_path / name).write_bytes(data)
+    assert "more than 8 bits" in refusal(tmp_path / name)
+
+
+def test_more_than_8_bits_of_formats_that_pillow_makes_8_of(tmp_path):
+    saved(tmp_path / "deep.sgi", RGB, bpc=2)
+    assert "16-bit SGI" in refusal(tmp_path / "deep.sgi")
+    plain = saved(tmp_path / "plain.jp2", RGB).read_bytes()
+    size = plain.find(b"\xff\x4f\xff\x51")
+    deep = bytearray(plain)
+    deep[size + 42] = 11  # of the first component: 12 bits
+    (tmp_path / "deep.jp2").write_bytes(deep)
+    assert "12-bit JPEG2000" in refusal(tmp_path / "deep.jp2")
+    if ".avif" in image_suffixes():
+        deep = bytearray(saved(tmp_path / "plain.avif", RGB).read_bytes())
+        deep[deep.find(b"av1C") + 6] |= 0x40
+        assert avif_bits(bytes(deep)) == 10  # Pillow writes no such file, and refuses one that only says so
+
+
+@pytest.mark.parametrize("name", ["photo.png", "photo.jpg", "photo.tif", "photo.jfif"])
+def test_postscript_starts_no_ghostscript(tmp_path, monkeypatch, name):
+    ghost = tmp_path / "bin" / "gs"
+    ghost.parent.mkdir()
+    ghost.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    ghost.chmod(0o755)
+    monkeypatch.setenv("PATH", str(ghost.parent), prepend=":")
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)
+    drawing = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"
+    (tmp_path / name).write_text(drawing)
+    assert "not an image" in refusal(tmp_path / name)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_system_files_and_folders_are_left_out_unsaid_and_others_are_counted(tmp_path):
+    for name in ("a/1.png", "a/.DS_Store", "a/Thumbs.db", "a/._1.png", "__MACOSX/a/1.png", "@eaDir/1.png", "b/2.png",
+                 ".ipynb_checkpoints/1.png", "a/@eaDir/1.png", "a/x.heic", "b/Y.HEIC", "b/notes.txt", "b/README",
+                 "desktop.ini", "labels.csv"):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    listed = list_files(tmp_path)
+    assert [path.relative_to(tmp_path).as_posix() for path in listed.images] == ["a/1.png", "b/2.png"]
+    assert listed.left_out == {".heic": 2, ".txt": 1, "": 1}
+    (note,) = listed.notes("set")
+    assert note == "set: 4 files left out, not read as images: 2 .heic, 1 .txt, 1 without a suffix"

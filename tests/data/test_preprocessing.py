@@ -1,6 +1,7 @@
 """Preprocessing against the same steps written out independently."""
 
 import json
+import resource
 
 import numpy as np
 import pytest
@@ -217,3 +218,27 @@ GOOD = Preprocessing(size=(4, 4)).as_dict()
 def test_bad_dicts(value):
     with pytest.raises(TfeffError, match="preprocessing"):
         Preprocessing.from_dict(value)
+
+
+@pytest.mark.parametrize("shape", [(1, 300_000), (300_000, 1)])
+def test_memory_is_bounded_whatever_the_proportions(shape):
+    """A strip of 300,000 x 1 pixels that covers 224 x 224 would be 67 million pixels wide."""
+    strip = np.broadcast_to(np.linspace(0, 255, 300_000).astype(np.uint8).reshape(shape), shape)
+    steps = Preprocessing((224, 224), resize="cover", resize_size=(256, 256))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    pixels = steps.pixels(np.ascontiguousarray(strip))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024  # KiB
+    assert pixels.shape == (224, 224, 3)
+    assert set(np.unique(pixels)) <= {126, 127, 128}  # the strip's middle
+
+
+def test_what_is_cut_out_alone_is_as_of_the_whole_image(monkeypatch):
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        image = random.integers(0, 256, (*random.integers(1, 60, 2), 3), dtype=np.uint8)
+        height, width = map(int, random.integers(1, 40, 2))
+        steps = Preprocessing((height, width), resize="cover", resize_size=(height + 5, width + 2))
+        whole = steps.pixels(image).astype(int)
+        with monkeypatch.context() as patch:
+            patch.setattr("tfeff.data.preprocessing._LARGEST", 0)
+            assert np.abs(whole - steps.pixels(image)).max() <= 1  # of 255: rounding, twice

@@ -189,12 +189,12 @@ def test_noise_where_nothing_says_what_it_takes(pair):
     file = LayeredFile(int8)
     artifact = Artifact(int8, None, file.sha256)
     ports = find_ports(artifact, file, Pixels(), [])
-    _, samples = load_samples(artifact, file, ports, None, 40, 0)
+    _, samples = load_samples(artifact, file, ports, None, 40, 0, [])
     words = np.stack([sample["words"] for sample in samples])
     assert (words.min(), words.max(), words.dtype) == (0, ROWS - 1, np.int32)
-    again = load_samples(artifact, file, ports, None, 40, 0)[1]
+    again = load_samples(artifact, file, ports, None, 40, 0, [])[1]
     assert all(np.array_equal(one["vector"], other["vector"]) for one, other in zip(samples, again, strict=True))
-    other = load_samples(artifact, file, ports, None, 40, 1)[1]
+    other = load_samples(artifact, file, ports, None, 40, 1, [])[1]
     assert not np.array_equal(samples[0]["vector"], other[0]["vector"])
 
 

@@ -7,7 +7,7 @@ from compare_models import convert
 from debug_models import SHAPE
 
 from tfeff.debug import Options, Pixels, debug
-from tfeff.errors import TfeffError
+from tfeff.errors import GateFailed, TfeffError
 
 pytest_plugins = ["debug_fixtures"]
 
@@ -77,6 +77,16 @@ def test_pixels_without_preprocessing(debug_files, tmp_path):
     )
     gray = Options(pixels=Pixels((0.0,), (1.0,), "gray"))
     refused(debug_files.int8, "--colour gray", "3 channels", images=str(path), options=gray)
+
+
+def test_pixels_off_the_file_s_own_grid(debug_files, tmp_path):
+    path = tmp_path / "pixels.npz"
+    np.savez(path, images=np.random.default_rng(0).integers(0, 256, (4, *SHAPE), dtype=np.uint8))
+    raw = Pixels((0.0,), (1.0,))
+    with pytest.raises(GateFailed, match=r"of the values are clipped: they are 0 to 255 by the preprocessing"):
+        debug(debug_files.int8, images=str(path), options=Options(pixels=raw))
+    found = debug(debug_files.int8, images=str(path), options=Options(pixels=raw, allow_audit=True))
+    assert any("are clipped" in note for note in found.notes)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 from tfeff.record.schema import Port, TaskSpec
 
 
-def dataset(labels, classes=()):
+def dataset(labels, classes=(), guessed=False):
     labels = None if labels is None else np.asarray(labels)
     count = 0 if labels is None else len(labels)
 
@@ -15,7 +15,7 @@ def dataset(labels, classes=()):
         def __len__(self):
             return count
 
-    return Labelled(name="mine", labels=labels, classes=tuple(classes))
+    return Labelled(name="mine", labels=labels, classes=tuple(classes), guessed=guessed)
 
 
 def port(*shape, name="out", dtype="float32"):

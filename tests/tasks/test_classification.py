@@ -144,6 +144,9 @@ def test_labels_of_every_form_become_class_numbers():
 
     for labels in ([0, 2, 1], [[0], [2], [1]], [0.0, 2.0, 1.0], np.eye(3)[[0, 2, 1]]):
         assert annotations(labels) == [0, 2, 1]
+    assert annotations(np.float32([[0.9, 0.05, 0.05], [0.1, 0.2, 0.7]])) == [0, 2]  # smoothed
+    assert annotations(np.eye(2)[[1, 0]], of=BINARY, values=1) == [1, 0]
+    assert annotations([0, 0, 0], of=BINARY, values=1) == [0, 0, 0]
     assert annotations([0, 1, 2], "bca") == [1, 2, 0]  # matched by name
     assert annotations([0, 1, 2], "012") == [0, 1, 2]  # numbers say nothing of the order
     assert annotations([0, 1, 1], of=BINARY, values=1) == [0, 1, 1]
@@ -154,14 +157,53 @@ def test_labels_of_every_form_become_class_numbers():
     ]
 
 
+def matched(classes, labels, guessed=True):
+    """The outputs that a dataset's classes are taken for, and the lines that are said of it."""
+    data, of = dataset(range(len(classes)), classes, guessed), spec("classification", labels=labels)
+    return list(TASK.annotations(data, of, [port(1, len(classes))])), TASK.notes(data, of)
+
+
+NUMBERS = [str(number) for number in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels", "wanted"),
+    [
+        (sorted(NUMBERS), NUMBERS, [int(name) for name in sorted(NUMBERS)]),
+        (NUMBERS, sorted(NUMBERS), [sorted(NUMBERS).index(name) for name in NUMBERS]),
+        (["class_10", "class_2", "class_0"], ["c0", "c2", "c10"], [2, 1, 0]),
+        (["ankle boot", "t_shirt top"], ["T-shirt/top", "Ankle boot"], [1, 0]),
+        (["0", "1", "2"], ["ant", "bee", "cat"], [0, 1, 2]),
+    ],
+    ids=["as text", "labels as text", "other words", "as folders are called", "numbers of outputs"],
+)
+def test_classes_are_matched_by_name(classes, labels, wanted):
+    assert matched(classes, labels) == (wanted, [])
+
+
+def test_an_order_that_is_a_guess_is_said():
+    assert matched(NUMBERS, [], guessed=False) == (list(range(12)), [])  # numbers of the labels themselves
+    assert matched(NUMBERS[:10], []) == (list(range(10)), [])  # in whatever order
+    assert matched(["c0", "c1", "c2"], []) == ([0, 1, 2], [])
+    assert matched(["0a", "1b"], [])[1] != []
+    order, (note,) = matched(NUMBERS, [])
+    assert order == list(range(12))
+    assert "order is a guess: 0, 1, 2, 3, ... 11 (sorted as text it would be 0, 1, 10, 11, ... 9)" in note
+    assert "classes.txt" in note
+    (note,) = matched(["ant", "bee"], [])[1]
+    assert "does not name its classes, so their order is a guess: ant, bee;" in note
+    (note,) = matched(["1", "2"], ["ant", "bee"])[1]
+    assert "the model's classes have other names" in note
+
+
 def test_labels_that_do_not_fit():
     def told(labels, classes=(), of=CLASSES, values=3):
         return refused(TASK.annotations, dataset(labels, classes), of, [port(1, values)])
 
     assert "has no labels" in told(None)
     assert "holds no images" in told(np.zeros((0,), int))
-    assert "has 4 classes, the files give 3" in told([0, 1, 3])
-    assert "has 2 classes, the files give 3" in told([0, 1, 0], "ab")
+    assert "has 4 classes, the output out has 3" in told([0, 1, 3])
+    assert "has 2 classes, the output out has 3" in told([0, 1, 0], "ab")
     assert "labels from -1 to 2" in told([-1, 0, 2])
     assert "'x' is none of the record's labels" in told([0, 1, 2], "abx")
     assert "is none of the record's labels" in told([0, 1, 2], "abc", spec("classification", labels="aaa"))
@@ -170,6 +212,9 @@ def test_labels_that_do_not_fit():
     assert "the output has 3 labels" in told([0, 1, 2], of=MANY)
     assert "the output has 3 labels" in told([[0, 1], [1, 1]], of=MANY)
     assert "the output has 3 labels" in told([[0, 1, 0.5]], of=MANY)
+    assert "has 4 classes, the output out is one value: no or yes" in told([0, 1, 3], of=BINARY, values=1)
+    assert "labels of shape (2, 4), the output out has 3 classes" in told(np.eye(4)[:2])
+    assert "are not one-hot" in told([[0.5, 0.5, 0.0]])
 
 
 def test_answers_in_words():

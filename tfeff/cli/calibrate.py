@@ -19,7 +19,7 @@ from tfeff.errors import GateFailed
     "source",
     required=True,
     metavar="SOURCE",
-    help="Representative inputs: folder, .npz, dataset, video, or module:function.",
+    help="Representative inputs: folder, .csv, .npz, dataset, video, or module:function.",
 )
 @click.option("--samples", type=int, help="How many of them; fewer is an error. [default: up to 512]")
 @click.option("--audit", is_flag=True, help="Say only what is wrong with the inputs, not the ranges.")

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from tfeff.cli.output import Output, output_options
+from tfeff.cli.source import parse_pixels, pixel_options
 from tfeff.errors import GateFailed, TfeffError
 
 if TYPE_CHECKING:
     from tfeff.artifact import Artifact
     from tfeff.compare import Comparison
-    from tfeff.data import Dataset, InputPort
+    from tfeff.data import Dataset, InputPort, Pixels
     from tfeff.record.schema import Accuracy, PortAgreement, TaskSpec
 
 _FASHION_MNIST = ("fashion_mnist", "fashion_mnist_sample")
@@ -25,7 +26,7 @@ _DOWNLOAD = "python -c 'import keras; keras.datasets.fashion_mnist.load_data()' 
 @click.command(name="compare")
 @click.argument("artifact", type=click.Path(path_type=Path))
 @click.option("--against", type=click.Path(path_type=Path), help="The float .tflite [default: the record's twin].")
-@click.option("--dataset", help="fashion_mnist, a folder with one folder a class, or an .npz [default: the record's].")
+@click.option("--dataset", help="fashion_mnist, a folder of class folders, an .npz or a .csv [default: the record's].")
 @click.option("--samples", type=click.IntRange(min=1), help="Take a random subset of so many samples.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of subset and interval.")
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="For the two files together.")
@@ -41,8 +42,8 @@ _DOWNLOAD = "python -c 'import keras; keras.datasets.fashion_mnist.load_data()' 
     metavar="[OUTPUT=]NAME[:KIND]",
     help="Without a record: what outputs mean: classification[:binary|:multi-label], regression, tensors.",
 )
-@click.option("--mean", help="Without a record: subtracted from pixels (0..255); one number, or one a channel.")
-@click.option("--std", help="Without a record: what pixels are then divided by.")
+@pixel_options
+@click.option("--allow-audit", is_flag=True, help="Go on with values that do not lie on the file's own input grid.")
 @click.option("--no-record", is_flag=True, help="Do not write the result into the artifact's record.")
 @output_options
 def command(
@@ -54,10 +55,10 @@ def command(
     threads: int,
     max_drop: float | None,
     tasks: tuple[str, ...],
-    mean: str | None,
-    std: str | None,
     no_record: bool,
+    allow_audit: bool,
     out: Output,
+    **pixels: str | None,
 ) -> None:
     """A quantized ARTIFACT against its float twin, on the same samples: the metric of each task, and every output as
     numbers.
@@ -77,16 +78,17 @@ def command(
     elif check_tflite(against) == opened.sha256:
         raise TfeffError(f"{against}: is the same file as {opened.path}", "--against its float twin")
     images, notes = _open_dataset(opened, dataset)
-    inputs = _inputs(opened, images, mean, std)
+    inputs = _inputs(opened, images, parse_pixels(pixels))
     specs, more = _tasks(opened, images, inputs, tasks, max_drop)
     with out.progress("comparing") as progress:
         result = compare(
-            opened.path, against, images, inputs, specs, samples=samples, threads=threads, seed=seed, progress=progress
-        )
+            opened.path, against, images, inputs, specs, samples=samples, threads=threads, seed=seed,
+            allow_audit=allow_audit, progress=progress,
+        )  # fmt: skip
     failed = [entry for entry in result.accuracy if max_drop is not None and entry.drop > max_drop]
     _show(out, opened, against, result)
-    for note in (*notes, *more):
-        out.say(note)
+    for note in (*notes, *more, *result.notes):
+        out.say(f"note: {note}")
     out.json(_as_json(opened, against, result) | {"max_drop": max_drop, "passed": not failed})
     if not no_record:
         record_accuracy(opened, result)
@@ -97,24 +99,27 @@ def command(
         )
 
 
-def _inputs(artifact: "Artifact", dataset: "Dataset", mean: str | None, std: str | None) -> "tuple[InputPort, ...]":
-    """What both files are fed with: as the record says, else as the file and --mean and --std do."""
-    from tfeff.cli.source import parse_values
-    from tfeff.compare import Runner
-    from tfeff.data import InputPort, Preprocessing, record_ports
+def _inputs(artifact: "Artifact", dataset: "Dataset", pixels: "Pixels") -> "tuple[InputPort, ...]":
+    """What both files are fed with: as the record says, else as the file and the options do."""
+    from dataclasses import replace
 
-    means, stds = parse_values(mean, "--mean"), parse_values(std, "--std")
+    from tfeff.compare import Runner
+    from tfeff.data import InputPort, record_ports
+
     if artifact.record is not None and artifact.record.inputs:
-        if means or stds:
-            raise TfeffError(f"{artifact.path}: its record says the preprocessing", "leave out --mean and --std")
+        if pixels.given:
+            raise TfeffError(
+                f"{artifact.path}: its record says the preprocessing",
+                "leave out --mean, --std, --colour, --resize and --crop",
+            )
         return record_ports(artifact.record.inputs)
     ports = [
         InputPort(port.name, port.sample, "float32" if port.quantized else port.dtype.name)
         for port in Runner(artifact.path).inputs
     ]
     images = [port for port in ports if _may_be_image(port)]
-    if not means or not stds:
-        if not means and not stds and len(dataset) and "" not in dataset.sample(0):
+    if not pixels.mean or not pixels.std:
+        if not pixels.given and len(dataset) and "" not in dataset.sample(0):
             return tuple(ports)  # arrays are taken as they are
         raise TfeffError(
             f"{artifact.path}: no record says its preprocessing",
@@ -125,16 +130,7 @@ def _inputs(artifact: "Artifact", dataset: "Dataset", mean: str | None, std: str
         raise TfeffError(
             f"{artifact.path}: takes {shapes}: no grey or RGB image", "leave out --mean and --std, and give arrays"
         )
-
-    def prepared(port: InputPort) -> InputPort:
-        height, width, channels = port.shape
-        mean, std = (values * channels if len(values) == 1 else values for values in (means, stds))
-        colour = "rgb" if channels == 3 else "gray"
-        return InputPort(
-            port.name, port.shape, port.dtype, Preprocessing((height, width), colour=colour, mean=mean, std=std)
-        )
-
-    return tuple(prepared(port) if port in images else port for port in ports)
+    return tuple(replace(port, preprocessing=pixels.prepare(port.shape)) if port in images else port for port in ports)
 
 
 def _may_be_image(port: "InputPort") -> bool:
@@ -220,7 +216,7 @@ def _open_dataset(artifact: "Artifact", spec: str | None) -> "tuple[Dataset, lis
     if spec:
         if spec == "fashion_mnist" and default_evaluation() != spec:  # opening it would import Keras to download it
             raise TfeffError("dataset fashion_mnist: not on this machine", f"{_NOT_HERE}; or {_DOWNLOAD}")
-        return _open(spec), []
+        return _open(spec, whole=not _made_by(artifact, spec)), []
     spec = _recorded_dataset(artifact)
     if spec is None:
         raise TfeffError(f"{artifact.path}: no record says what to compare it on", "--dataset FOLDER, .npz or name")
@@ -229,19 +225,27 @@ def _open_dataset(artifact: "Artifact", spec: str | None) -> "tuple[Dataset, lis
             raise TfeffError(
                 f"{artifact.path}: its record names the dataset {spec}, which is not here", "give --dataset"
             )
-        return _open(spec), []
+        return _open(spec, whole=not _made_by(artifact, spec)), []
     images = _open(default_evaluation())
     if images.name == "fashion_mnist":
         return images, []
     return images, [f"compared on the bundled sample ({len(images):,} images); for all 10,000 {_NOT_HERE}"]
 
 
-def _open(spec: str) -> "Dataset":
+def _made_by(artifact: "Artifact", spec: str) -> bool:
+    """Whether the file's ranges or weights come from this set, so that only what was held out of it may judge."""
+    if artifact.record is None:
+        return False
+    used = (artifact.record.dataset, artifact.record.calibration and artifact.record.calibration.source)
+    return any(each and Path(each).absolute() == Path(spec).absolute() for each in used)
+
+
+def _open(spec: str, *, whole: bool = False) -> "Dataset":
     """With its labels, if it has any."""
     from tfeff.data import open_dataset
 
     try:
-        return open_dataset(spec, "test")
+        return open_dataset(spec, "test", whole=whole)
     except TfeffError as error:
         without = open_dataset(spec, "test", labelled=False)
         if without.labels is None and len(without):
@@ -282,6 +286,7 @@ def _as_json(artifact: "Artifact", against: Path, result: "Comparison") -> dict:
         "ports": [to_dict(port) for port in result.ports],
         "quantized_sha256": result.quantized_sha256,
         "float_sha256": result.float_sha256,
+        "notes": list(result.notes),
     }
 
 

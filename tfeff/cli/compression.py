@@ -95,6 +95,8 @@ def run(kind: Kind, network: str, destination: Path, out: Output, options: Mappi
     path = artifact_path(destination, f"{file_name(network)}.{kind.word}", request)
     check_request(request, path)
     dataset = open_dataset(train_on, "train")
+    for note in dataset.notes:
+        out.say(f"note: {note}")
     words = shlex.join(["tfeff", *sys.argv[1:]])
     with out.progress("loading") as advance, scratch(path) as folder:
         model = build_model(source, lambda done, total: advance.step("fetching", done, total))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfeff.cli.output import Output, output_options
+from tfeff.cli.source import parse_pixels, pixel_options
 from tfeff.errors import TfeffError
 
 if TYPE_CHECKING:
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
 @click.option("--samples", type=click.IntRange(min=1), default=64, show_default=True, help="How many samples.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the choice of samples.")
 @click.option("--output", metavar="NAME", help="Count the error of this output only [default: of all together].")
-@click.option("--mean", help="Without a record: subtracted from pixels (0..255); one number, or one a channel.")
-@click.option("--std", help="Without a record: what pixels are then divided by.")
-@click.option("--colour", type=click.Choice(["rgb", "bgr", "gray"]), help="Without a record: order of the channels.")
+@pixel_options
+@click.option("--allow-audit", is_flag=True, help="Go on with values that do not lie on the file's own input grid.")
 @click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="Layers to show.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Draw the layers into a .png or .svg file.")
 @click.option("--force", is_flag=True, help="Overwrite the picture.")
@@ -55,8 +55,7 @@ def command(
         if not picture.absolute().parent.is_dir():
             raise TfeffError(f"{picture}: its folder does not exist", "make it first")
     opened = _with_record(artifact) if record else None
-    pixels = tuple(given.pop(name) for name in ("mean", "std", "colour"))
-    result = _debug(artifact, out, pixels=pixels, **given)
+    result = _debug(artifact, out, **given)
     if picture:
         _write(picture, draw_picture(result, picture))
     _show(out, result, top)
@@ -65,16 +64,13 @@ def command(
     out.json({**result.as_dict(), "picture": str(picture) if picture else None})
 
 
-def _debug(
-    artifact: Path, out: Output, *, pixels: tuple[Any, ...], seed: int, threads: int, **given: Any
-) -> "DebugResult":
-    from tfeff.cli.source import parse_values
-    from tfeff.debug import Options, Pixels, debug
+def _debug(artifact: Path, out: Output, *, seed: int, threads: int, allow_audit: bool, **given: Any) -> "DebugResult":
+    from tfeff.debug import Options, debug
 
-    mean, std, colour = pixels
-    chosen = Pixels(parse_values(mean, "--mean"), parse_values(std, "--std"), colour)
+    chosen = parse_pixels({name: given.pop(name) for name in ("mean", "std", "colour", "resize", "crop")})
+    options = Options(seed, threads, chosen, allow_audit)
     with out.progress("debugging") as progress:
-        return debug(artifact, options=Options(seed, threads, chosen), progress=progress.step, **given)
+        return debug(artifact, options=options, progress=progress.step, **given)
 
 
 def _with_record(path: Path) -> "Artifact":

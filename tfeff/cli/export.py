@@ -44,7 +44,9 @@ def _precision_options(function):
     "--io", type=click.Choice(["int8", "uint8", "int16", "float32"]), help="Dtype of quantized inputs and outputs."
 )
 @click.option(
-    "--calibration", metavar="SOURCE", help="Representative inputs: folder, .npz, dataset, video, module:function."
+    "--calibration",
+    metavar="SOURCE",
+    help="Representative inputs: folder, .csv, .npz, dataset, video, module:function.",
 )
 @click.option("--samples", type=int, help="How many of them; fewer is an error. [default: up to 512]")
 @click.option(
@@ -103,6 +105,9 @@ def _precision_options(function):
     type=click.FloatRange(min=0),
     metavar="MS",
     help="Gate: exit 1 if the median is longer on any device.",
+)
+@click.option(
+    "--keep-failed", is_flag=True, help="Of an export that is refused late, keep what was made, in NAME.failed/."
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 @output_options
@@ -173,6 +178,7 @@ def request_of(network: str, precision: str, options: Mapping[str, Any]) -> "Req
         tune=options["tune"],
         compiler=CompilerOptions(options["compiler"], options["accelerator"], options["compiler_timeout"]),
         force=options["force"],
+        keep_failed=options.get("keep_failed", False),
         seed=options["seed"],
     )
 

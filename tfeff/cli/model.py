@@ -165,6 +165,8 @@ def _told_preprocessing(told, shape, source):
         for resized, now, was in zip(known.resize_size or known.size, shape, known.size, strict=False)
     ]
     changes: dict[str, Any] = {"size": shape[:2], "resize_size": sizes, "colour": source.colour or known.colour}
+    if source.resize or source.crop:
+        changes |= source.pixels.resizing(tuple(shape[:2]))
     given = (("mean", source.mean), ("std", source.std))
     changes |= {k: v * shape[2] if len(v) == 1 else v for k, v in given if v}
     return replace(known, **changes), tuple(notes)

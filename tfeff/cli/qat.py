@@ -112,6 +112,8 @@ def command(
     path = artifact_path(destination, f"{file_name(network)}.qat", request)
     check_request(request, path)
     dataset = open_dataset(train_on, "train")
+    for note in dataset.notes:
+        out.say(f"note: {note}")
     words = shlex.join(["tfeff", *sys.argv[1:]])
     _few_threads(network)
     with out.progress("loading") as advance:

@@ -10,7 +10,7 @@ import click
 from tfeff.errors import TfeffError
 
 if TYPE_CHECKING:  # it needs NumPy, which --help does without
-    from tfeff.data import Preprocessing
+    from tfeff.data import Pixels, Preprocessing
 
 
 def source_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -32,14 +32,59 @@ def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
         source_options,
         click.option("--input-shape", "input_shapes", multiple=True, metavar="NAME=1,N,...",
                      help="Shape of an input that leaves it open, with a batch of 1; repeat it."),
-        click.option("--mean", help="Of an image's preprocessing, pixel values: one number, or one a channel."),
-        click.option("--std", help="Of an image's preprocessing, pixel values."),
-        click.option("--colour", type=click.Choice(["rgb", "bgr", "gray"]), help="Colour order of an image input."),
+        pixel_options,
         click.option("--task", "tasks", multiple=True, metavar="[OUTPUT=]NAME[:KIND]",
                      help="What the outputs of a file mean: classification[:binary|:multi-label], regression, tensors. "
                           "[default: as its last layer, its loss or the labels tell]"),
     ]  # fmt: skip
     return _with(options, function)
+
+
+def pixel_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say how an image becomes an input, where no preset, weight file or record does."""
+    options = [
+        click.option("--mean", help="Subtracted from pixels (0..255): one number, or one a channel."),
+        click.option("--std", help="What pixels are then divided by: one number, or one a channel."),
+        click.option("--colour", type=click.Choice(["rgb", "bgr", "gray"]), help="Colour order of an image input."),
+        click.option("--resize", metavar="[exact|cover][:N|HxW]",
+                     help="exact: to this size, whatever the proportions; cover (or N alone): keep them, shorter side "
+                          "to N, then cut out the centre. [default: exact, to the input's size]"),
+        click.option("--crop", metavar="SHARE|N|HxW",
+                     help="The centre that is cut out: the input's size, or its share of each side, such as 0.875."),
+    ]  # fmt: skip
+    return _with(options, function)
+
+
+def parse_pixels(options: Mapping[str, Any]) -> "Pixels":
+    """What the options of `pixel_options` say; TfeffError for words that mean nothing."""
+    from tfeff.data import Pixels
+
+    mean, std = parse_values(options["mean"], "--mean"), parse_values(options["std"], "--std")
+    return Pixels(mean, std, options["colour"], parse_resize(options["resize"]), parse_crop(options["crop"]))
+
+
+def parse_resize(text: str | None) -> "tuple[str, tuple[int, int] | None] | None":
+    """`cover:256`, `256` (shorter side), `320x256` (exact), `cover` or `exact` -> how, and (h, w) or None."""
+    if text is None:
+        return None
+    word, _, size = text.rpartition(":")
+    if text in ("exact", "cover"):
+        return text, None
+    if word not in ("", "exact", "cover"):
+        raise TfeffError(f"--resize {text!r}: no way to resize", "give exact, cover, cover:256, 256 or 320x256")
+    how = word or ("exact" if "x" in size.lower() else "cover")
+    return how, parse_size(size, "--resize")
+
+
+def parse_crop(text: str | None) -> "tuple[int, int] | float | None":
+    """`0.875` -> a share; `224` or `224x320` -> (h, w)."""
+    if text is None:
+        return None
+    try:
+        share = float(text)
+    except ValueError:
+        share = 1.0
+    return share if 0 < share < 1 else parse_size(text, "--crop")
 
 
 def _with(options, function):
@@ -59,7 +104,8 @@ class Source:
         input_size: (h, w) of images; None is its own.
         input_shapes: by input, the shape of one sample.
         classes: how many; None is its own.
-        mean, std, colour: how an image becomes an input, of a model that does not say; None where nobody says it.
+        mean, std, colour, resize, crop: how an image becomes an input (`data.Pixels`), of a model that does not say;
+            None where nobody says it.
         imports: modules that register custom layers.
         tasks: as `--task` takes them.
         dataset: whose labels may tell what an output means; None without one.
@@ -74,9 +120,18 @@ class Source:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     colour: str | None = None
+    resize: tuple[str, tuple[int, int] | None] | None = None
+    crop: tuple[int, int] | float | None = None
     imports: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     dataset: str | None = None
+
+    @property
+    def pixels(self) -> "Pixels":
+        """How an image becomes an input."""
+        from tfeff.data import Pixels
+
+        return Pixels(self.mean, self.std, self.colour, self.resize, self.crop)
 
     @classmethod
     def of(cls, name: str, options: Mapping[str, Any], dataset: str | None = None) -> "Source":
@@ -91,19 +146,21 @@ class Source:
             mean=parse_values(options["mean"], "--mean"),
             std=parse_values(options["std"], "--std"),
             colour=options["colour"],
+            resize=parse_resize(options["resize"]),
+            crop=parse_crop(options["crop"]),
             imports=options["imports"],
             tasks=options["tasks"],
             dataset=dataset,
         )
 
 
-def parse_size(text: str | None) -> tuple[int, int] | None:
+def parse_size(text: str | None, option: str = "--input-size") -> tuple[int, int] | None:
     """`224` or `224x320` (height x width) -> (h, w)."""
     if text is None:
         return None
     parts = text.lower().split("x")
     if len(parts) > 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
-        raise TfeffError(f"--input-size {text!r} is not a size", "give 224 or 224x320 (height x width)")
+        raise TfeffError(f"{option} {text!r} is not a size", "give 224 or 224x320 (height x width)")
     return (int(parts[0]), int(parts[-1]))
 
 
@@ -144,11 +201,5 @@ def file_stem(path: Path) -> str:
 
 
 def plain_preprocessing(shape: Sequence[int], source: Source) -> "Preprocessing":
-    """Resized to (h, w, c); mean and std as given, else 128."""
-    from tfeff.data import Preprocessing
-
-    channels = shape[2]
-    colour = source.colour or ("gray" if channels == 1 else "rgb")
-    mean, std = (given * channels if len(given) == 1 else given
-                 for given in (source.mean or (128.0,), source.std or (128.0,)))  # fmt: skip
-    return Preprocessing(size=(shape[0], shape[1]), colour=colour, mean=mean, std=std)
+    """To (h, w, c) as the options say; mean and std 128 where they do not."""
+    return source.pixels.prepare(shape)

@@ -70,7 +70,9 @@ def command(
     started = time.monotonic()
 
     def report(row):
-        if "epoch" in row:
+        if "note" in row:
+            out.say(f"note: {row['note']}")
+        elif "epoch" in row:
             seconds = time.monotonic() - started
             out.say(f"epoch {row['epoch']:3d}/{epochs}  loss {row['loss']:.4f}  "
                     f"held-out top-1 {row['validation_top1']:.2f} %  {seconds:.0f} s")  # fmt: skip

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -52,20 +53,33 @@ def _ports(path: Path, inputs: Sequence[OpenInput], source: Source) -> tuple[lis
     ports = [InputPort(each.name, _shape(path, each, source), _dtype(path, each)) for each in inputs]
     images = [port for port in ports if _may_be_image(port)]
     if source.mean is None:
-        if source.colour is not None:
-            raise TfeffError(f"--colour {source.colour}: is of images", "give --mean and --std too")
+        if source.pixels.given:
+            word = "--colour" if source.colour else "--resize" if source.resize else "--crop"
+            raise TfeffError(f"{word}: is of images", "give --mean and --std too")
         look = ", ".join(port.name for port in images)
         note = f"takes {look} as arrays: how images become it was not said (--mean, --std)"
         return ports, [note] if images else []
     if not images:
-        raise TfeffError(
-            f"--mean: no input of {path} is an image, (h, w, 1) or (h, w, 3) in floating point",
-            "leave --mean and --std out, and give arrays",
-        )
+        _refuse_images(path, ports)
     return [
         replace(port, preprocessing=plain_preprocessing(port.shape, source)) if port in images else port
         for port in ports
     ], []
+
+
+def _refuse_images(path: Path, ports: Sequence[InputPort]) -> NoReturn:
+    flat = next((port for port in ports if len(port.shape) == 2 and port.dtype == "float32"), None)
+    if flat is not None:
+        height, width = flat.shape
+        raise TfeffError(
+            f"{path}: its input {flat.name} of shape {flat.shape} has no channels, an image is (h, w, 1) or (h, w, 3)",
+            f"build it with keras.Input(({height}, {width}, 1)), or leave --mean and --std out and give arrays",
+        )
+    held = ", ".join(f"{port.name} {port.shape} {port.dtype}" for port in ports)
+    raise TfeffError(
+        f"--mean: no input of {path} is an image, (h, w, 1) or (h, w, 3) in floating point: it takes {held}",
+        "leave --mean and --std out, and give arrays",
+    )
 
 
 def _may_be_image(port: InputPort) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfeff.artifact import Artifact, update_record
+from tfeff.compare.grid import check_grids
 from tfeff.compare.ports import PortDistance
 from tfeff.compare.runner import RUNTIME, Runner, runtime_version
 from tfeff.data import Dataset
@@ -30,12 +31,14 @@ class Comparison:
         accuracy: an entry a task that has a metric.
         ports: an entry an output port.
         quantized_sha256, float_sha256: of the files.
+        notes: lines to say: what of the dataset or of the preprocessing is to be doubted.
     """
 
     accuracy: list[Accuracy]
     ports: list[PortAgreement]
     quantized_sha256: str
     float_sha256: str
+    notes: tuple[str, ...] = ()
 
 
 def compare(
@@ -48,6 +51,7 @@ def compare(
     samples: int | None = None,
     threads: int = 2,
     seed: int = 0,
+    allow_audit: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
     """Runs both files on the same samples, each read and preprocessed once; memory does not grow with their number.
@@ -60,9 +64,11 @@ def compare(
         samples: how many to take, a seeded random subset; all when None or not fewer than there are.
         threads: 2 or more run the two files side by side, with half of them each.
         seed: of the subset, the bootstrap and the test.
+        allow_audit: whether samples that do not lie on the quantized file's input grids are only said.
         progress: called with (samples done, samples in all).
 
     Raises:
+        GateFailed: samples that do not lie on the grids of the quantized file's inputs.
         TfeffError: a file that cannot be run, files, tasks or dataset that do not fit each other, an unreadable sample,
             or outputs that are not finite.
     """
@@ -74,6 +80,7 @@ def compare(
     if not len(dataset):
         raise TfeffError(f"dataset {dataset.name}: holds no images", "give a dataset with images")
     numbers = _choose(len(dataset), samples, seed)
+    notes = [*dataset.notes, *(note for each in measured for note in each.notes)]
     distances = [PortDistance(port.name) for port in outputs]
     done = 0
 
@@ -95,13 +102,15 @@ def compare(
         for batch, feeds in _batches(dataset, numbers, inputs):  # prepared while the files run the batch before
             if pending:
                 take(*pending)
+            else:
+                notes += check_grids(of_quantized.path, inputs, of_quantized.inputs, feeds, allow=allow_audit)
             pending = batch, [pool.submit(_run, runner, feeds) for runner in runners]
         if pending:
             take(*pending)
     shas = {"quantized_sha256": runners[1].sha256, "float_sha256": runners[0].sha256}
     accuracy = [each.entry(dataset.name, seed, shas) for each in measured if each.metrics]
     ports = [distance.agreement("float file", dataset.name) for distance in distances]
-    return Comparison(accuracy, ports, **shas)
+    return Comparison(accuracy, ports, **shas, notes=tuple(notes))
 
 
 def record_accuracy(artifact: Artifact, result: Comparison) -> bool:
@@ -135,6 +144,7 @@ class _Measured:
         metrics = [self._task.metric(spec), self._task.metric(spec)]
         self.metrics: list[Metric[Any]] = [metric for metric in metrics if metric is not None]
         self._annotations = self._task.annotations(dataset, spec, chosen) if self.metrics else ()
+        self.notes = self._task.notes(dataset, spec) if self.metrics else []
 
     def add(self, number, *both):
         for metric, outputs in zip(self.metrics, both, strict=False):

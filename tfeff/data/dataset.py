@@ -1,7 +1,7 @@
 """What a dataset is: images or arrays by number, each with a name, and labels where it has them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,8 @@ class Dataset:
         classes: class names, in the order of the labels; empty when there are none.
         labels: what is said of each sample, (n, ...): class numbers, 0 or 1 a label, or numbers; None where nothing is.
         names: one name per sample, for messages (a path, or "test image 17").
+        notes: lines to say about it, such as what was left out.
+        guessed: whether the classes are in the order of their names, which need not be that of a model's outputs.
     """
 
     name: str
@@ -27,6 +29,8 @@ class Dataset:
     classes: tuple[str, ...]
     labels: np.ndarray | None
     names: Sequence[str]
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
+    guessed: bool = field(default=False, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -86,7 +90,9 @@ class Subset(Dataset):
     def __init__(self, dataset: Dataset, numbers: np.ndarray):
         labels = None if dataset.labels is None else dataset.labels[numbers]
         names = [dataset.names[n] for n in numbers]
-        super().__init__(dataset.name, dataset.source, dataset.classes, labels, names)
+        super().__init__(
+            dataset.name, dataset.source, dataset.classes, labels, names, notes=dataset.notes, guessed=dataset.guessed
+        )
         object.__setattr__(self, "_dataset", dataset)
         object.__setattr__(self, "_numbers", numbers)
 

@@ -10,6 +10,7 @@ from PIL import Image
 from tfeff.errors import TfeffError
 
 _CHANNELS = {"rgb": 3, "bgr": 3, "gray": 1}
+_LARGEST = 2**24  # pixels of an image that is resized whole before the centre is cut out
 
 
 @dataclass(frozen=True)
@@ -74,23 +75,29 @@ class Preprocessing:
 
     def pixels(self, image: np.ndarray) -> np.ndarray:
         """Steps 1 to 3: uint8 (h, w), (h, w, 1) or (h, w, 3) in RGB order -> uint8 `shape`."""
-        image = check_image(image)
-        height, width = image.shape[:2]
-        to_height, to_width = self.resized
-        if self.resize == "cover":
-            scale = max(to_height / height, to_width / width)
-            to_height = max(to_height, int(height * scale + 0.5))
-            to_width = max(to_width, int(width * scale + 0.5))
-        picture = Image.fromarray(image)
-        if (to_height, to_width) != (height, width):
-            picture = picture.resize((to_width, to_height), Image.Resampling.BILINEAR)
-        top, left = (to_height - self.size[0]) // 2, (to_width - self.size[1]) // 2
-        if (top, left) != (0, 0) or (to_height, to_width) != self.size:
-            picture = picture.crop((left, top, left + self.size[1], top + self.size[0]))
+        picture = self._sized(Image.fromarray(check_image(image)))
         if self.colour == "gray":
             return np.asarray(picture.convert("L"))[..., None]
         pixels = np.asarray(picture.convert("RGB"))
         return np.ascontiguousarray(pixels[..., ::-1]) if self.colour == "bgr" else pixels
+
+    def _sized(self, picture: Image.Image) -> Image.Image:
+        """Steps 1 and 2; memory is bounded by the image's and the input's size, whatever the image's proportions."""
+        (width, height), (to_height, to_width) = picture.size, self.resized
+        if self.resize == "cover":
+            scale = max(to_height / height, to_width / width)
+            to_height = max(to_height, int(height * scale + 0.5))
+            to_width = max(to_width, int(width * scale + 0.5))
+        top, left = (to_height - self.size[0]) // 2, (to_width - self.size[1]) // 2
+        whole = (to_height, to_width) == self.size
+        if to_height * to_width > _LARGEST and not whole:  # only what is cut out, by the same filter
+            across, down = width / to_width, height / to_height
+            right, bottom = min(width, (left + self.size[1]) * across), min(height, (top + self.size[0]) * down)
+            box = (left * across, top * down, right, bottom)
+            return picture.resize((self.size[1], self.size[0]), Image.Resampling.BILINEAR, box=box)
+        if (to_width, to_height) != picture.size:
+            picture = picture.resize((to_width, to_height), Image.Resampling.BILINEAR)
+        return picture if whole else picture.crop((left, top, left + self.size[1], top + self.size[0]))
 
     def normalize(self, pixels: np.ndarray) -> np.ndarray:
         """Step 4: uint8 (..., h, w, c) -> float32 of the same shape."""

@@ -4,47 +4,56 @@ from pathlib import Path
 
 import numpy as np
 
-from tfeff.data.dataset import ArrayDataset, Dataset, FileDataset, Subset, TensorDataset, numbered
+from tfeff.data.dataset import ArrayDataset, Dataset, Subset, TensorDataset, numbered
 from tfeff.data.fashion_mnist import find_fashion_mnist, is_idx_folder, load_fashion_mnist, load_sample
-from tfeff.data.images import list_images
+from tfeff.data.files import exists
+from tfeff.data.folders import SPLIT_FOLDERS, Opened, open_folder, open_table
 from tfeff.errors import TfeffError
 
 NAMED = {"fashion_mnist": load_fashion_mnist, "fashion_mnist_sample": load_sample}
-_SPLIT_FOLDERS = {"train": ("train",), "test": ("test", "val", "validation")}
+TABLES = (".csv", ".tsv")
 _MAX_CLASSES = 1_000_000  # a larger label is no class number
 _HELD_OUT = 0.1  # of a set without a split of its own
 
 
-def open_dataset(spec: str, split: str, *, labelled: bool = True, seed: int = 0) -> Dataset:
+def open_dataset(spec: str, split: str, *, labelled: bool = True, whole: bool = False, seed: int = 0) -> Dataset:
     """Opens a dataset.
 
     Args:
         spec: `fashion_mnist`, `fashion_mnist_sample`, a folder (one folder a class, below train/ and test/ if it is
-            split, or val/ where there is no test/; or Fashion-MNIST's own files), or an `.npz` (images and labels; or
-            x_train, y_train, x_test, y_test; and `classes`, their names, if you like).
+            split, or val/ where there is no test/; or images and a `labels.csv`; or Fashion-MNIST's own files), an
+            `.npz` (images and labels; or x_train, y_train, x_test, y_test; and `classes`, their names, if you like), or
+            a `.csv` (path,label; a column `split` if you like).
         split: "train" or "test". A set that is not split gives a seeded tenth of itself as "test", the rest as "train".
         labelled: whether labels are needed; without, the whole of an unsplit set is given, and a folder may be flat.
+        whole: whether the whole of an unsplit set is given, labelled or not.
         seed: of the split.
 
     Raises:
         TfeffError: not found, empty, unreadable, or without the labels that are needed.
     """
-    if split not in _SPLIT_FOLDERS:
-        raise TfeffError(f"dataset {spec!r}: no split {split!r}", f"the splits are {' and '.join(_SPLIT_FOLDERS)}")
+    if split not in SPLIT_FOLDERS:
+        raise TfeffError(f"dataset {spec!r}: no split {split!r}", f"the splits are {' and '.join(SPLIT_FOLDERS)}")
     if spec in NAMED:
         return NAMED[spec](split)
     path = Path(spec)
+    if not exists(path):
+        raise TfeffError(
+            f"dataset {spec[:200]!r} not found: neither a name ({', '.join(NAMED)}) nor a folder, an .npz or a .csv",
+            "check the spelling of the path",
+        )
     if path.is_dir():
         try:
-            return load_fashion_mnist(split, path) if is_idx_folder(path) else _open_folder(path, split, labelled, seed)
+            if is_idx_folder(path):
+                return load_fashion_mnist(split, path)
+            return _finished(open_folder(path, split, labelled=labelled), split, labelled, seed, whole)
         except OSError as error:
             raise TfeffError(f"{path}: cannot be read ({error.strerror})", "check the folder's permissions") from None
+    if path.is_file() and path.suffix.lower() in TABLES:
+        return _finished(open_table(path, split), split, labelled, seed, whole)
     if path.is_file():
-        return _open_npz(path, split, labelled, seed)
-    raise TfeffError(
-        f"dataset {spec!r} not found: neither a name ({', '.join(NAMED)}) nor a folder nor an .npz file",
-        "check the spelling of the path",
-    )
+        return _finished(_open_npz(path, split, labelled), split, labelled, seed, whole)
+    raise TfeffError(f"dataset {spec!r}: neither a folder nor a file", "give a folder, an .npz or a .csv")
 
 
 def default_evaluation() -> str:
@@ -52,37 +61,15 @@ def default_evaluation() -> str:
     return "fashion_mnist" if find_fashion_mnist() else "fashion_mnist_sample"
 
 
-def _open_folder(folder, split, labelled, seed):
-    whole, present = folder, _class_folders(folder).keys()
-    if present and present <= {name for names in _SPLIT_FOLDERS.values() for name in names}:
-        name = next((name for name in _SPLIT_FOLDERS[split] if name in present), None)
-        if name is None:
-            raise TfeffError(f"{folder}: has no {split} folder beside {', '.join(sorted(present))}", "add it")
-        whole = folder / name
-    files = list_images(whole)
-    if not files:
-        raise TfeffError(f"{whole}: no images in this folder", "put image files in it (PNG, JPEG), one folder a class")
-    classes = _class_folders(whole)
-    names = [str(file.relative_to(whole)) for file in files]
-    flat = [name for name in names if len(Path(name).parts) == 1]
-    if flat or not classes:
-        if labelled:
-            raise TfeffError(f"{whole}: {flat[0]} lies in no class folder", "labels are read from one folder a class")
-        return FileDataset(str(folder), str(whole), (), None, names, whole)
-    numbers = {name: number for number, name in enumerate(sorted(classes))}
-    empty = [name for name in numbers if not any(Path(n).parts[0] == name for n in names)]
-    if empty:
-        raise TfeffError(f"{whole / empty[0]}: a class folder without images", "fill it or remove it")
-    labels = np.array([numbers[Path(name).parts[0]] for name in names], np.int64)
-    dataset = FileDataset(str(folder), str(whole), tuple(numbers), labels, names, whole)
-    return dataset if whole != folder or not labelled else _split(dataset, split, seed)
+def _finished(opened: Opened, split: str, labelled: bool, seed: int, whole: bool) -> Dataset:
+    """With labels if they are needed, and with a split of ours if it has none of its own."""
+    dataset = opened.dataset
+    if labelled and dataset.labels is None:
+        raise TfeffError(f"{dataset.source}: holds no labels", "give lines of path,label")
+    return dataset if opened.own_split or whole or not labelled else _split(dataset, split, seed)
 
 
-def _class_folders(folder):
-    return {path.name: path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
-
-
-def _open_npz(path, split, labelled, seed):
+def _open_npz(path, split, labelled):
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
@@ -113,7 +100,7 @@ def _open_npz(path, split, labelled, seed):
         dataset: Dataset = ArrayDataset(str(path), str(path), classes, labels, names, images)
     else:
         dataset = TensorDataset(str(path), str(path), classes, labels, names, inputs)
-    return dataset if own_split or not labelled else _split(dataset, split, seed)
+    return Opened(dataset, own_split)
 
 
 def _is_annotation(key):
@@ -153,7 +140,7 @@ def _npz_classes(path, arrays, labels, split):
     if labels is None or labels.ndim > 1 or not np.issubdtype(labels.dtype, np.integer):
         named = _first(arrays, "classes")
         return () if labels is None or named is None else tuple(str(name) for name in named.reshape(-1))
-    splits = [arrays[f"y_{name}"] for name in _SPLIT_FOLDERS if split and f"y_{name}" in arrays]
+    splits = [arrays[f"y_{name}"] for name in SPLIT_FOLDERS if split and f"y_{name}" in arrays]
     top = int(max(part.max(initial=0) for part in [labels, *splits]))
     classes = _first(arrays, "classes")
     count = _MAX_CLASSES if classes is None else classes.size

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from tfeff.artifact import Artifact, check_tflite, open_artifact, read_record, record_path
+from tfeff.compare.grid import check_grids
 from tfeff.compare.ports import decibels
 from tfeff.compare.runner import RUNTIME, runtime_version
+from tfeff.data import Pixels
 from tfeff.debug.counterparts import find_counterparts
 from tfeff.debug.file import LayeredFile
 from tfeff.debug.layer_values import Counterparts, Figures, layer_figures
@@ -17,7 +19,7 @@ from tfeff.debug.layers import Layer, find_layers
 from tfeff.debug.outputs import Reference, check_finite, error_share, find_agreement, port_agreements
 from tfeff.debug.result import Agreement, Constants, DebugResult, LayerError
 from tfeff.debug.running import Running
-from tfeff.debug.samples import NOISE, Outputs, Pixels, Sample, find_ports, load_samples, real_outputs, values
+from tfeff.debug.samples import NOISE, Outputs, Sample, find_ports, load_samples, real_outputs, values
 from tfeff.debug.simulation import Alone, Simulation
 from tfeff.debug.twin import Twin, find_twin
 from tfeff.debug.unsimulated import simulate
@@ -38,11 +40,13 @@ class Options:
         seed: of the choice of samples.
         threads: layers that are switched side by side.
         pixels: preprocessing where no record says it.
+        allow_audit: whether samples that do not lie on the file's input grids are only said.
     """
 
     seed: int = 0
     threads: int = 1
     pixels: Pixels = field(default_factory=Pixels)
+    allow_audit: bool = False
 
 
 def debug(
@@ -74,6 +78,7 @@ def debug(
     Raises:
         TfeffError: a file that cannot be debugged (float, dynamic-range, open sizes, no runtime for it), files that do
             not fit each other, or samples that are missing or do not fit.
+        GateFailed: samples that do not lie on the grids of the file's inputs.
     """
     options, notes = options or Options(), list[str]()
     artifact = _open(Path(path))
@@ -82,11 +87,12 @@ def debug(
     if output is not None and output not in (names := [port.name for port in file.output_ports]):
         raise TfeffError(f"{file.path}: has no output {output!r}", f"choose one of {', '.join(names)}")
     ports = find_ports(artifact, file, options.pixels, notes)
-    source, chosen = load_samples(artifact, file, ports, images, samples, options.seed)
+    source, chosen = load_samples(artifact, file, ports, images, samples, options.seed, notes)
     if source == NOISE:
         notes.append(
             "inputs are seeded noise: nothing says what the model takes (--images FILE.npz, an array an input)"
         )
+    notes += check_grids(file.path, ports, file.input_ports, chosen, allow=options.allow_audit or source == NOISE)
     case = _case(artifact, file, find_twin(artifact, float_file, file, notes), chosen, notes)
     found = _examine(case, output, notes, progress)
     agreement = find_agreement(artifact, file, found.reference, found.outputs, found.simulated)

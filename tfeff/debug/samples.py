@@ -1,42 +1,25 @@
 """The samples on which a file is debugged: real numbers by input port, preprocessed, in memory."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from tfeff.artifact import Artifact
 from tfeff.compare import FilePort
-from tfeff.data import Dataset, InputPort, Preprocessing, default_evaluation, feed, open_dataset, record_ports
+from tfeff.data import Dataset, InputPort, Pixels, default_evaluation, feed, open_dataset, record_ports
 from tfeff.debug.file import LayeredFile
 from tfeff.errors import TfeffError
 
 NOISE = "seeded noise"
 _FASHION_MNIST = ("fashion_mnist", "fashion_mnist_sample")
 _OWN = "--mean and --std in pixel units, such as 127.5 for both, or --images FILE.npz with float arrays"
+_LEAVE_OUT = "leave out --mean, --std, --colour, --resize and --crop"
 _TABLES = {"GATHER": (0, 1), "EMBEDDING_LOOKUP": (1, 0)}  # places of the table and of the rows' numbers
 
 Sample = Mapping[str, np.ndarray]  # by input port, without the batch
 Outputs = Mapping[str, np.ndarray]  # by output port, without the batch
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """Preprocessing for a file without a record.
-
-    Attributes:
-        mean, std: one number, or one a channel, in pixel units (0..255); None where they are not given.
-        colour: "rgb", "bgr" or "gray"; None for rgb or gray by the number of channels.
-    """
-
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    colour: str | None = None
-
-    @property
-    def given(self) -> bool:
-        return bool(self.mean or self.std or self.colour)
 
 
 def find_ports(artifact: Artifact, file: LayeredFile, pixels: Pixels, notes: list[str]) -> tuple[InputPort, ...]:
@@ -52,13 +35,14 @@ def find_ports(artifact: Artifact, file: LayeredFile, pixels: Pixels, notes: lis
     if any(port.preprocessing for port in recorded):
         if pixels.given:
             raise TfeffError(
-                f"{artifact.path}: its record says the preprocessing", "leave out --mean, --std and --colour"
+                f"{artifact.path}: its record says the preprocessing",
+                _LEAVE_OUT,
             )
         return tuple(recorded)
     if bool(pixels.mean) != bool(pixels.std):
         raise TfeffError("only one of --mean and --std is given", "give both, in pixel units (0..255)")
     if pixels.given:
-        _check_images(artifact.path, own, pixels)
+        _check_images(artifact.path, own)
     ports = []
     for port, of_file in zip(own, file.input_ports, strict=True):
         mean, std = pixels.mean, pixels.std
@@ -66,19 +50,26 @@ def find_ports(artifact: Artifact, file: LayeredFile, pixels: Pixels, notes: lis
             mean, std = (float(of_file.zero_point),), (1 / of_file.scale,)
             notes.append(f"pixels go in as they are, as is usual for a uint8 input: mean {mean[0]:g}, std {std[0]:g}")
         if mean and std and _is_image(port):
-            port = replace(port, preprocessing=_preprocessing(port, Pixels(mean, std, pixels.colour)))
+            port = replace(port, preprocessing=replace(pixels, mean=mean, std=std).prepare(port.shape))
         ports.append(port)
     return tuple(ports)
 
 
 def load_samples(
-    artifact: Artifact, file: LayeredFile, ports: Sequence[InputPort], spec: str | None, count: int, seed: int
+    artifact: Artifact,
+    file: LayeredFile,
+    ports: Sequence[InputPort],
+    spec: str | None,
+    count: int,
+    seed: int,
+    notes: list[str],
 ) -> tuple[str, list[Sample]]:
     """(where they are from, the samples); a seeded choice of `count`, all where there are not more.
 
     Args:
         spec: a dataset's name, a folder or an `.npz`; None takes what the record was calibrated with, else its dataset,
             else seeded noise for a model that takes no image.
+        notes: lines about the samples are added.
 
     Raises:
         TfeffError: no samples, unreadable ones, or ones that do not fit the file.
@@ -90,6 +81,7 @@ def load_samples(
         return NOISE, _noise(file, ports, count, seed)
     if not len(dataset):
         raise TfeffError(f"images {dataset.name}: there are none", "give a folder or an .npz with images")
+    notes += dataset.notes
     numbers = np.arange(len(dataset))
     if count < len(dataset):
         numbers = np.sort(np.random.default_rng([seed, len(dataset)]).choice(numbers, count, replace=False))
@@ -140,25 +132,14 @@ def _is_image(port: InputPort) -> bool:
     return port.dtype == "float32" and len(port.shape) == 3 and port.shape[-1] in (1, 3)
 
 
-def _check_images(path: Path, own: Sequence[InputPort], pixels: Pixels) -> None:
+def _check_images(path: Path, own: Sequence[InputPort]) -> None:
     images = [port for port in own if _is_image(port)]
     if not images:
         held = ", ".join(f"{port.name} {port.shape}" for port in own)
         raise TfeffError(
-            f"{path}: takes {held}, no image of 1 or 3 channels", "leave out --mean, --std and --colour; --images .npz"
+            f"{path}: takes {held}, no image of 1 or 3 channels",
+            f"{_LEAVE_OUT}; --images .npz",
         )
-    channels = images[0].shape[-1]
-    if pixels.colour and (pixels.colour == "gray") != (channels == 1):
-        raise TfeffError(
-            f"--colour {pixels.colour}: the file takes images of {channels} channels", "leave --colour out"
-        )
-
-
-def _preprocessing(port: InputPort, pixels: Pixels) -> Preprocessing:
-    height, width, channels = port.shape
-    mean, std = (each * channels if len(each) == 1 else each for each in (pixels.mean or (), pixels.std or ()))
-    colour = pixels.colour or ("gray" if channels == 1 else "rgb")
-    return Preprocessing((height, width), colour=colour, mean=mean, std=std)
 
 
 def _lacks_preprocessing(sample: Sample, ports: Sequence[InputPort]) -> bool:

@@ -152,6 +152,10 @@ class Task(ABC):
             TfeffError: the dataset has no such annotation, or it does not fit the outputs.
         """
 
+    def notes(self, dataset: Any, spec: TaskSpec) -> list[str]:
+        """Lines to say about a dataset that `annotations` took, such as what of it is a guess."""
+        return []
+
     def metric(self, spec: TaskSpec) -> Metric | None:
         """A new metric; None for a task without one (`tensors`)."""
         return None

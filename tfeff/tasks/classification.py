@@ -14,6 +14,7 @@ import numpy as np
 from tfeff.errors import TfeffError
 from tfeff.record.schema import Port, TaskSpec
 from tfeff.tasks.base import GroupValue, Head, Metric, Outputs, Picture, Task
+from tfeff.tasks.class_names import order_notes, output_numbers
 from tfeff.tasks.criteria import Divergence
 
 CLASSES, BINARY, MULTI_LABEL = "classes", "binary", "multi-label"
@@ -199,14 +200,17 @@ class Classification(Task):
             return _many_hot(dataset, labels, count)
         if labels.ndim == 2 and labels.shape[1] == 1:
             labels = labels[:, 0]
-        if labels.ndim == 2 and kind == CLASSES:
-            labels = _from_one_hot(dataset, labels)
+        if labels.ndim == 2:
+            labels = _from_one_hot(dataset, labels, outputs[0], 2 if kind == BINARY else count)
         if labels.ndim != 1 or not np.array_equal(labels, np.round(labels)):
             raise TfeffError(
                 f"dataset {dataset.name}: labels of shape {labels.shape} and type {labels.dtype} are no class numbers",
                 "give integers of shape (n,), or say with --task what the outputs mean",
             )
-        return _match(dataset, labels.astype(np.int64), spec.labels, 2 if kind == BINARY else count)
+        return _match(dataset, labels.astype(np.int64), spec, outputs[0])
+
+    def notes(self, dataset: Any, spec: TaskSpec) -> list[str]:
+        return [] if spec.decode.get("kind") == MULTI_LABEL else order_notes(dataset, spec.labels)
 
     def metric(self, spec: TaskSpec) -> TopOne | MeanF1:
         kind = spec.decode.get("kind", CLASSES)
@@ -266,14 +270,22 @@ def _kind_of(head: Head, count: int) -> str | None:
         return None
     if head.loss is not None:
         return each if head.loss in _OF_EACH else CLASSES if head.loss in _OF_CLASSES and count > 1 else None
-    labels = head.labels
-    if labels is None or labels.dtype.kind not in "iu":
+    labels = None if head.labels is None else _whole(head.labels)
+    if labels is None:
         return None
     if labels.ndim == 1:
         return CLASSES if count > 1 else BINARY if np.isin(labels, (0, 1)).all() else None
     if labels.shape[1:] != (count,) or not np.isin(labels, (0, 1)).all():
         return None
     return CLASSES if count > 1 and (labels.sum(axis=1) == 1).all() else each
+
+
+def _whole(labels: np.ndarray) -> np.ndarray | None:
+    """Labels as integers; None where they are other numbers. Keras' pipelines make floats of both."""
+    if labels.dtype.kind in "iu":
+        return labels
+    whole = labels.dtype.kind in "fb" and np.isfinite(labels).all() and np.array_equal(labels, np.round(labels))
+    return labels.astype(np.int64) if whole else None
 
 
 def _are_shares(values: np.ndarray) -> bool:
@@ -295,45 +307,45 @@ def _many_hot(dataset, labels, count):
     return labels.astype(bool)
 
 
-def _from_one_hot(dataset, labels):
-    if not (np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()):
+def _from_one_hot(dataset, labels, output, width):
+    """(n,) the largest of each row; rows may be smoothed or mixed, as long as each is shares of one whole."""
+    if labels.shape[1:] != (width,):
+        raise TfeffError(
+            f"dataset {dataset.name}: labels of shape {labels.shape}, the output {output.name} has {width} classes",
+            f"give class numbers (n,), or rows of {width}",
+        )
+    shares = labels.astype(np.float64)
+    top = shares.max(axis=1, keepdims=True)
+    if shares.min() < 0 or np.abs(shares.sum(axis=1) - 1).max() > 1e-3 or ((shares == top).sum(axis=1) > 1).any():
         raise TfeffError(
             f"dataset {dataset.name}: labels of shape {labels.shape} are not one-hot",
             "give class numbers (n,), one-hot rows, or --task classification:multi-label",
         )
-    return labels.argmax(axis=1)
+    return shares.argmax(axis=1)
 
 
-def _match(dataset, numbers, labels, classes):
-    """The dataset's labels as numbers of the outputs, int64 (n,).
-
-    The same names in another order (folders are sorted by name) are brought into the record's.
-    """
+def _match(dataset, numbers, spec, output):
+    """The dataset's labels as numbers of the outputs, int64 (n,)."""
     if numbers.min() < 0:
         raise TfeffError(
             f"dataset {dataset.name}: labels from {numbers.min()} to {numbers.max()}", "number the classes from 0"
         )
-    count = max(len(dataset.classes), int(numbers.max()) + 1)
-    if count != classes:
+    values, given = int(np.prod(output.shape[1:])), max(len(dataset.classes), int(numbers.max()) + 1)
+    if spec.decode.get("kind", CLASSES) == BINARY:
+        if given > 2:
+            raise TfeffError(
+                f"dataset {dataset.name}: has {given} classes, the output {output.name} is one value: no or yes",
+                "give labels 0 and 1, or a network with an output value a class",
+            )
+    elif given != values:
         raise TfeffError(
-            f"dataset {dataset.name}: has {count} classes, the files give {classes} outputs",
-            "give the dataset that the network was trained for; an .npz can name all its classes in an array `classes`",
+            f"dataset {dataset.name}: has {given} classes, the output {output.name} has {values} values",
+            "give the dataset that the network was trained for; one that lacks some names them all: an .npz in an "
+            "array `classes`, a folder or a CSV in classes.txt",
         )
-    if not labels or not dataset.classes or _are_numbers(labels) or _are_numbers(dataset.classes):
+    if not len(dataset.classes):
         return numbers
-    position = {name: number for number, name in enumerate(labels)}
-    unknown = [name for name in dataset.classes if name not in position]
-    if unknown or len(position) != classes:
-        raise TfeffError(
-            f"dataset {dataset.name}: its class {(unknown or dataset.classes)[0]!r} is none of the record's labels "
-            f"({', '.join(labels[:3])}, ...)",
-            "give the dataset that the network was trained for, or rename its classes",
-        )
-    return np.array([position[name] for name in dataset.classes], np.int64)[numbers]
-
-
-def _are_numbers(names):
-    return all(name.isdecimal() for name in names)
+    return output_numbers(dataset, spec.labels)[0][numbers]
 
 
 TASK = Classification()

@@ -94,6 +94,8 @@ def train(
     """
     state = _State.load(out / "state.npz", recipe)
     whole, test = _open(recipe)
+    for note in dict.fromkeys((*whole.notes, *test.notes)):
+        report({"note": note})
     fit, held_out = hold_out(whole, recipe.validation, recipe.seed)
 
     keras.utils.set_random_seed(recipe.seed)

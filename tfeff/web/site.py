@@ -150,7 +150,8 @@ def probes(assets: Mapping[str, Asset]) -> "dict[str, np.ndarray]":
 
 def _samples(models: Sequence[PageModel], folder: Path | None) -> list[Sample]:
     if folder is not None:
-        from tfeff.data.images import list_images, read_image
+        from tfeff.data.files import list_images
+        from tfeff.data.images import read_image
 
         if not folder.is_dir():
             raise TfeffError(f"{folder}: no such folder", "give a folder of images with --samples")
