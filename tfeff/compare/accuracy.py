@@ -240,5 +240,5 @@ def _batches(dataset, numbers, inputs) -> Iterator[tuple[Any, list[dict[str, np.
 def _run(runner, feeds):
     """What a file gives for each; its inputs by position where it has one."""
     if len(runner.inputs) == 1:
-        return [runner(next(iter(each.values()))) for each in feeds]
-    return [runner(each) for each in feeds]
+        return runner.many([next(iter(each.values())) for each in feeds])
+    return runner.many(feeds)

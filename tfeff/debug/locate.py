@@ -118,8 +118,7 @@ class _Case:
         """The simulation's outputs, sample by sample, with some operations in float; None for all."""
         running = Running(self.simulation.bytes_with(floats), f"{self.file.path} in float")
         for sample in self.samples:
-            running.run(values(self.file, sample))
-            yield real_outputs(self.file, running.outputs())
+            yield real_outputs(self.file, running.outputs(values(self.file, sample)))
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,8 @@ class Twin:
         """What it gives for each, flat, by the names of the int8 file's outputs, in this file's order."""
         running, given = Running(self.file.path.read_bytes(), str(self.file.path)), list[Outputs]()
         for sample in samples:
-            running.run(self.values(sample))
-            arrays = [running.value(port.index).reshape(-1) for port in self.file.output_ports]
+            found = running.run(self.values(sample))
+            arrays = [found[port.index].reshape(-1) for port in self.file.output_ports]
             given.append(dict(zip(self.outputs, arrays, strict=True)))
         return given
 

@@ -3,6 +3,7 @@ past the end."""
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -40,8 +41,22 @@ _WEIGHTS = {
 }
 
 
+@dataclass(frozen=True)
+class CheckedFile:
+    """A file that is whole, and whose numbers mean something."""
+
+    data: bytes
+    file: TfliteFile
+    sha256: str
+
+
 def check_model(path: Path) -> str:
-    """Checks a file as `check_tflite` does, then what its numbers mean, and returns its sha256.
+    """Checks a file as `check_file` does and returns its sha256."""
+    return check_file(path).sha256
+
+
+def check_file(path: Path) -> CheckedFile:
+    """Checks a file as `check_tflite` does, then what its numbers mean.
 
     Numbers of tensors, operators, buffers and subgraphs lead somewhere; scales are finite and positive, one or one a
     channel; shapes are sizes, and constants as long as theirs; what an operator reads was computed before.
@@ -60,7 +75,7 @@ def check_model(path: Path) -> str:
             raise TfeffError(f"{path}: {problem}", "export or convert it anew")
     except DAMAGE as error:
         raise damaged(path, error) from None
-    return hashlib.sha256(data).hexdigest()
+    return CheckedFile(data, file, hashlib.sha256(data).hexdigest())
 
 
 def _outer_problems(file: TfliteFile) -> Iterator[str]:

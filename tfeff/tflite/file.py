@@ -121,6 +121,7 @@ def integers(vector: Iterable[Any] | None) -> tuple[int, ...]:
     return () if vector is None else tuple(int(n) for n in vector)
 
 
+_RESOURCES = ("VAR_HANDLE", "HASHTABLE")
 # What the schema's code raises where a file contradicts itself.
 DAMAGE = (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError, struct.error)
 
@@ -251,8 +252,13 @@ class TfliteFile(Subgraph):
     """A file as its first subgraph: the one that runs.
 
     Attributes:
-        bodies: the other subgraphs, which a WHILE or an IF runs.
+        bodies: the other subgraphs, which a WHILE or an IF runs, or another signature is of.
     """
+
+    @property
+    def keeps_resources(self) -> bool:
+        """Whether it has variables by handle, which only a new interpreter forgets."""
+        return any(op.name in _RESOURCES for part in (self, *self.bodies) for op in part.operators)
 
     def __init__(self, data: bytes | bytearray, what: object = "the file"):
         """Reads a file; constants that lie behind its flatbuffer are put into the tree.

@@ -1,0 +1,7 @@
+"""Running `.tflite` files in LiteRT: in this process those that we made ourselves, in a worker's those of others."""
+
+from tfeff.runtime.client import MOST_LOAD_S, open_isolated
+from tfeff.runtime.here import native_stderr_muted, open_here
+from tfeff.runtime.opened import Opened, Port
+
+__all__ = ["MOST_LOAD_S", "Opened", "Port", "native_stderr_muted", "open_here", "open_isolated"]
