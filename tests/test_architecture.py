@@ -42,8 +42,8 @@ MAY_IMPORT = {
     "tfeff.report": {"tfeff.record", "tfeff.artifact", "tfeff.tasks"},
     "tfeff.calibration": {"tfeff.record", "tfeff.tflite", "tfeff.tasks", "tfeff.tensor_names", "tfeff.data"},
     "tfeff.export": {
-        "tfeff.record", "tfeff.tflite", "tfeff.runtime", "tfeff.artifact", "tfeff.tasks", "tfeff.tensor_names", "tfeff.layers",
-        "tfeff.data", "tfeff.cost", "tfeff.compare", "tfeff.debug", "tfeff.bench", "tfeff.calibration",
+        "tfeff.runtime", "tfeff.record", "tfeff.tflite", "tfeff.artifact", "tfeff.tasks", "tfeff.tensor_names",
+        "tfeff.layers", "tfeff.data", "tfeff.cost", "tfeff.compare", "tfeff.debug", "tfeff.bench", "tfeff.calibration",
     },
     "tfeff.compress": {
         "tfeff.record", "tfeff.tflite", "tfeff.artifact", "tfeff.tasks", "tfeff.tensor_names", "tfeff.layers",

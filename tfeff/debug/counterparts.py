@@ -35,7 +35,8 @@ def find_counterparts(
     differences = {tensor: np.zeros(len(found)) for tensor, found in candidates.items()}
     energies = dict.fromkeys(candidates, 0.0)
     for sample in samples:
-        floats, of_twin = beside.run(values(file, sample)), running.run(twin.values(sample))
+        floats = beside.run(values(file, sample), list(alone.floats.values()))
+        of_twin = running.run(twin.values(sample))
         for tensor, found in candidates.items():
             own = floats[alone.floats[tensor]].reshape(-1)
             energies[tensor] += float(np.sum(np.square(own, dtype=np.float64)))

@@ -104,7 +104,8 @@ def layer_figures(
     for done, sample in enumerate(samples, 1):
         given, real = dict(zip(file.inputs, stored(file, sample), strict=True)), values(file, sample)
         entered = dict(zip(file.inputs, real, strict=True))
-        coded, floats, others = int8.run(list(given.values())), beside.run(real), counterparts.run(sample)
+        coded, others = int8.run(list(given.values())), counterparts.run(sample)
+        floats = beside.run(real, [*alone.floats.values(), *alone.quantized.values()])
         outputs.append(real_outputs(file, [coded[port.index] for port in file.output_ports]))
         for tensor, found in figures.items():
             own = entered[tensor] if tensor in entered else floats[alone.floats[tensor]]

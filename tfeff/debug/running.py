@@ -40,7 +40,7 @@ class Running:
 
         Args:
             values: the sample.
-            tensors: outputs that are wanted; None for all.
+            tensors: inputs or outputs that are wanted; None for all outputs.
 
         Returns:
             Values by tensor.

@@ -10,7 +10,8 @@ length of its head (4 bytes, little endian), the head in JSON, then the bytes of
                                                               -> K values an output
     {"do": "drop", "number": N}                               -> {}
 
-What LiteRT refuses is answered {"error": TEXT}, with "delegate": true where it is the delegate that was; TEXT may be empty. The end of stdin ends the process.
+What LiteRT refuses is answered {"error": TEXT}, with "delegate": true where it is the delegate that was; TEXT
+may be empty. The end of stdin ends the process.
 """
 
 import json

@@ -1,7 +1,7 @@
 """The part of a file that is looked at: one signature with what it calls, at sizes that the file leaves open.
 
-Runtimes invoke a file's first subgraph at the sizes that it says. So a part is a file of its own: the chosen subgraph is
-its first, and its inputs have the given sizes.
+Runtimes invoke a file's first subgraph at the sizes that it says. So a part is a file of its own: the chosen subgraph
+is its first, and its inputs have the given sizes.
 """
 
 from collections.abc import Iterator, Mapping
