@@ -101,7 +101,7 @@ def test_memory_is_limited(good, monkeypatch):
         for number in (0, 2):
             model.subgraphs[0].tensors[number].shape = np.int32([1, 400 * 2**20])
 
-    with pytest.raises(RuntimeError, match="it may use 1.0 GiB of memory"):
+    with pytest.raises(RuntimeError, match=r"it may use 1\.0 GiB of memory"):
         open_isolated(edit(good, large), "large.tflite")
 
 

@@ -10,11 +10,12 @@ from numpy.typing import DTypeLike
 
 from tfeff.edgetpu import needs_edgetpu
 from tfeff.errors import TfeffError
-from tfeff.runtime import Opened, Port, open_here, open_isolated
+from tfeff.runtime import Opened, Port, open_here, open_isolated, runtime_version
 from tfeff.tflite.check import check_file
 from tfeff.tflite.file import TfliteFile
 from tfeff.tflite.part import WHOLE, PartOptions, refuse_open, take_part
 
+__all__ = ["RUNTIME", "FilePort", "Runner", "dequantize", "quantize", "runtime_version"]
 RUNTIME = "litert"
 _QUANTIZED = tuple(np.dtype(name) for name in ("int8", "uint8", "int16"))
 
@@ -221,13 +222,6 @@ class Runner:
             scale=port.scales[0] if quantized else 0.0,
             zero_point=port.zero_points[0] if quantized else 0,
         )
-
-
-def runtime_version() -> str:
-    """The version of LiteRT that runs the files."""
-    from importlib.metadata import version
-
-    return version("ai-edge-litert")
 
 
 def _first_line(error: Exception) -> str:

@@ -204,6 +204,10 @@ class _Isolated(Opened):
         given = self._ask("ran", request, arrays, MOST_LOAD_S + _MOST_SAMPLE_S * len(samples))[1]
         return [given[n * len(outputs) : (n + 1) * len(outputs)] for n in range(len(samples))]
 
+    def shapes(self):
+        told = self._ask("loaded", {"do": "shapes"})[0]["shapes"]
+        return {int(tensor): tuple(shape) for tensor, shape in told.items()}
+
     def _ask(self, did: str, request: dict[str, Any], arrays: Sequence[np.ndarray] = (), timeout_s=MOST_LOAD_S):
         with self._lock:
             try:

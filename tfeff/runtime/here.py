@@ -28,6 +28,9 @@ class _Here(Opened):
         inputs = [port.index for port in self.inputs]
         return [self._file.run(inputs, outputs, values, fresh) for values in samples]
 
+    def shapes(self):
+        return {int(tensor): tuple(shape) for tensor, shape in self._file.shapes().items()}
+
 
 def open_here(data: bytes, *, threads: int = 1, edgetpu: bool = False) -> Opened:
     """Opens a file in this process.

@@ -59,6 +59,10 @@ class Opened(ABC):
             TfeffError: it died of it, or took too long.
         """
 
+    @abstractmethod
+    def shapes(self) -> dict[int, tuple[int, ...]]:
+        """The shapes of its tensors as they are allocated, by number; some may be LiteRT's own."""
+
 
 def _port(told: Mapping[str, Any]) -> Port:
     return Port(

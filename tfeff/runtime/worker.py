@@ -8,6 +8,7 @@ length of its head (4 bytes, little endian), the head in JSON, then the bytes of
                                                               -> inputs, outputs (what LiteRT says of them), runtime
     {"do": "run", "number": N, "samples": K, "inputs": [tensors], "outputs": [tensors], "fresh": B} + K values an input
                                                               -> K values an output
+    {"do": "shapes", "number": N}                             -> shapes: {tensor: sizes}
     {"do": "drop", "number": N}                               -> {}
 
 What LiteRT refuses is answered {"error": TEXT}, with "delegate": true where it is the delegate that was; TEXT
@@ -107,6 +108,10 @@ class LoadedFile:
         interpreter.invoke()
         return [interpreter.get_tensor(tensor) for tensor in outputs]
 
+    def shapes(self) -> dict[str, list[int]]:
+        """Shapes of the tensors as they are allocated, by number; those that LiteRT made for itself come last."""
+        return {str(one["index"]): [int(n) for n in one["shape"]] for one in self._interpreter.get_tensor_details()}
+
 
 def _told(detail):
     """What LiteRT says of a port, as JSON has it."""
@@ -147,6 +152,9 @@ class _Worker:
             found += file.run(told["inputs"], told["outputs"], values, told["fresh"])
         return {}, found
 
+    def shapes(self, told, arrays):
+        return {"shapes": self._files[told["number"]].shapes()}, []
+
     def drop(self, told, arrays):
         self._files.pop(told["number"], None)
         return {}, []
@@ -182,7 +190,7 @@ def main() -> None:
     _limit(int(sys.argv[1]))
     threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
     worker = _Worker()
-    does = {"load": worker.load, "run": worker.run, "drop": worker.drop}
+    does = {"load": worker.load, "run": worker.run, "shapes": worker.shapes, "drop": worker.drop}
     while True:
         try:
             told, arrays = read_frame(requests)

@@ -53,8 +53,14 @@ class Part:
     said: str = ""
 
 
-def take_part(data: bytes, path: Path, options: PartOptions) -> Part:
-    """The part of a file that is known to be right (`check.check_file`).
+def take_part(data: bytes, path: Path, options: PartOptions, *, may_be_open: bool = False) -> Part:
+    """The part of a file that is known to be whole.
+
+    Args:
+        data: its bytes.
+        path: what messages call it.
+        options: what was chosen.
+        may_be_open: whether sizes may stay open.
 
     Raises:
         TfeffError: no such signature or input, a shape that the file's does not allow, or a size that stays open.
@@ -66,24 +72,35 @@ def take_part(data: bytes, path: Path, options: PartOptions) -> Part:
     _keep(file, number, options.signature)
     part = Subgraph(file.model)
     _size(part, path, options.shapes)
-    refuse_open(part, path)
+    if not may_be_open:
+        refuse_open(part, path)
     words = [f"signature {options.signature}"] if options.signature is not None else []
     if options.shapes:
         words += [f"{name} {_words(part.shape(tensor))}" for tensor, name in input_names(part).items()]
     return Part(bytes(pack(file.model)), True, ", ".join(words))
 
 
-def refuse_open(file: Subgraph, path: Path) -> None:
-    """Raises TfeffError where an input's size is open, but for the batch, which is then 1."""
-    for tensor, name in input_names(file).items():
+def open_sizes(file: Subgraph) -> list[int]:
+    """Inputs with a size that is open, but for the batch, which is then 1."""
+    found = []
+    for tensor in file.inputs:
         signature = file.shape_signature(tensor)
         if any(size < 0 for size in (signature if len(signature) == 1 else signature[1:])):
-            said = ", ".join("?" if size < 0 else str(size) for size in signature)
-            example = _words(tuple(_guess(place, size) for place, size in enumerate(signature)))
-            raise TfeffError(
-                f"{path}: its input {name[:80]} has the open shape ({said})",
-                f"say a size: --input-shape {name[:80]}={example}",
-            )
+            found.append(tensor)
+    return found
+
+
+def refuse_open(file: Subgraph, path: Path) -> None:
+    """Raises TfeffError where an input of the file has an open size (`open_sizes`)."""
+    names = input_names(file)
+    for tensor in open_sizes(file):
+        name, signature = names[tensor], file.shape_signature(tensor)
+        said = ", ".join("?" if size < 0 else str(size) for size in signature)
+        example = _words(tuple(_guess(place, size) for place, size in enumerate(signature)))
+        raise TfeffError(
+            f"{path}: its input {name[:80]} has the open shape ({said})",
+            f"say a size: --input-shape {name[:80]}={example}",
+        )
 
 
 def open_batches(file: Subgraph) -> list[str]:
@@ -201,7 +218,10 @@ def _text(name: bytes | None) -> str:
 def with_shapes(data: bytes, shapes: Mapping[int, tuple[int, ...]]) -> bytes:
     """A file whose first subgraph's computed tensors have the shapes that a runtime gave them."""
     file = TfliteFile(data)
+    count = len(file.tree.tensors or ())
     for number, shape in shapes.items():
+        if not 0 <= number < count:
+            continue  # the runtime's own
         tensor = file.tree.tensors[number]
         if not file.is_constant(number) and (file.shape_signature(number) or integers(tensor.shape) != shape):
             tensor.shape, tensor.shapeSignature, tensor.hasRank = np.array(shape, np.int32), None, True
