@@ -23,6 +23,8 @@ from tfeff.debug.twin import Twin, find_twin
 from tfeff.debug.unsimulated import simulate
 from tfeff.debug.weights import find_exact, quantized_constants
 from tfeff.errors import TfeffError
+from tfeff.tflite.entry import which_runs
+from tfeff.tflite.part import WHOLE, PartOptions
 
 _SAME_FUNCTION_DB = 40.0  # the float file against the simulation in float: above it they are the same network
 _NAMING_SAMPLES = 4
@@ -38,11 +40,13 @@ class Options:
         seed: of the choice of samples.
         threads: layers that are switched side by side.
         pixels: preprocessing where no record says it.
+        part: the signature that is debugged, and the sizes that the files leave open.
     """
 
     seed: int = 0
     threads: int = 1
     pixels: Pixels = field(default_factory=Pixels)
+    part: PartOptions = WHOLE
 
 
 def debug(
@@ -77,7 +81,9 @@ def debug(
     """
     options, notes = options or Options(), list[str]()
     artifact = _open(Path(path))
-    file = LayeredFile(artifact.path)
+    file = LayeredFile(artifact.path, options.part)
+    if said := which_runs(artifact.path, options.part, "debugged"):
+        notes.append(said)
     _check(file)
     if output is not None and output not in (names := [port.name for port in file.output_ports]):
         raise TfeffError(f"{file.path}: has no output {output!r}", f"choose one of {', '.join(names)}")
@@ -87,7 +93,7 @@ def debug(
         notes.append(
             "inputs are seeded noise: nothing says what the model takes (--images FILE.npz, an array an input)"
         )
-    case = _case(artifact, file, find_twin(artifact, float_file, file, notes), chosen, notes)
+    case = _case(artifact, file, find_twin(artifact, float_file, file, options.part, notes), chosen, notes)
     found = _examine(case, output, notes, progress)
     agreement = find_agreement(artifact, file, found.reference, found.outputs, found.simulated)
     if not agreement.agrees:
