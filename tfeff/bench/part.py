@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tfeff.artifact import Artifact
-from tfeff.bench.outcome import Outcome
+from tfeff.bench.outcome import CountRatio, Outcome, Ratio
 from tfeff.tflite.file import TfliteFile
 from tfeff.tflite.part import PartOptions, refuse_open, take_part
 
@@ -42,6 +42,7 @@ def of_the_files(outcome: Outcome, timed: Sequence[Artifact], artifacts: Sequenc
     for one in outcome.results:
         if one.file in names:
             one.file, one.sha256 = str(names[one.file].path), names[one.file].sha256
-    for ratio in (*outcome.ratios, *outcome.counted):
+    ratios: list[Ratio | CountRatio] = [*outcome.ratios, *outcome.counted]
+    for ratio in ratios:
         ratio.a, ratio.b = (str(names[name].path) if name in names else name for name in (ratio.a, ratio.b))
     return outcome

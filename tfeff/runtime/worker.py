@@ -49,7 +49,7 @@ def read_frame(stream: BinaryIO) -> tuple[dict[str, Any], list[Any]]:
     for dtype, shape in told["arrays"]:
         array = np.empty(shape, dtype)
         if array.size:
-            read_exactly(stream, memoryview(array.reshape(-1).view(np.uint8)))
+            read_exactly(stream, array.reshape(-1).view(np.uint8).data)
         arrays.append(array)
     return told, arrays
 
@@ -62,7 +62,7 @@ def write_frame(stream: BinaryIO, told: dict[str, Any], arrays: list[Any]) -> No
     head = json.dumps({**told, "arrays": listed}).encode()
     stream.write(struct.pack("<I", len(head)) + head)
     for array in arrays:
-        stream.write(memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8)))
+        stream.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     stream.flush()
 
 

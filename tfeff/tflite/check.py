@@ -159,8 +159,8 @@ def _order_problems(subgraph):
         for tensor in op.outputs:
             if tensor == LEFT_OUT or tensor in fixed or tensor in written:
                 yield f"{what} writes tensor {tensor}, which is an input, a constant or another operator's"
-        written |= set(op.outputs)
-        there |= written
+        written.update(op.outputs)
+        there.update(op.outputs)
         for problem in _operator_problems(subgraph, number, op):
             yield f"{what} {problem}"
     for tensor in subgraph.outputs:

@@ -131,7 +131,8 @@ class Graph:
 
     def float_operations(self) -> list[Operation]:
         """Operations that touch float, but for QUANTIZE and DEQUANTIZE at the graph's own door."""
-        return [op for op in self.all_operations if op.is_float and not self._at_the_door(op)]
+        doors = {"QUANTIZE": frozenset(self.inputs), "DEQUANTIZE": frozenset(self.outputs)}
+        return [op for op in self.all_operations if op.is_float and not _is_door(op, doors)]
 
     def int8_operations(self) -> list[Operation]:
         """Operations all of whose computed inputs and outputs are 8-bit."""
@@ -147,10 +148,10 @@ class Graph:
         sizes = {t.buffer: t.size_bytes for op in operations for t in op.inputs if t.constant}
         return sum(sizes.values())
 
-    def _at_the_door(self, op):
-        return (op.name == "QUANTIZE" and op.inputs[0] in self.inputs) or (
-            op.name == "DEQUANTIZE" and op.outputs[0] in self.outputs
-        )
+
+def _is_door(op, doors):
+    outer = op.inputs[:1] if op.name == "QUANTIZE" else op.outputs[:1]
+    return op.name in doors and any(tensor in doors[op.name] for tensor in outer)
 
 
 def read_graph(path: str | Path, data: bytes | None = None) -> Graph:

@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from tfeff.errors import TfeffError
-from tfeff.export.targets.common.runtimes import is_compiled
+from tfeff.export.targets.common.runtimes import FILE, is_compiled
 from tfeff.export.targets.common.verdict import MAPPED, REFUSED, Problem, Verdict
 from tfeff.runtime import open_isolated, runtime_version
 from tfeff.tflite.file import Subgraph, TfliteFile
 from tfeff.tflite.graph import Graph
 from tfeff.tflite.part import PartOptions, input_names, open_sizes, refuse_open, take_part
 
+_MOST_ENTRIES = 64
 _GUESSES = (224, 32, 1)  # for sizes that a file leaves open and the user did not say
 
 
@@ -51,8 +52,14 @@ def ask_litert(verdict: Verdict, graph: Graph, data: bytes, path: Path) -> Verdi
 def _refusals(data: bytes, path: Path, name: str) -> Iterator[Problem]:
     """What LiteRT says of each part that it does not load."""
     file = TfliteFile(data, path)
-    signatures = [(one.signatureKey or b"").decode(errors="replace") for one in file.model.signatureDefs or ()]
-    for signature in signatures if len(signatures) > 1 else [None]:
+    entries = {
+        one.subgraphIndex: (one.signatureKey or b"").decode(errors="replace") for one in file.model.signatureDefs or ()
+    }
+    if len(entries) > _MOST_ENTRIES:
+        mend = f"`tfeff check {FILE} --target litert --signature NAME` for each that you use"
+        yield Problem(f"it has {len(entries):,} signatures, of which {name} is asked {_MOST_ENTRIES} at most", mend)
+        return
+    for signature in list(entries.values()) if len(entries) > 1 else [None]:
         part = take_part(data, path, PartOptions(signature), may_be_open=True).data
         where = "" if signature is None else f" (signature {signature[:80]})"
         if refused := _refused(part, path):
