@@ -57,6 +57,9 @@ class LayeredFile(TfliteFile):
             )
             self._scope = find_scope(self.name(i) for i in self.producers)
             refuse_open(self, self.path)
+            if not self.inputs or not self.outputs or len(set(self.inputs)) < len(self.inputs):
+                said = f"has the inputs {list(self.inputs)} and the outputs {list(self.outputs)}"
+                raise TfeffError(f"{self.path}: {said}", "give a file with inputs and outputs, each input named once")
             for port in self.input_ports:
                 self._check_input(port)
         except DAMAGE as error:

@@ -24,6 +24,7 @@ from tfeff.debug.unsimulated import simulate
 from tfeff.debug.weights import find_exact, quantized_constants
 from tfeff.errors import TfeffError
 from tfeff.tflite.entry import which_runs
+from tfeff.tflite.file import DAMAGE
 from tfeff.tflite.part import WHOLE, PartOptions
 
 _SAME_FUNCTION_DB = 40.0  # the float file against the simulation in float: above it they are the same network
@@ -79,8 +80,24 @@ def debug(
         TfeffError: a file that cannot be debugged (float, dynamic-range, open sizes, no runtime for it), files that do
             not fit each other, or samples that are missing or do not fit.
     """
-    options, notes = options or Options(), list[str]()
-    artifact = _open(Path(path))
+    options = options or Options()
+    try:
+        return _debug(_open(Path(path)), float_file, images, samples, output, options, progress)
+    except (*DAMAGE, RecursionError, ZeroDivisionError) as error:  # a graph that no rule of `check_file` foresaw
+        mend = f"give a file that a converter wrote; `tfeff check {path} --target litert` tells whether LiteRT loads it"
+        raise TfeffError(f"{path}: its graph cannot be followed ({type(error).__name__}: {error})", mend) from None
+
+
+def _debug(
+    artifact: Artifact,
+    float_file: str | Path | None,
+    images: str | None,
+    samples: int,
+    output: str | None,
+    options: Options,
+    progress: Progress,
+) -> DebugResult:
+    notes = list[str]()
     file = LayeredFile(artifact.path, options.part)
     if said := which_runs(artifact.path, options.part, "debugged"):
         notes.append(said)

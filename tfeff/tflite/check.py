@@ -26,6 +26,27 @@ _ARITHMETIC = frozenset([
     "PRELU", "QUANTIZE", "RELU", "RELU6", "RELU_N1_TO_1", "RSQRT", "SOFTMAX", "SQRT", "SQUARED_DIFFERENCE", "SUB",
     "SUM", "TANH", "TRANSPOSE_CONV",
 ])  # fmt: skip
+# How many inputs an operator reads at least, and writes at least one output; those that are not named may have none.
+_LEAST = {
+    **dict.fromkeys((
+        "ABS", "AVERAGE_POOL_2D", "CAST", "CONCATENATION", "DEPTH_TO_SPACE", "DEQUANTIZE", "ELU", "EXP", "GELU",
+        "HARD_SWISH", "L2_NORMALIZATION", "LEAKY_RELU", "LOGISTIC", "LOG_SOFTMAX", "MAX_POOL_2D", "NEG", "PACK",
+        "QUANTIZE", "RELU", "RELU6", "RELU_N1_TO_1", "RESHAPE", "RSQRT", "SHAPE", "SOFTMAX", "SPACE_TO_DEPTH", "SQRT",
+        "SQUEEZE", "TANH", "UNPACK",
+    ), 1),
+    **dict.fromkeys((
+        "ADD", "ARG_MAX", "ARG_MIN", "BATCH_MATMUL", "BROADCAST_TO", "CONV_2D", "DEPTHWISE_CONV_2D", "DIV", "EQUAL",
+        "EXPAND_DIMS", "FULLY_CONNECTED", "GATHER", "GATHER_ND", "GREATER", "LESS", "MAXIMUM", "MEAN", "MINIMUM",
+        "MIRROR_PAD", "MUL", "PAD", "POW", "PRELU", "REDUCE_MAX", "REDUCE_MIN", "RESIZE_BILINEAR",
+        "RESIZE_NEAREST_NEIGHBOR", "REVERSE_V2", "SPLIT", "SQUARED_DIFFERENCE", "SUB", "SUM", "TILE", "TOPK_V2",
+        "TRANSPOSE",
+    ), 2),
+    **dict.fromkeys((
+        "BATCH_TO_SPACE_ND", "PADV2", "SELECT", "SELECT_V2", "SLICE", "SPACE_TO_BATCH_ND", "SPLIT_V", "TRANSPOSE_CONV",
+    ), 3),
+    "STRIDED_SLICE": 4,
+}  # fmt: skip
+_CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")  # of one tensor into one
 # The place of an operator's inputs from which on they may be left out; those that are not named need all.
 _OPTIONAL = {
     "CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3, "CONV_3D": 2,
@@ -174,6 +195,13 @@ def _operator_problems(subgraph, number, op):
     for other in () if intermediates is None else intermediates:
         if not LEFT_OUT <= other < count:
             yield f"has tensor {other} for itself, there are {count}"
+    most = 1 if op.name in _CONVERSIONS else max(len(op.inputs), len(op.outputs))
+    if (
+        not _LEAST.get(op.name, 0) <= len(op.inputs) <= most
+        or not min(_LEAST.get(op.name, 0), 1) <= len(op.outputs) <= most
+    ):
+        yield f"has {len(op.inputs)} inputs and {len(op.outputs)} outputs"
+        return
     may = 0 if op.name.startswith(("CUSTOM", "BUILTIN")) else _OPTIONAL.get(op.name, len(op.inputs))
     if LEFT_OUT in op.inputs[:may]:
         yield f"has no input {op.inputs.index(LEFT_OUT)}"
