@@ -103,7 +103,7 @@ def test_a_file_with_several_inputs_outputs_and_signatures(capfd, tmp_path):
     path = tmp_path / "ports.tflite"
     path.write_bytes(ports_file())
     ran = tfeff(capfd, "check", path, "--target", "litert", "--json")
-    loaded = f"LiteRT {version('ai-edge-litert')} loads the file and allocates its tensors here"
+    loaded = f"LiteRT {version('ai-edge-litert')} loads and allocates it here"
     assert (ran.code, ran.json["total"], ran.json["notes"]) == (0, 4, [loaded]), ran.err
     path.write_bytes(ports_file(signatures=("serving_default", "train")))
     record(path, target="litert")

@@ -111,7 +111,9 @@ class Runner:
         self.sha256 = whole.sha256
         chosen = take_part(whole.data, self.path, part)
         file = TfliteFile(chosen.data, self.path) if chosen.changed else whole.file
-        self._check_open(file)
+        refuse_open(file, self.path)
+        if not part.shapes:
+            self._check_outputs(file)
         self._opened = self._open(chosen.data, threads, isolated)
         self._fresh = file.keeps_resources
         names = file.signature()
@@ -184,8 +186,7 @@ class Runner:
                 raise
             raise TfeffError(f"{self.path}: is compiled for the Edge TPU, and {error.what}", error.mend) from None
 
-    def _check_open(self, file: TfliteFile) -> None:
-        refuse_open(file, self.path)
+    def _check_outputs(self, file: TfliteFile) -> None:
         for tensor in file.outputs:
             if -1 in (signature := file.shape_signature(tensor))[1:]:
                 raise TfeffError(

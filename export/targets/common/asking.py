@@ -1,11 +1,14 @@
 """LiteRT asked about a file: what it cannot load is not mapped, whatever rules say of its operations.
 
-It loads and allocates the file in a process of its own, with a limit of time and memory; nothing is run.
+It loads and allocates the file, and runs it once on zeros, in a process of its own, with a limit of time and memory.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from tfeff.errors import TfeffError
 from tfeff.export.targets.common.runtimes import FILE, is_compiled
@@ -42,7 +45,7 @@ def ask_litert(verdict: Verdict, graph: Graph, data: bytes, path: Path) -> Verdi
             replace(op, status=MAPPED, reason=f"{name} registers it", mend="") if op.status == REFUSED else op
             for op in verdict.operations
         )
-        said = f"{name} loads the file and allocates its tensors here"
+        said = f"{name} loads and allocates it here"
         return replace(verdict, basis="confirmed", operations=operations, notes=(*verdict.notes, said))
     if not verdict.ok:
         return replace(verdict, notes=(*verdict.notes, *(problem.reason for problem in refusals)))
@@ -74,7 +77,7 @@ def _refused(data: bytes, path: Path) -> tuple[str, str] | None:
     for guess in _GUESSES if open_sizes(file) else (0,):
         shapes = {names[tensor]: _with(file, tensor, guess) for tensor in file.inputs} if guess else {}
         try:
-            open_isolated(take_part(data, path, PartOptions(None, shapes)).data, str(path))
+            _try(take_part(data, path, PartOptions(None, shapes)).data, path)
             return None
         except TfeffError as error:  # it died
             return error.what.removeprefix(f"{path}: "), error.mend
@@ -84,6 +87,17 @@ def _refused(data: bytes, path: Path) -> tuple[str, str] | None:
                 return " ".join(str(error).split())[:300], mend
     refuse_open(file, path)
     return None
+
+
+def _try(data: bytes, path: Path) -> None:
+    """Loads a file and runs it once on zeros: some kill LiteRT only then.
+
+    A refusal to run is none of the file: zeros may be no input of it, or another signature must run first.
+    """
+    opened = open_isolated(data, str(path))
+    if all(port.dtype.kind in "biufc" for port in opened.inputs):
+        with suppress(RuntimeError, ValueError):
+            opened.run([[np.zeros(port.shape, port.dtype) for port in opened.inputs]])
 
 
 def _with(file: Subgraph, tensor: int, guess: int) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ The compiler alone knows; where it is installed, `tfeff.export.targets.edgetpu.c
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tfeff.export.targets.common.verdict import (
@@ -39,6 +40,18 @@ def check(graph: Graph) -> Verdict:
     require_int8(graph, TARGET)
     if any(op.name == COMPILED for op in graph.operations):
         return _compiled(graph)
+    verdict = _judged(graph)
+    if not graph.parts:
+        return verdict
+    others = [_judged(part) for part in graph.parts]
+    operations = [op for each in (verdict, *others) for op in each.operations]
+    problems = dict.fromkeys(problem for each in (verdict, *others) for problem in each.problems)
+    said = "whether the compiler takes a file of several subgraphs is not known"
+    return replace(verdict, operations=tuple(operations), problems=tuple(problems), notes=(*verdict.notes, said))
+
+
+def _judged(graph):
+    """The verdict on the operations of one subgraph."""
     too_new = _unreadable(graph)
     islands = graph.float_operations()
     refusals = [
@@ -55,7 +68,7 @@ def check(graph: Graph) -> Verdict:
             mend = "mend what is refused before it"
         elif caveat := TABLE[op.name].caveat(op):
             reason = f"may stay on the CPU: {caveat}"
-        operations.append(OpVerdict(index, op.name, op.version, op.label, status, reason, mend))
+        operations.append(OpVerdict(index, op.name, op.version, op.label, status, reason, mend, op.subgraph))
     mapped = [graph.operations[op.index] for op in operations if op.status == MAPPED]
     parameters = graph.constant_bytes(mapped)
     facts = {
