@@ -147,9 +147,17 @@ class Runner:
         except (RuntimeError, ValueError) as error:
             raise TfeffError(f"{self.path}: failed while running ({_first_line(error)})", "export it anew") from None
         return [
-            {port.name: port.real(value.reshape(port.sample)) for port, value in zip(self.outputs, values, strict=True)}
+            {port.name: self._real(port, value) for port, value in zip(self.outputs, values, strict=True)}
             for values in found
         ]
+
+    def _real(self, port: FilePort, value: np.ndarray) -> np.ndarray:
+        if value.size != np.prod(port.sample, dtype=np.int64):
+            raise TfeffError(
+                f"{self.path}: its output {port.name} has the shape {value.shape} now, {port.shape} was allocated",
+                "give a file whose outputs have fixed sizes",
+            )
+        return port.real(value.reshape(port.sample))
 
     def _stored(self, feed: Mapping[str, np.ndarray] | np.ndarray) -> list[np.ndarray]:
         """A sample as the file takes it."""
