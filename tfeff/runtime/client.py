@@ -235,8 +235,9 @@ class _Isolated(Opened):
         return worker.ask({**request, "number": worker.number}, arrays, timeout_s)
 
     def _dead(self, did: str, gone: _Gone) -> TfeffError:
+        memory = "" if "SIGSEGV" in str(gone) else f"; it may use {self._worker.memory}"
         return TfeffError(
-            f"{self._what}: LiteRT's process {gone} while it {did} the file; it may use {self._worker.memory}",
+            f"{self._what}: LiteRT's process {gone} while it {did} the file{memory}",
             "the file is damaged, or needs more than this machine has: export or convert it anew",
         )
 
