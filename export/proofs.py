@@ -103,7 +103,7 @@ def prove_float(context: ExportContext, twin: Path, reference: Reference) -> Flo
     Raises:
         TfeffError: it does not.
     """
-    runner, found = Runner(twin), []
+    runner, found = Runner(twin, isolated=False), []
     given = [runner(each) for each in samples(reference.inputs)]
     for name, wanted in reference.outputs.items():
         values = np.stack([each[name] for each in given]).reshape(wanted.shape)
@@ -148,7 +148,7 @@ def compare(context: ExportContext, file: Path, twin: Path) -> Comparison | None
 
 def agreement(file: Path, twin: Path, feeds: Iterable[Mapping[str, np.ndarray]], source: str) -> list[PortAgreement]:
     """How far each output of a file is from the float file's, on inputs without annotations."""
-    runner, reference = Runner(file), Runner(twin)
+    runner, reference = Runner(file, isolated=False), Runner(twin, isolated=False)
     distances = [PortDistance(port.name) for port in runner.outputs]
     for each in feeds:
         wanted, given = reference(each), runner(each)

@@ -128,7 +128,7 @@ def build_record(
 
 def ports_of(context: ExportContext, file: Path) -> tuple[list[Port], list[Port]]:
     """Inputs and outputs as the file has them, in the model's order."""
-    model, runner = context.model, Runner(file)
+    model, runner = context.model, Runner(file, isolated=False)
     inputs = {port.name: port.as_dict() for port in runner.inputs}
     outputs = {port.name: port.as_dict() for port in runner.outputs}
     preprocessing = {

@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "tfeff.artifact": {"tfeff.record", "tfeff.tflite"},
     "tfeff.tasks": {"tfeff.record"},
     "tfeff.edgetpu": {"tfeff.tflite"},
+    "tfeff.runtime": {"tfeff.tflite", "tfeff.edgetpu"},
     "tfeff.tensor_names": set(),
     "tfeff.layers": set(),
     "tfeff.data": set(),
@@ -28,10 +29,12 @@ MAY_IMPORT = {
     "tfeff.training": {
         "tfeff.record", "tfeff.tasks", "tfeff.data", "tfeff.weights", "tfeff.networks", "tfeff.presets",
     },
-    "tfeff.compare": {"tfeff.record", "tfeff.tflite", "tfeff.artifact", "tfeff.tasks", "tfeff.edgetpu", "tfeff.data"},
+    "tfeff.compare": {
+        "tfeff.record", "tfeff.tflite", "tfeff.artifact", "tfeff.tasks", "tfeff.edgetpu", "tfeff.runtime", "tfeff.data",
+    },
     "tfeff.debug": {
         "tfeff.record", "tfeff.tflite", "tfeff.artifact", "tfeff.tasks", "tfeff.tensor_names", "tfeff.data",
-        "tfeff.compare",
+        "tfeff.runtime", "tfeff.compare",
     },
     "tfeff.web": {"tfeff.record", "tfeff.artifact", "tfeff.tasks", "tfeff.data"},
     "tfeff.demo": {"tfeff.record", "tfeff.artifact", "tfeff.tasks", "tfeff.data", "tfeff.compare"},
@@ -39,8 +42,8 @@ MAY_IMPORT = {
     "tfeff.report": {"tfeff.record", "tfeff.artifact", "tfeff.tasks"},
     "tfeff.calibration": {"tfeff.record", "tfeff.tflite", "tfeff.tasks", "tfeff.tensor_names", "tfeff.data"},
     "tfeff.export": {
-        "tfeff.record", "tfeff.tflite", "tfeff.artifact", "tfeff.tasks", "tfeff.tensor_names", "tfeff.layers",
-        "tfeff.data", "tfeff.cost", "tfeff.compare", "tfeff.debug", "tfeff.bench", "tfeff.calibration",
+        "tfeff.runtime", "tfeff.record", "tfeff.tflite", "tfeff.artifact", "tfeff.tasks", "tfeff.tensor_names",
+        "tfeff.layers", "tfeff.data", "tfeff.cost", "tfeff.compare", "tfeff.debug", "tfeff.bench", "tfeff.calibration",
     },
     "tfeff.compress": {
         "tfeff.record", "tfeff.tflite", "tfeff.artifact", "tfeff.tasks", "tfeff.tensor_names", "tfeff.layers",
@@ -57,6 +60,7 @@ LIGHT = (
     "tfeff.tflite",
     "tfeff.artifact",
     "tfeff.edgetpu",
+    "tfeff.runtime",
     "tfeff.data",
     "tfeff.compare",
     "tfeff.debug",

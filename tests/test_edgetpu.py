@@ -144,7 +144,7 @@ def test_runner_gives_the_delegate_to_the_interpreter(compiled, models, delegate
     monkeypatch.setattr(runtime, "Interpreter", delegate.module.Interpreter)
     for path in (compiled, models["gather"]):
         with pytest.raises(TfeffError, match="stopped here"):
-            Runner(path)
+            Runner(path, isolated=False)
     assert delegate.asked == [("libstand_in.so", {"device": device} if device else {})]
     assert delegate.given == [["the delegate"], None]
 

@@ -58,6 +58,19 @@ def open_delegate(load_delegate: Callable[..., Any]) -> Any:
     Raises:
         TfeffError: the library or the device is not there.
     """
+    library, options = find_delegate()
+    try:
+        return load_delegate(library, options)
+    except (ValueError, RuntimeError) as error:
+        raise no_device(options, error) from None
+
+
+def find_delegate() -> tuple[str, dict[str, str]]:
+    """The library that a runtime's `load_delegate` is asked for, and its options.
+
+    Raises:
+        TfeffError: the library is not there.
+    """
     library = os.environ.get("EDGETPU_LIBRARY") or LIBRARIES.get(sys.platform, LINUX)
     wanted = device()
     try:
@@ -65,8 +78,10 @@ def open_delegate(load_delegate: Callable[..., Any]) -> Any:
         ctypes.CDLL(library).tflite_plugin_create_delegate  # noqa: B018
     except (OSError, AttributeError) as error:
         raise TfeffError(f"the Edge TPU's library {library} cannot be loaded ({error})", GET_LIBRARY) from None
-    try:
-        return load_delegate(library, {"device": wanted} if wanted else {})
-    except (ValueError, RuntimeError) as error:
-        said = " ".join(str(error).split())
-        raise TfeffError(f"no Edge TPU{f' {wanted!r}' if wanted else ''} can be opened ({said})", GET_DEVICE) from None
+    return library, {"device": wanted} if wanted else {}
+
+
+def no_device(options: dict[str, str], said: object) -> TfeffError:
+    """The error where `load_delegate` failed with these options."""
+    which = f" {options['device']!r}" if options else ""
+    return TfeffError(f"no Edge TPU{which} can be opened ({' '.join(str(said).split())})", GET_DEVICE)

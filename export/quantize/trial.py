@@ -77,7 +77,7 @@ class Trial:
             ranges = made.own_ranges(ranges, self._int8)
         path = self._folder / "trial.tflite"
         made.quantize(ranges, {"int8": path}, self._converter)
-        runner = Runner(path)
+        runner = Runner(path, isolated=False)
 
         def run(feed: Feed) -> dict[str, np.ndarray]:
             return runner(feed)

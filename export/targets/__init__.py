@@ -12,6 +12,7 @@ from tfeff.errors import TfeffError
 from tfeff.export.targets.common.verdict import Verdict
 from tfeff.record.schema import Compiled as CompiledPart
 from tfeff.record.schema import Details
+from tfeff.tflite.graph import Graph
 
 _KNOWN = ("compiler", "version", "accelerator", "estimates")
 _OF_THE_FILE = ("file", "sha256", "size_bytes")
@@ -72,6 +73,8 @@ class Target:
         precisions: that it takes; None is any.
         io: dtype at the door unless the user says otherwise; None is the precision's own.
         whole: whether an operation that is not mapped is a gate that was missed.
+        ask: what the runtime itself, which is here, says of a file: from the verdict of `check`, the graph, the bytes
+            and the path to a verdict; None where it is not here.
         compile: from the file, a scratch folder and `CompilerOptions` to what the compiler made; None where there is
             no compiler, and from a call where it is not installed and its word is not needed.
         check_compiler: raises TfeffError, before seconds are spent, when the compiler is not there or an option is not
@@ -90,6 +93,7 @@ class Target:
     precisions: tuple[str, ...] | None = None
     io: str | None = None
     whole: bool = False
+    ask: Callable[[Verdict, Graph, bytes, Path], Verdict] | None = None
     compile: Callable[[Path, Path, CompilerOptions], Compiled | None] | None = None
     check_compiler: Callable[[CompilerOptions], None] | None = None
     compiler_options: tuple[str, ...] = ()

@@ -215,5 +215,5 @@ def test_which_part_of_a_file_is_timed_is_said_once(on, tmp_path, models, monkey
     models["two"].write_bytes(ports_file(signatures=("encode", "decode")))
     said = on(Machine({"float": 1e6, "two": 1e6}), ("float", "two"), threads=(1, 2)).warnings
     assert [line for line in said if "signatures" in line] == [
-        "two.tflite: has 2 signatures (encode, decode): encode is timed"
+        "two.tflite: has 2 signatures (encode, decode): encode is timed; --signature chooses one"
     ]

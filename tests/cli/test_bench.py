@@ -121,3 +121,42 @@ def test_two_devices_get_a_table_each(models, tflite_runtime_python, capsys):
     assert [one["device"] for one in outcome["results"]] == ["local", "local", spec, spec]
     assert [one["device"] for one in outcome["ratios"]] == ["local", spec]
     assert "tflite-runtime 2.14.0 ran int8.tflite without XNNPACK, the rest with it" in err
+
+
+def test_an_open_size_is_timed_only_where_it_was_said(tmp_path, capsys):
+    from part_files import open_sized
+
+    path = with_record(open_sized(tmp_path / "open.tflite"))
+    assert call(path, *QUICK) == 2
+    err = capsys.readouterr().err
+    assert "its input image has the open shape (?, ?, ?, 3)" in err
+    assert "--input-shape image=1x224x224x3" in err
+    medians = []
+    for size in (8, 512):
+        assert call(path, *QUICK, "--input-shape", f"1x{size}x{size}x3", "--json") == 0
+        out, err = capsys.readouterr()
+        assert f"warning: open.tflite: image 1x{size}x{size}x3 is timed" in err
+        (result,) = json.loads(out)["results"]
+        assert (result["file"], result["sha256"]) == (str(path), check_tflite(path))
+        medians.append(result["median_ms"])
+    assert medians[1] > 10 * medians[0]  # 4096 times the pixels
+    assert open_artifact(path).record.latency == []  # a record is of the whole file
+
+
+def test_a_signature_is_chosen(tmp_path, capsys):
+    from part_files import several
+
+    path = several(tmp_path / "m.tflite")
+    for options, said in (
+        ((), "m.tflite: has 3 signatures (tripled, looped, halved): tripled is timed; --signature chooses one"),
+        (("--signature", "looped"), "m.tflite: signature looped is timed, of its signatures tripled, looped, halved"),
+    ):
+        assert call(path, *QUICK, *options, "--json") == 0
+        out, err = capsys.readouterr()
+        assert f"warning: {said}" in err
+        outcome = json.loads(out)
+        assert outcome["warnings"][0] == said
+        operations = [one["op"] for one in outcome["results"][0]["kernels"]["left"]]
+        assert ("WHILE" in operations) == bool(options)
+    assert call(path, *QUICK, "--signature", "train") == 2
+    assert "choose one of tripled, looped, halved" in capsys.readouterr().err

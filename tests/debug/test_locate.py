@@ -1,8 +1,6 @@
 """Figures of `tfeff.debug` against a NumPy network that rounds as the file does, and layers that were made bad."""
 
 import json
-import time
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -10,7 +8,7 @@ from checking_files import edit
 from compare_models import convert
 from debug_models import CLASSES, LAYERS, SHAPE, images, read_quantized, ruin, run_numpy, weights
 
-from tfeff.debug import Options, debug, running
+from tfeff.debug import Options, debug
 from tfeff.debug.result import Constants
 
 pytest_plugins = ["debug_fixtures"]
@@ -208,25 +206,6 @@ def test_two_runs_and_any_threads_are_equal(debug_files, found):
         debug_files.int8, float_file=debug_files.float, images=str(debug_files.images), options=Options(threads=3)
     )
     assert again == found
-
-
-def test_stderr_is_muted_by_one_thread_at_a_time(debug_files, monkeypatch):
-    muting = running.native_stderr_muted
-    inside, most = [], []
-
-    @contextmanager
-    def counted():
-        inside.append(None)
-        most.append(len(inside))
-        time.sleep(0.01)  # so that others would come in
-        with muting():
-            yield
-        inside.pop()
-
-    monkeypatch.setattr(running, "native_stderr_muted", counted)
-    debug(debug_files.int8, images=str(debug_files.images), samples=1, options=Options(threads=4))
-    assert len(most) > 4
-    assert max(most) == 1
 
 
 def test_progress_reaches_its_end(debug_files):

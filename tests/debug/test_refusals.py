@@ -47,7 +47,9 @@ def test_sizes_known_only_at_run_time(debug_files):
     def open_sizes(model):
         model.subgraphs[0].tensors[0].shapeSignature = np.int32([1, -1, -1, 3])
 
-    refused(changed(debug_files, open_sizes), "run time", "fixed input shape", images=str(debug_files.images))
+    refused(
+        changed(debug_files, open_sizes), "open shape (1, ?, ?, 3)", "--input-shape", images=str(debug_files.images)
+    )
 
 
 def test_a_damaged_file(debug_files, tmp_path):

@@ -7,6 +7,7 @@ from phone_files import float_file, ports_file
 
 from tfeff.tflite.entry import which_runs
 from tfeff.tflite.file import pack, unpack
+from tfeff.tflite.part import PartOptions
 from tfeff.tflite.verify import check_tflite
 
 
@@ -33,13 +34,19 @@ def test_nothing_is_said_of_a_plain_file(written):
 
 
 def test_bodies_of_loops(written):
-    assert which_runs(written(float_file(), 3)) == "m.tflite: has 3 subgraphs: the first runs, with those that it calls"
+    path = written(float_file(), 3)
+    assert which_runs(path) == "m.tflite: has 3 subgraphs: the first is run, with those it calls"
+    assert which_runs(path, done="judged") == "m.tflite: has 3 subgraphs: the operations of all are judged"
 
 
 def test_signatures(written):
     two = ports_file(signatures=("encode", "decode"))
-    assert which_runs(written(two), "is timed") == "m.tflite: has 2 signatures (encode, decode): encode is timed"
+    has, chooses = "m.tflite: has 2 signatures (encode, decode): ", "; --signature chooses one"
+    assert which_runs(written(two), done="timed") == f"{has}encode is timed{chooses}"
     moved = written(two, 2, (1, 0))
-    assert which_runs(moved) == "m.tflite: has 2 signatures (encode, decode): decode runs"
-    said = "m.tflite: has 2 signatures (encode, decode): its first subgraph, which none of them names, runs"
+    assert which_runs(moved) == f"{has}decode is run{chooses}"
+    assert which_runs(moved, PartOptions("encode")) == (
+        "m.tflite: signature encode is run, of its signatures encode, decode"
+    )
+    said = f"{has}its first subgraph, which none of them names, is run{chooses}"
     assert which_runs(written(two, 2, (1, 1))) == said

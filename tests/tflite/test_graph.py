@@ -8,9 +8,11 @@ import pytest
 from checking_files import converted, edit, outside
 from keras import layers
 from saving import save_image_model
+from small_files import Part, Step, Values, constant, write_file
 
 from tfeff.errors import TfeffError
 from tfeff.export.quantize import Job, convert
+from tfeff.tflite.file import TfliteFile
 from tfeff.tflite.graph import describe_operations, read_graph
 
 
@@ -215,3 +217,35 @@ def test_operation_without_a_name_in_this_schema(tmp_path):
     path = tmp_path / "x.tflite"
     path.write_bytes(edit(converted("conv"), rename))
     assert read_graph(path).operations[0].name == "BUILTIN 999"
+
+
+def test_what_many_share_is_read_once(tmp_path, monkeypatch):
+    """The work is bounded by the file's size, though 200 tensors share a buffer, and as many operations a name."""
+    constants = {f"c{n}": constant(np.ones((1, 4096), np.float32)) for n in range(200)}
+    tensors = {"x": Values((1, 4096)), **constants, **{f"y{n}": Values((1, 4096)) for n in range(200)}}
+    steps = [Step("CUSTOM", ["x", f"c{n}"], [f"y{n}"]) for n in range(200)]
+    path = write_file(tmp_path / "m.tflite", Part(tensors, steps, {"x": "x"}, {"y": "y0"}))
+
+    def share(model):
+        model.buffers = model.buffers[:2]
+        for tensor in model.subgraphs[0].tensors:
+            tensor.buffer = min(tensor.buffer, 1)
+        model.operatorCodes = model.operatorCodes[:1]
+        model.operatorCodes[0].customCode = b"n" * 100_000
+        for operator in model.subgraphs[0].operators:
+            operator.opcodeIndex = 0
+
+    path.write_bytes(edit(path.read_bytes(), share))
+    compared, equal = [], np.ndarray.__eq__
+
+    class Counted(np.ndarray):
+        def __eq__(self, other):
+            compared.append(self.size)
+            return equal(np.asarray(self), other)
+
+    stored = TfliteFile.stored
+    monkeypatch.setattr(TfliteFile, "stored", lambda *a: None if (v := stored(*a)) is None else v.view(Counted))
+    graph = read_graph(path)
+    assert sum(compared) == 4096
+    assert {op.inputs[1].uniform for op in graph.operations} == {1}
+    assert sum(len(op.name) for op in graph.operations) < 200 * 210

@@ -101,6 +101,35 @@ def test_parts_that_are_shared_for_ever_are_refused(tmp_path, monkeypatch):
     assert len(walked) <= 6
 
 
+def sharing(subgraphs, tensors):
+    """A file of so many subgraphs, each its own table, that share one vector of so many times the same tensor."""
+    model, model_at = table_of([0, 0, 4], struct.pack("<I", 4))
+    subgraph, subgraph_at = table_of([4], bytes(4))
+    first = 8 + len(model)  # the vector of subgraphs, then these, then the vector of tensors, then the tensor
+    second = first + 4 + 4 * subgraphs
+    third = second + len(subgraph) * subgraphs
+    tensor, tensor_at = table_of([], b"")
+    last = third + 4 + 4 * tensors
+    data = struct.pack("<I4s", 8 + model_at, b"TFL3") + model + struct.pack("<I", subgraphs)
+    starts = [second + len(subgraph) * number for number in range(subgraphs)]
+    data += b"".join(struct.pack("<I", s + subgraph_at - first - 4 - 4 * n) for n, s in enumerate(starts))
+    data += b"".join(subgraph[:-4] + struct.pack("<I", third - (s + len(subgraph) - 4)) for s in starts)
+    data += struct.pack("<I", tensors)
+    return data + b"".join(struct.pack("<I", last + tensor_at - third - 4 - 4 * n) for n in range(tensors)) + tensor
+
+
+def test_a_vector_that_many_tables_share_is_walked_once(tmp_path, monkeypatch):
+    """1.24 MB: 3,000 subgraphs that share 300,000 tensors, 900 million to whoever walks the vector anew."""
+    looked, read = [], _Flatbuffer.read
+    monkeypatch.setattr(_Flatbuffer, "read", lambda self, kind, at: (looked.append(at), read(self, kind, at))[1])
+    path = tmp_path / "a.tflite"
+    path.write_bytes(sharing(3, 4))
+    assert check_tflite(path)
+    path.write_bytes(sharing(3000, 300_000))
+    assert "damaged" in refused(check_tflite, path)
+    assert len(looked) < 10 * path.stat().st_size
+
+
 def test_vectors_that_overlap_are_refused_in_time(tmp_path, monkeypatch):
     """Every four bytes say 40,000: from each of 40,000 places a vector of 40,000 subgraphs begins."""
     looked, read = [], _Flatbuffer.read

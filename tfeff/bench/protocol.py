@@ -29,10 +29,12 @@ from tfeff.bench.delegate import parse_delegate
 from tfeff.bench.devices import BaseDevice, Handle, find_device
 from tfeff.bench.intervals import median_interval, paired_ratio, verdict
 from tfeff.bench.outcome import Outcome, Ratio, Result, WorkerTimes, short_names
+from tfeff.bench.part import of_the_files, parts_timed
 from tfeff.bench.settings import Settings, Tick
 from tfeff.errors import TfeffError
 from tfeff.record.schema import Kernels
 from tfeff.tflite.entry import which_runs
+from tfeff.tflite.part import WHOLE, PartOptions
 
 LAUNCHES = 3
 MIN_ROUNDS = 5  # of each launch: at least 15 altogether
@@ -73,6 +75,7 @@ def bench(
     devices: Sequence[str] = ("local",),
     settings: Settings | None = None,
     *,
+    part: PartOptions = WHOLE,
     phone: PhoneOptions | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
@@ -82,6 +85,7 @@ def bench(
         paths: .tflite files (or their records); the ratios are against the first.
         devices: specs, such as "local" or "python:venv/bin/python".
         settings: for how long, with how many threads ...; None is the defaults.
+        part: the signature that is timed, and the sizes that the files leave open; the same of all files.
         phone: what only phones have.
         progress: called with (seconds gone, seconds at most).
 
@@ -90,7 +94,7 @@ def bench(
         in place of times; a file that a phone computes wrongly has none.
 
     Raises:
-        TfeffError: a file, a device, its runtime or its worker is not fit for use.
+        TfeffError: a file, a device, its runtime or its worker is not fit for use; a file leaves sizes open.
     """
     settings = settings or Settings()
     if not paths:
@@ -101,17 +105,18 @@ def bench(
             raise TfeffError(f"{unfit[0]}: loads no delegate out of a library", "a phone takes xnnpack, gpu and nnapi")
     artifacts = [open_artifact(path) for path in paths]
     found = [find_device(spec) for spec in devices]
-    outcome = Outcome(warnings=[said for one in artifacts if (said := which_runs(one.path, "is timed"))])
-    for number, device in enumerate(found):
-        start = time.monotonic()
+    outcome = Outcome(warnings=[said for one in artifacts if (said := which_runs(one.path, part, "timed"))])
+    with parts_timed(artifacts, part) as timed:
+        for number, device in enumerate(found):
+            start = time.monotonic()
 
-        def tick(number: int = number, start: float = start) -> None:
-            if progress:
-                gone = min(time.monotonic() - start, settings.max_seconds)
-                progress(number * settings.max_seconds + gone, len(found) * settings.max_seconds)
+            def tick(number: int = number, start: float = start) -> None:
+                if progress:
+                    gone = min(time.monotonic() - start, settings.max_seconds)
+                    progress(number * settings.max_seconds + gone, len(found) * settings.max_seconds)
 
-        outcome.add(_on(device, artifacts, settings, phone, tick))
-    return outcome
+            outcome.add(_on(device, timed, settings, phone, tick))
+    return of_the_files(outcome, timed, artifacts)
 
 
 def _on(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfeff.cli.output import Output, output_options
+from tfeff.cli.part import part_options
 from tfeff.cli.phone import (
     Counts,
     figure,
@@ -16,9 +17,11 @@ from tfeff.cli.phone import (
     take_library,
     versus,
 )
+from tfeff.errors import TfeffError
 
 if TYPE_CHECKING:
     from tfeff.bench.outcome import CountRatio, Local, Outcome, Ratio, Result
+    from tfeff.tflite.part import PartOptions
 
 
 @click.command("bench")
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     "--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Of input values, order, bootstrap."
 )
 @click.option("--record/--no-record", default=True, help="Put the figures into the files' records (default).")
+@part_options
 @phone_options
 @click.option("--app", is_flag=True, help="Phone: in the Android demo app, which is installed for it where it is not.")
 @output_options
@@ -53,6 +57,7 @@ def command(
     max_seconds: float,
     seed: int,
     record: bool,
+    part: "PartOptions",
     phone: dict[str, Any],
     app: bool,
     out: Output,
@@ -62,6 +67,9 @@ def command(
     Medians of interleaved rounds with 95 % intervals. A ratio is to the first file, paired by round; it is called
     faster or slower only where its interval does not hold 1 and each of three launches of the processes saw a
     difference of 1 % or more.
+
+    Of a file with several signatures the first subgraph is timed unless --signature names another, and the sizes that
+    a file leaves open are given by --input-shape; such times are not put into a record.
 
     Devices: `local` is the runtime that tfeff itself uses; `python:PATH` is another Python on this machine, with
     ai-edge-litert or tflite-runtime in it; `ssh:USER@HOST[:PYTHON]` is a board's Python, by your own ssh; nothing
@@ -73,17 +81,19 @@ def command(
     from tfeff.artifact import open_artifact
     from tfeff.bench import Settings, bench, record_latency
 
+    if app and part.given:
+        raise TfeffError("--app: runs the whole file", "leave --signature and --input-shape out, or --app")
     devices = tuple(dict.fromkeys(devices)) or ("local",)
     settings = Settings(threads, xnnpack, max_seconds, seed, take_library(phone))
     options = prepared(phone, files, devices, settings, app)
     with out.progress("timing") as progress:
-        outcome = bench(files, devices, settings, phone=options, progress=progress)
+        outcome = bench(files, devices, settings, part=part, phone=options, progress=progress)
     for device in devices:
         for count in threads:
             _table(out, outcome, device, count)
     for warning in outcome.warnings:
         out.say(f"warning: {warning}")
-    if record:
+    if record and not part.given:  # a record is of the whole file
         for file in dict.fromkeys(files):
             record_latency(open_artifact(file), outcome.results, outcome.ratios)
     out.json(outcome.as_dict())

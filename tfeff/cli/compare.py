@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tfeff.cli.output import Output, output_options
+from tfeff.cli.part import part_options
 from tfeff.cli.source import parse_pixels, pixel_options
 from tfeff.errors import GateFailed, TfeffError
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from tfeff.compare import Comparison
     from tfeff.data import Dataset, InputPort, Pixels
     from tfeff.record.schema import Accuracy, PortAgreement, TaskSpec
+    from tfeff.tflite.part import PartOptions
 
 _FASHION_MNIST = ("fashion_mnist", "fashion_mnist_sample")
 _NOT_HERE = "install the Debian package dataset-fashion-mnist, or set TFEFF_DATA to the folder with its .gz files"
@@ -44,6 +46,7 @@ _DOWNLOAD = "python -c 'import keras; keras.datasets.fashion_mnist.load_data()' 
 )
 @pixel_options
 @click.option("--allow-audit", is_flag=True, help="Go on with values that do not lie on the file's own input grid.")
+@part_options
 @click.option("--no-record", is_flag=True, help="Do not write the result into the artifact's record.")
 @output_options
 def command(
@@ -55,6 +58,7 @@ def command(
     threads: int,
     max_drop: float | None,
     tasks: tuple[str, ...],
+    part: "PartOptions",
     no_record: bool,
     allow_audit: bool,
     out: Output,
@@ -69,6 +73,7 @@ def command(
     """  # fmt: skip
     from tfeff.artifact import check_tflite, open_artifact, verify_twin
     from tfeff.compare import compare, record_accuracy
+    from tfeff.tflite.entry import which_runs
 
     opened = open_artifact(artifact)
     if against is None:
@@ -78,19 +83,21 @@ def command(
     elif check_tflite(against) == opened.sha256:
         raise TfeffError(f"{against}: is the same file as {opened.path}", "--against its float twin")
     images, notes = _open_dataset(opened, dataset)
-    inputs = _inputs(opened, images, parse_pixels(pixels))
-    specs, more = _tasks(opened, images, inputs, tasks, max_drop)
+    inputs = _inputs(opened, images, parse_pixels(pixels), part)
+    specs, more = _tasks(opened, images, inputs, tasks, max_drop, part)
     with out.progress("comparing") as progress:
         result = compare(
-            opened.path, against, images, inputs, specs, samples=samples, threads=threads, seed=seed,
+            opened.path, against, images, inputs, specs, samples=samples, part=part, threads=threads, seed=seed,
             allow_audit=allow_audit, progress=progress,
         )  # fmt: skip
     failed = [entry for entry in result.accuracy if max_drop is not None and entry.drop > max_drop]
     _show(out, opened, against, result)
+    if said := which_runs(opened.path, part, "compared"):
+        out.say(said)
     for note in (*notes, *more, *result.notes):
         out.say(f"note: {note}")
     out.json(_as_json(opened, against, result) | {"max_drop": max_drop, "passed": not failed})
-    if not no_record:
+    if not no_record and not part.given:  # a record is of the whole file
         record_accuracy(opened, result)
     if failed:
         raise GateFailed(
@@ -99,7 +106,7 @@ def command(
         )
 
 
-def _inputs(artifact: "Artifact", dataset: "Dataset", pixels: "Pixels") -> "tuple[InputPort, ...]":
+def _inputs(artifact: "Artifact", dataset: "Dataset", pixels: "Pixels", part: "PartOptions") -> "tuple[InputPort, ...]":
     """What both files are fed with: as the record says, else as the file and the options do."""
     from dataclasses import replace
 
@@ -115,7 +122,7 @@ def _inputs(artifact: "Artifact", dataset: "Dataset", pixels: "Pixels") -> "tupl
         return record_ports(artifact.record.inputs)
     ports = [
         InputPort(port.name, port.sample, "float32" if port.quantized else port.dtype.name)
-        for port in Runner(artifact.path).inputs
+        for port in Runner(artifact.path, part=part).inputs
     ]
     images = [port for port in ports if _may_be_image(port)]
     if not pixels.mean or not pixels.std:
@@ -143,6 +150,7 @@ def _tasks(
     inputs: "Sequence[InputPort]",
     words: Sequence[str],
     max_drop: float | None,
+    part: "PartOptions",
 ) -> "tuple[list[TaskSpec], list[str]]":
     """What the outputs mean, as far as this dataset can tell; and lines to say about it."""
     from tfeff.record.schema import TaskSpec
@@ -153,7 +161,7 @@ def _tasks(
             raise TfeffError(f"{artifact.path}: its record says what its outputs mean", "leave out --task")
         specs = artifact.record.tasks
     else:
-        specs = _described(artifact, dataset, inputs, words)
+        specs = _described(artifact, dataset, inputs, words, part)
     measured = [spec for spec in specs if get_task(spec.name).metric(spec) is not None]
     if max_drop is not None and not measured:
         raise TfeffError("--max-drop: no task of the outputs has a metric", "say with --task what they mean")
@@ -166,7 +174,11 @@ def _tasks(
 
 
 def _described(
-    artifact: "Artifact", dataset: "Dataset", inputs: "Sequence[InputPort]", words: Sequence[str]
+    artifact: "Artifact",
+    dataset: "Dataset",
+    inputs: "Sequence[InputPort]",
+    words: Sequence[str],
+    part: "PartOptions",
 ) -> "list[TaskSpec]":
     """What the outputs of a file without a record mean: as --task says, else as their values and the labels do."""
     from dataclasses import replace
@@ -177,7 +189,7 @@ def _described(
     from tfeff.data import feed
     from tfeff.tasks import Head, recognise, said
 
-    runner = Runner(artifact.path)
+    runner = Runner(artifact.path, part=part)
     seen = [
         runner(_by_place(runner, feed(dataset.sample(number), inputs, f"dataset {dataset.name}")))
         for number in range(min(len(dataset), _LOOKED_AT))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfeff.cli.output import Output, output_options
+from tfeff.cli.part import part_options
 from tfeff.cli.source import parse_pixels, pixel_options
 from tfeff.errors import TfeffError
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from tfeff.debug import DebugResult, LayerError
     from tfeff.debug.result import Agreement
     from tfeff.record.schema import PortAgreement
+    from tfeff.tflite.part import PartOptions
 
 
 @click.command(name="debug")
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--picture", type=click.Path(path_type=Path), help="Draw the layers into a .png or .svg file.")
 @click.option("--force", is_flag=True, help="Overwrite the picture.")
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="Layers run side by side.")
+@part_options
 @click.option("--record", is_flag=True, help="Write the layers into the artifact's record, for `tfeff report`.")
 @output_options
 def command(
@@ -54,6 +57,8 @@ def command(
             raise TfeffError(f"{picture}: exists", "choose another name, or --force")
         if not picture.absolute().parent.is_dir():
             raise TfeffError(f"{picture}: its folder does not exist", "make it first")
+    if record and given["part"].given:
+        raise TfeffError("--record: a record is of the whole file", "leave it out; --json prints all of it")
     opened = _with_record(artifact) if record else None
     result = _debug(artifact, out, **given)
     if picture:
@@ -64,11 +69,13 @@ def command(
     out.json({**result.as_dict(), "picture": str(picture) if picture else None})
 
 
-def _debug(artifact: Path, out: Output, *, seed: int, threads: int, allow_audit: bool, **given: Any) -> "DebugResult":
+def _debug(
+    artifact: Path, out: Output, *, seed: int, threads: int, allow_audit: bool, part: "PartOptions", **given: Any
+) -> "DebugResult":
     from tfeff.debug import Options, debug
 
     chosen = parse_pixels({name: given.pop(name) for name in ("mean", "std", "colour", "resize", "crop")})
-    options = Options(seed, threads, chosen, allow_audit)
+    options = Options(seed, threads, chosen, allow_audit, part)
     with out.progress("debugging") as progress:
         return debug(artifact, options=options, progress=progress.step, **given)
 

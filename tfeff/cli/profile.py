@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfeff.cli.output import Output, output_options
+from tfeff.cli.part import part_options, sized_part
 from tfeff.cli.phone import is_phone, phone_options, prepared
 from tfeff.errors import TfeffError
 
 if TYPE_CHECKING:
     from tfeff.profile.join import Profile, Profiled, Total
+    from tfeff.tflite.part import PartOptions
 
 
 @click.command("profile")
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--top", default=20, show_default=True, type=click.IntRange(1), help="Rows of the table.")
 @click.option("--picture", type=click.Path(path_type=Path), metavar="FILE", help="Blocks as bars: .png or .svg.")
 @click.option("--force", is_flag=True, help="Replace the picture's file.")
+@part_options
 @phone_options
 @output_options
 def command(
@@ -35,6 +38,7 @@ def command(
     top: int,
     picture: Path | None,
     force: bool,
+    part: "PartOptions",
     phone: dict[str, Any],
     out: Output,
 ) -> None:
@@ -49,6 +53,7 @@ def command(
     from tfeff.bench.adb.options import PhoneOptions
     from tfeff.bench.adb.profiling import profile_on_phone
     from tfeff.bench.devices import find_device
+    from tfeff.bench.part import parts_timed
     from tfeff.profile import draw_picture, join
     from tfeff.tflite.entry import which_runs
     from tfeff.tflite.graph import read_graph
@@ -59,19 +64,21 @@ def command(
     settings = Settings(threads, xnnpack)
     options = prepared(phone, [file], [device], settings) or PhoneOptions()
     artifact = open_artifact(file)
-    graph = read_graph(artifact.path)  # before minutes are spent
-    found = profile_on_phone(find_device(device), artifact, threads, settings, options)
+    with parts_timed([artifact], part) as (timed,):
+        data = timed.path.read_bytes()
+        graph = read_graph(timed.path, sized_part(data, artifact.path) if part.shapes else data)
+        found = profile_on_phone(find_device(device), timed, threads, settings, options)
     profile = join(graph, artifact.path.name, found.tables)
     if picture:
         title = f"{profile.file} on {device}, {found.runtime}"
         _write(picture, draw_picture(profile, title, picture))
     words = f"{threads} thread{'s' if threads > 1 else ''}, {profile.total_ms:.4g} ms in operations"
     _table(out, profile, f"{profile.file} on {device}: {found.runtime} {found.version}, {words}", by, top)
-    part = which_runs(artifact.path, "is profiled")
-    if part:
-        out.say(f"note: {part}")
+    said = which_runs(artifact.path, part, "profiled")
+    if said:
+        out.say(f"note: {said}")
     told = {"schema_version": 1, "device": device, "sha256": artifact.sha256, **found.as_dict(), **profile.as_dict()}
-    out.json({**told, "notes": [part] if part else []})
+    out.json({**told, "notes": [said] if said else []})
 
 
 def _check_picture(picture: Path | None, force: bool) -> None:

@@ -18,6 +18,7 @@ from tfeff.errors import TfeffError
 from tfeff.record.schema import Accuracy, Group, Port, PortAgreement, Record, TaskSpec
 from tfeff.tasks import Metric, get_task
 from tfeff.tasks.statistics import paired_difference
+from tfeff.tflite.part import WHOLE, PartOptions
 
 _CHUNK_SAMPLES, _CHUNK_BYTES = 64, 2**24  # samples prepared ahead of the two files, whichever is less
 _WORST = 3  # groups
@@ -49,6 +50,7 @@ def compare(
     tasks: Sequence[TaskSpec],
     *,
     samples: int | None = None,
+    part: PartOptions = WHOLE,
     threads: int = 2,
     seed: int = 0,
     allow_audit: bool = False,
@@ -61,6 +63,7 @@ def compare(
         dataset: samples, with what each task wants to know of them (`Task.annotations`).
         inputs: what both files take, by name.
         tasks: what the outputs mean.
+        part: of both files, the signature that is run and the sizes that they leave open.
         samples: how many to take, a seeded random subset; all when None or not fewer than there are.
         threads: 2 or more run the two files side by side, with half of them each.
         seed: of the subset, the bootstrap and the test.
@@ -72,7 +75,7 @@ def compare(
         TfeffError: a file that cannot be run, files, tasks or dataset that do not fit each other, an unreadable sample,
             or outputs that are not finite.
     """
-    of_float, of_quantized = (Runner(path, threads=max(1, threads // 2)) for path in (float_file, quantized))
+    of_float, of_quantized = (Runner(path, threads=max(1, threads // 2), part=part) for path in (float_file, quantized))
     runners = of_float, of_quantized
     _check_inputs(of_float, of_quantized, inputs)
     outputs, names = _match_outputs(of_float, of_quantized, {name for spec in tasks for name in spec.outputs})
@@ -250,5 +253,5 @@ def _batches(dataset, numbers, inputs) -> Iterator[tuple[Any, list[dict[str, np.
 def _run(runner, feeds):
     """What a file gives for each; its inputs by position where it has one."""
     if len(runner.inputs) == 1:
-        return [runner(next(iter(each.values()))) for each in feeds]
-    return [runner(each) for each in feeds]
+        return runner.many([next(iter(each.values())) for each in feeds])
+    return runner.many(feeds)

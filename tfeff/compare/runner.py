@@ -1,9 +1,6 @@
 """One .tflite file, run by LiteRT one sample at a time: real numbers in and out by port, whatever its types."""
 
-import os
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tfeff.edgetpu import needs_edgetpu, open_delegate
+from tfeff.edgetpu import needs_edgetpu
 from tfeff.errors import TfeffError
-from tfeff.tflite.check import check_model
+from tfeff.runtime import Opened, Port, open_here, open_isolated, runtime_version
+from tfeff.tflite.check import check_file
+from tfeff.tflite.file import TfliteFile
+from tfeff.tflite.part import WHOLE, PartOptions, refuse_open, take_part
 
+__all__ = ["RUNTIME", "FilePort", "Runner", "dequantize", "quantize", "runtime_version"]
 RUNTIME = "litert"
-SIGNATURE = "serving_default"
 _QUANTIZED = tuple(np.dtype(name) for name in ("int8", "uint8", "int16"))
 
 
@@ -91,23 +91,38 @@ class Runner:
         inputs, outputs: its ports, in the order of the file.
     """
 
-    def __init__(self, path: str | Path, *, threads: int = 1):
+    def __init__(self, path: str | Path, *, threads: int = 1, isolated: bool = True, part: PartOptions = WHOLE):
         """Opens a file.
 
         Args:
             path: a .tflite file. A batch that it leaves open is run as 1. One that was compiled for the Edge TPU runs
                 on it (`tfeff.edgetpu`).
             threads: of the interpreter.
+            isolated: whether it runs in a process of its own, which it may kill. False is for files that this process
+                has made.
+            part: the signature that is run, and the sizes that the file leaves open.
 
         Raises:
-            TfeffError: missing, not TFLite, cut short, not to be run by LiteRT, or with a port that has another batch
-                than 1 or an open shape; compiled for an accelerator that is not there.
+            TfeffError: missing, not TFLite, cut short, not to be run by LiteRT or deadly for it, or with a port that
+                has another batch than 1 or an open shape; compiled for an accelerator that is not there.
         """
         self.path = Path(path)
-        self.sha256 = check_model(self.path)
-        self._interpreter = _open(self.path, threads)
-        self.inputs = tuple(self._ports("inputs"))
-        self.outputs = tuple(self._ports("outputs"))
+        whole = check_file(self.path)
+        self.sha256 = whole.sha256
+        chosen = take_part(whole.data, self.path, part)
+        file = TfliteFile(chosen.data, self.path) if chosen.changed else whole.file
+        refuse_open(file, self.path)
+        if not part.shapes:
+            self._check_outputs(file)
+        self._opened = self._open(chosen.data, threads, isolated)
+        self._fresh = file.keeps_resources
+        names = file.signature()
+        self.inputs, self.outputs = (
+            tuple(self._ports(side, ports, named))
+            for side, ports, named in zip(
+                ("input", "output"), (self._opened.inputs, self._opened.outputs), names, strict=True
+            )
+        )
 
     def __call__(self, feed: Mapping[str, np.ndarray] | np.ndarray) -> dict[str, np.ndarray]:
         """Runs one sample; what the file keeps from run to run (an LSTM's state) is as at its first run.
@@ -119,11 +134,36 @@ class Runner:
             By output port what `FilePort.real` makes of it, without the batch.
 
         Raises:
-            TfeffError: an input that is missing or of another shape, or the file fails while it runs.
+            TfeffError: an input that is missing or of another shape, the file fails while it runs, or LiteRT dies of
+                it.
         """
+        return self.many([feed])[0]
+
+    def many(self, feeds: Sequence[Mapping[str, np.ndarray] | np.ndarray]) -> list[dict[str, np.ndarray]]:
+        """Runs samples one after the other, with less to and fro than one by one; what `__call__` gives of each."""
+        samples = [self._stored(feed) for feed in feeds]
+        try:
+            found = self._opened.run(samples, [port.index for port in self.outputs], fresh=self._fresh)
+        except (RuntimeError, ValueError) as error:
+            raise TfeffError(f"{self.path}: failed while running ({_first_line(error)})", "export it anew") from None
+        return [
+            {port.name: self._real(port, value) for port, value in zip(self.outputs, values, strict=True)}
+            for values in found
+        ]
+
+    def _real(self, port: FilePort, value: np.ndarray) -> np.ndarray:
+        if value.size != np.prod(port.sample, dtype=np.int64):
+            raise TfeffError(
+                f"{self.path}: its output {port.name} has the shape {value.shape} now, {port.shape} was allocated",
+                "give a file whose outputs have fixed sizes",
+            )
+        return port.real(value.reshape(port.sample))
+
+    def _stored(self, feed: Mapping[str, np.ndarray] | np.ndarray) -> list[np.ndarray]:
+        """A sample as the file takes it."""
         if not isinstance(feed, Mapping):
             feed = {self.inputs[0].name: feed} if len(self.inputs) == 1 else {}
-        self._interpreter.reset_all_variables()
+        stored = []
         for port in self.inputs:
             if port.name not in feed:
                 given = ", ".join(feed) or "one array"
@@ -133,109 +173,65 @@ class Runner:
             value = np.asarray(feed[port.name])
             if value.shape != port.sample:
                 raise TfeffError(f"{self.path}: {port.name} takes shape {port.sample}, not {value.shape}")
-            self._interpreter.set_tensor(port.index, port.store(value).reshape(port.shape))
+            stored.append(port.store(value).reshape(port.shape))
+        return stored
+
+    def _open(self, data: bytes, threads: int, isolated: bool) -> Opened:
+        edgetpu = needs_edgetpu(self.path)
         try:
-            self._interpreter.invoke()
+            if isolated:
+                return open_isolated(data, str(self.path), threads=threads, edgetpu=edgetpu)
+            return open_here(data, threads=threads, edgetpu=edgetpu)
+        except ImportError as error:
+            raise TfeffError(f"LiteRT cannot be imported ({error})", "pip install ai-edge-litert") from None
         except (RuntimeError, ValueError) as error:
-            raise TfeffError(f"{self.path}: failed while running ({_first_line(error)})", "export it anew") from None
-        return {
-            port.name: port.real(self._interpreter.get_tensor(port.index).reshape(port.sample)) for port in self.outputs
-        }
-
-    def _ports(self, side):
-        details = getattr(self._interpreter, f"get_{side[:-1]}_details")()
-        names = self._names(side)
-        for entry in details:
-            own = names.get(entry["index"])
-            yield self._port(entry, side[:-1], own.pop(0) if own else entry["name"])
-
-    def _names(self, side):
-        """Tensor -> its names in the signature, more than one where outputs share it; none without one."""
-        names: dict[int, list[str]] = {}
-        if SIGNATURE in self._interpreter.get_signature_list():
-            runner = self._interpreter.get_signature_runner(SIGNATURE)
-            for name, entry in getattr(runner, f"get_{side[:-1]}_details")().items():
-                names.setdefault(entry["index"], []).append(name)
-        return names
-
-    def _port(self, details, side, name):
-        dtype, signature = np.dtype(details["dtype"]), list(details["shape_signature"])
-        shape = tuple(int(v) for v in details["shape"])
-        if -1 in signature[1:]:
             raise TfeffError(
-                f"{self.path}: its {side} {name} has the open shape {tuple(map(int, signature))}",
-                "export it with a fixed shape",
-            )
+                f"{self.path}: LiteRT cannot run it ({_first_line(error)})",
+                "give a file for LiteRT's own operators, or for the Edge TPU's library and LiteRT of the same version",
+            ) from None
+        except TfeffError as error:
+            if not edgetpu or error.what.startswith(str(self.path)):
+                raise
+            raise TfeffError(f"{self.path}: is compiled for the Edge TPU, and {error.what}", error.mend) from None
+
+    def _check_outputs(self, file: TfliteFile) -> None:
+        for tensor in file.outputs:
+            if -1 in (signature := file.shape_signature(tensor))[1:]:
+                raise TfeffError(
+                    f"{self.path}: its output {file.name(tensor)[:80]} has the open shape {signature}",
+                    "export it with a fixed shape",
+                )
+
+    def _ports(self, side: str, ports: Sequence[Port], named: Mapping[str, int]) -> Iterator[FilePort]:
+        names: dict[int, list[str]] = {}  # more than one where outputs share a tensor
+        for name in sorted(named):
+            names.setdefault(named[name], []).append(name)
+        for port in ports:
+            own = names.get(port.index)
+            yield self._port(port, side, own.pop(0) if own else port.name)
+
+    def _port(self, port: Port, side: str, name: str) -> FilePort:
+        shape, dtype = port.shape, port.dtype
+        if dtype.kind not in "biufc":
+            raise TfeffError(f"{self.path}: its {side} {name} is {dtype}", "give a file whose ports are numbers")
         if side == "input" and shape and shape[0] != 1:
             raise TfeffError(f"{self.path}: its {side} {name} has shape {shape}", "export it with a batch of 1")
-        scales, zero_points = (details["quantization_parameters"][key] for key in ("scales", "zero_points"))
         quantized = dtype in _QUANTIZED
-        if quantized and (len(scales) != 1 or not 0 < scales[0] < np.inf):
+        if quantized and (len(port.scales) != 1 or not 0 < port.scales[0] < np.inf):
             raise TfeffError(
                 f"{self.path}: its {side} {name} is {dtype} without one scale, so its numbers mean nothing",
                 "export it anew",
             )
         return FilePort(
             name=name,
-            index=details["index"],
+            index=port.index,
             shape=shape,
             sample=shape[1:] if shape[:1] == (1,) else shape,  # some drop the batch of a list of logits
             dtype=dtype,
-            scale=float(scales[0]) if quantized else 0.0,
-            zero_point=int(zero_points[0]) if quantized else 0,
+            scale=port.scales[0] if quantized else 0.0,
+            zero_point=port.zero_points[0] if quantized else 0,
         )
 
 
-def runtime_version() -> str:
-    """The version of LiteRT that runs the files."""
-    from importlib.metadata import version
-
-    return version("ai-edge-litert")
-
-
-def _open(path, threads):
-    try:
-        from ai_edge_litert.interpreter import Interpreter, load_delegate
-    except ImportError as error:
-        raise TfeffError(f"LiteRT cannot be imported ({error})", "pip install ai-edge-litert") from None
-    options = {"experimental_delegates": [_edgetpu(path, load_delegate)]} if needs_edgetpu(path) else {}
-    try:
-        with native_stderr_muted():
-            interpreter = Interpreter(model_path=str(path), num_threads=threads, **options)
-            interpreter.allocate_tensors()
-    except (RuntimeError, ValueError) as error:
-        raise TfeffError(
-            f"{path}: LiteRT cannot run it ({_first_line(error)})",
-            "give a file for LiteRT's own operators, or for the Edge TPU's library and LiteRT of the same version",
-        ) from None
-    return interpreter
-
-
-def _edgetpu(path, load_delegate):
-    try:
-        return open_delegate(load_delegate)
-    except TfeffError as error:
-        raise TfeffError(f"{path}: is compiled for the Edge TPU, and {error.what}", error.mend) from None
-
-
-def _first_line(error):
+def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-@contextmanager
-def native_stderr_muted() -> Iterator[None]:
-    """LiteRT announces its XNNPACK delegate on file descriptor 2, with no way to stop it; its errors are raised."""
-    sys.stderr.flush()
-    try:
-        saved = os.dup(2)
-    except OSError:  # stderr is closed
-        yield
-        return
-    try:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 2)
-        os.close(null)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)

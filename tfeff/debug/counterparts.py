@@ -35,13 +35,13 @@ def find_counterparts(
     differences = {tensor: np.zeros(len(found)) for tensor, found in candidates.items()}
     energies = dict.fromkeys(candidates, 0.0)
     for sample in samples:
-        beside.run(values(file, sample))
-        running.run(twin.values(sample))
+        floats = beside.run(values(file, sample), list(alone.floats.values()))
+        of_twin = running.run(twin.values(sample))
         for tensor, found in candidates.items():
-            own = beside.value(alone.floats[tensor]).reshape(-1)
+            own = floats[alone.floats[tensor]].reshape(-1)
             energies[tensor] += float(np.sum(np.square(own, dtype=np.float64)))
             for place, other in enumerate(found):
-                differences[tensor][place] += float(np.sum(np.square(running.value(other).reshape(-1) - own)))
+                differences[tensor][place] += float(np.sum(np.square(of_twin[other].reshape(-1) - own)))
     nearest = {
         tensor: found[int(np.argmin(differences[tensor]))]
         for tensor, found in candidates.items()

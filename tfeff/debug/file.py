@@ -7,9 +7,11 @@ import numpy as np
 
 from tfeff.compare import FilePort
 from tfeff.errors import TfeffError
+from tfeff.runtime import sized
 from tfeff.tensor_names import find_scope, layer_names, names_a_layer
-from tfeff.tflite.check import check_model
+from tfeff.tflite.check import check_file
 from tfeff.tflite.file import DAMAGE, NUMPY, Grid, Scales, TfliteFile, damaged
+from tfeff.tflite.part import WHOLE, PartOptions, refuse_open, take_part
 
 _GRIDS = ("INT8", "UINT8", "INT16")
 # Places of input, weights and bias.
@@ -26,18 +28,27 @@ class LayeredFile(TfliteFile):
 
     Attributes:
         path, sha256: of the file.
+        data: bytes of the part that is looked at.
         input_ports, output_ports: in the file's order, by the names of its signature.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, part: PartOptions = WHOLE):
         """Reads a file.
+
+        Args:
+            path: of it.
+            part: the signature that is looked at, and the sizes that the file leaves open.
 
         Raises:
             TfeffError: missing, damaged, or with an input of open sizes, of another batch than 1, or of a type that
                 NumPy cannot hold.
         """
-        self.path, self.sha256 = Path(path), check_model(Path(path))
-        super().__init__(self.path.read_bytes(), path)
+        self.path, checked = Path(path), check_file(Path(path))
+        self.sha256 = checked.sha256
+        self.data = take_part(checked.data, self.path, part).data
+        if part.shapes:
+            self.data = sized(self.data, self.path)
+        super().__init__(self.data, path)
         try:
             names = self.signature()
             self.input_ports, self.output_ports = (
@@ -45,6 +56,10 @@ class LayeredFile(TfliteFile):
                 for tensors, named in zip((self.inputs, self.outputs), names, strict=True)
             )
             self._scope = find_scope(self.name(i) for i in self.producers)
+            refuse_open(self, self.path)
+            if not self.inputs or not self.outputs or len(set(self.inputs)) < len(self.inputs):
+                said = f"has the inputs {list(self.inputs)} and the outputs {list(self.outputs)}"
+                raise TfeffError(f"{self.path}: {said}", "give a file with inputs and outputs, each input named once")
             for port in self.input_ports:
                 self._check_input(port)
         except DAMAGE as error:
@@ -68,12 +83,6 @@ class LayeredFile(TfliteFile):
             )
 
     def _check_input(self, port: FilePort) -> None:
-        signature = self.shape_signature(port.index)
-        if any(size < 0 for size in (*signature[1:], *port.shape)):
-            raise TfeffError(
-                f"{self.path}: the sizes of its input {port.name[:80]} are known only at run time ({list(signature)})",
-                "convert it with a fixed input shape",
-            )
         if port.shape and port.shape[0] != 1:
             raise TfeffError(
                 f"{self.path}: its input {port.name[:80]} has shape {port.shape}", "convert it with a batch of 1"

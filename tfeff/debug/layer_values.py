@@ -69,14 +69,12 @@ class Counterparts:
     twin: Twin | None = None
     running: Running | None = None
 
-    def run(self, sample: Sample) -> None:
-        """Runs the float file, where there is anything to read in it."""
-        if self.tensors and self.running and self.twin:
-            self.running.run(self.twin.values(sample))
-
-    def value(self, tensor: int, own: np.ndarray) -> np.ndarray:
-        """The counterpart of an int8 tensor after the last run; `own` where it has none."""
-        return self.running.value(self.tensors[tensor]) if self.running and tensor in self.tensors else own
+    def run(self, sample: Sample) -> dict[int, np.ndarray]:
+        """The counterparts of a sample, by tensors of the int8 file that have one."""
+        if not (self.tensors and self.running and self.twin):
+            return {}
+        found = self.running.run(self.twin.values(sample), list(self.tensors.values()))
+        return {tensor: found[other] for tensor, other in self.tensors.items()}
 
 
 def layer_figures(
@@ -106,14 +104,13 @@ def layer_figures(
     for done, sample in enumerate(samples, 1):
         given, real = dict(zip(file.inputs, stored(file, sample), strict=True)), values(file, sample)
         entered = dict(zip(file.inputs, real, strict=True))
-        int8.run(list(given.values()))
-        outputs.append(real_outputs(file, [int8.value(port.index) for port in file.output_ports]))
-        beside.run(real)
-        counterparts.run(sample)
+        coded, others = int8.run(list(given.values())), counterparts.run(sample)
+        floats = beside.run(real, [*alone.floats.values(), *alone.quantized.values()])
+        outputs.append(real_outputs(file, [coded[port.index] for port in file.output_ports]))
         for tensor, found in figures.items():
-            own = entered[tensor] if tensor in entered else beside.value(alone.floats[tensor])
-            codes = given[tensor] if tensor in given else int8.value(tensor)
-            found.add(codes, own, counterparts.value(tensor, own), beside.value(alone.quantized[tensor]))
+            own = entered[tensor] if tensor in entered else floats[alone.floats[tensor]]
+            codes = given[tensor] if tensor in given else coded[tensor]
+            found.add(codes, own, others.get(tensor, own), floats[alone.quantized[tensor]])
         progress(done, len(samples))
     return figures, outputs
 

@@ -25,6 +25,9 @@ from tfeff.debug.twin import Twin, find_twin
 from tfeff.debug.unsimulated import simulate
 from tfeff.debug.weights import find_exact, quantized_constants
 from tfeff.errors import TfeffError
+from tfeff.tflite.entry import which_runs
+from tfeff.tflite.file import DAMAGE
+from tfeff.tflite.part import WHOLE, PartOptions
 
 _SAME_FUNCTION_DB = 40.0  # the float file against the simulation in float: above it they are the same network
 _NAMING_SAMPLES = 4
@@ -41,12 +44,14 @@ class Options:
         threads: layers that are switched side by side.
         pixels: preprocessing where no record says it.
         allow_audit: whether samples that do not lie on the file's input grids are only said.
+        part: the signature that is debugged, and the sizes that the files leave open.
     """
 
     seed: int = 0
     threads: int = 1
     pixels: Pixels = field(default_factory=Pixels)
     allow_audit: bool = False
+    part: PartOptions = WHOLE
 
 
 def debug(
@@ -80,9 +85,27 @@ def debug(
             not fit each other, or samples that are missing or do not fit.
         GateFailed: samples that do not lie on the grids of the file's inputs.
     """
-    options, notes = options or Options(), list[str]()
-    artifact = _open(Path(path))
-    file = LayeredFile(artifact.path)
+    options = options or Options()
+    try:
+        return _debug(_open(Path(path)), float_file, images, samples, output, options, progress)
+    except (*DAMAGE, RecursionError, ZeroDivisionError) as error:  # a graph that no rule of `check_file` foresaw
+        mend = f"give a file that a converter wrote; `tfeff check {path} --target litert` tells whether LiteRT loads it"
+        raise TfeffError(f"{path}: its graph cannot be followed ({type(error).__name__}: {error})", mend) from None
+
+
+def _debug(
+    artifact: Artifact,
+    float_file: str | Path | None,
+    images: str | None,
+    samples: int,
+    output: str | None,
+    options: Options,
+    progress: Progress,
+) -> DebugResult:
+    notes = list[str]()
+    file = LayeredFile(artifact.path, options.part)
+    if said := which_runs(artifact.path, options.part, "debugged"):
+        notes.append(said)
     _check(file)
     if output is not None and output not in (names := [port.name for port in file.output_ports]):
         raise TfeffError(f"{file.path}: has no output {output!r}", f"choose one of {', '.join(names)}")
@@ -93,7 +116,7 @@ def debug(
             "inputs are seeded noise: nothing says what the model takes (--images FILE.npz, an array an input)"
         )
     notes += check_grids(file.path, ports, file.input_ports, chosen, allow=options.allow_audit or source == NOISE)
-    case = _case(artifact, file, find_twin(artifact, float_file, file, notes), chosen, notes)
+    case = _case(artifact, file, find_twin(artifact, float_file, file, options.part, notes), chosen, notes)
     found = _examine(case, output, notes, progress)
     agreement = find_agreement(artifact, file, found.reference, found.outputs, found.simulated)
     if not agreement.agrees:
@@ -124,8 +147,7 @@ class _Case:
         """The simulation's outputs, sample by sample, with some operations in float; None for all."""
         running = Running(self.simulation.bytes_with(floats), f"{self.file.path} in float")
         for sample in self.samples:
-            running.run(values(self.file, sample))
-            yield real_outputs(self.file, running.outputs())
+            yield real_outputs(self.file, running.outputs(values(self.file, sample)))
 
 
 @dataclass(frozen=True)

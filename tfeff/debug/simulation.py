@@ -49,18 +49,18 @@ class _Tensors:
             floats: operations whose values stay off their grids; None for all.
             exact: whether the reader takes constants as they were before quantization.
         """
-        if number == LEFT_OUT:
-            return LEFT_OUT
-        if self.file.is_constant(number):
-            return self._constant(number, exact)
-        source = self.file.source(number)
-        if source is None:
-            return self._as_it_is(number)
-        if number in self.on and floats is not None and source not in floats:
-            return self.on[number]
-        if number in self.raw:
-            return self.raw[number]
-        return self.read(self.file.operators[source].inputs[0], floats, exact)  # QUANTIZE, DEQUANTIZE
+        while number != LEFT_OUT:
+            if self.file.is_constant(number):
+                return self._constant(number, exact)
+            source = self.file.source(number)
+            if source is None:
+                return self._as_it_is(number)
+            if number in self.on and floats is not None and source not in floats:
+                return self.on[number]
+            if number in self.raw:
+                return self.raw[number]
+            number = self.file.operators[source].inputs[0]  # behind QUANTIZE, DEQUANTIZE
+        return LEFT_OUT
 
     def open(self, number: int) -> int:
         """A tensor for what an operation gives."""
@@ -126,7 +126,7 @@ class Simulation:
         entries = self._tensors.open_inputs()
         for number in range(len(file.operators)):
             self._wires += self._tensors.keep(number, ()) if number in unsimulated else self._simulate(number)
-        outputs = [self._tensors.read(tensor, (), exact=False) for tensor in file.outputs]
+        outputs = [self._tensors.read(tensor, (), exact=False) for tensor in dict.fromkeys(file.outputs)]
         self._bytes = self._tensors.writer.pack(entries, outputs)
 
     def _simulate(self, number: int) -> list[_Wire]:
@@ -164,7 +164,7 @@ class Simulation:
             ]
             for wire in self._wires
         }
-        outputs = [self._tensors.read(tensor, floats, floats is None) for tensor in self._file.outputs]
+        outputs = [self._tensors.read(tensor, floats, floats is None) for tensor in dict.fromkeys(self._file.outputs)]
         return rewired(self._bytes, inputs, outputs)
 
 

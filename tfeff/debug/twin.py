@@ -12,6 +12,7 @@ from tfeff.debug.file import LayeredFile
 from tfeff.debug.running import Running
 from tfeff.debug.samples import Outputs, Sample
 from tfeff.errors import TfeffError
+from tfeff.tflite.part import PartOptions
 
 
 @dataclass(frozen=True)
@@ -33,15 +34,17 @@ class Twin:
 
     def run(self, samples: Sequence[Sample]) -> list[Outputs]:
         """What it gives for each, flat, by the names of the int8 file's outputs, in this file's order."""
-        running, given = Running(self.file.path.read_bytes(), str(self.file.path)), list[Outputs]()
+        running, given = Running(self.file.data, str(self.file.path)), list[Outputs]()
         for sample in samples:
-            running.run(self.values(sample))
-            arrays = [running.value(port.index).reshape(-1) for port in self.file.output_ports]
+            found = running.run(self.values(sample))
+            arrays = [found[port.index].reshape(-1) for port in self.file.output_ports]
             given.append(dict(zip(self.outputs, arrays, strict=True)))
         return given
 
 
-def find_twin(artifact: Artifact, named: str | Path | None, file: LayeredFile, notes: list[str]) -> Twin | None:
+def find_twin(
+    artifact: Artifact, named: str | Path | None, file: LayeredFile, part: PartOptions, notes: list[str]
+) -> Twin | None:
     """The float file that is named, else the record's; None without one, with a note where it is missing.
 
     Raises:
@@ -55,7 +58,7 @@ def find_twin(artifact: Artifact, named: str | Path | None, file: LayeredFile, n
             notes.append(f"its float twin {artifact.twin.name} is not beside it")
     if path is None:
         return None
-    twin = LayeredFile(path)
+    twin = LayeredFile(path, part)
     if twin.is_quantized():
         raise TfeffError(f"{path}: is quantized, so it is no float reference", "--float the network in float32")
     return Twin(

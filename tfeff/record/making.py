@@ -166,6 +166,7 @@ class CheckedOperation(Part, kw_only=True):
     reason: str | None = None
     mend: str | None = None
     first: str | None = None
+    subgraph: str | None = None
 
 
 class Problem(Part, kw_only=True):

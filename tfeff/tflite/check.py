@@ -3,6 +3,7 @@ past the end."""
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,27 @@ _ARITHMETIC = frozenset([
     "PRELU", "QUANTIZE", "RELU", "RELU6", "RELU_N1_TO_1", "RSQRT", "SOFTMAX", "SQRT", "SQUARED_DIFFERENCE", "SUB",
     "SUM", "TANH", "TRANSPOSE_CONV",
 ])  # fmt: skip
+# How many inputs an operator reads at least, and writes at least one output; those that are not named may have none.
+_LEAST = {
+    **dict.fromkeys((
+        "ABS", "AVERAGE_POOL_2D", "CAST", "CONCATENATION", "DEPTH_TO_SPACE", "DEQUANTIZE", "ELU", "EXP", "GELU",
+        "HARD_SWISH", "L2_NORMALIZATION", "LEAKY_RELU", "LOGISTIC", "LOG_SOFTMAX", "MAX_POOL_2D", "NEG", "PACK",
+        "QUANTIZE", "RELU", "RELU6", "RELU_N1_TO_1", "RESHAPE", "RSQRT", "SHAPE", "SOFTMAX", "SPACE_TO_DEPTH", "SQRT",
+        "SQUEEZE", "TANH", "UNPACK",
+    ), 1),
+    **dict.fromkeys((
+        "ADD", "ARG_MAX", "ARG_MIN", "BATCH_MATMUL", "BROADCAST_TO", "CONV_2D", "DEPTHWISE_CONV_2D", "DIV", "EQUAL",
+        "EXPAND_DIMS", "FULLY_CONNECTED", "GATHER", "GATHER_ND", "GREATER", "LESS", "MAXIMUM", "MEAN", "MINIMUM",
+        "MIRROR_PAD", "MUL", "PAD", "POW", "PRELU", "REDUCE_MAX", "REDUCE_MIN", "RESIZE_BILINEAR",
+        "RESIZE_NEAREST_NEIGHBOR", "REVERSE_V2", "SPLIT", "SQUARED_DIFFERENCE", "SUB", "SUM", "TILE", "TOPK_V2",
+        "TRANSPOSE",
+    ), 2),
+    **dict.fromkeys((
+        "BATCH_TO_SPACE_ND", "PADV2", "SELECT", "SELECT_V2", "SLICE", "SPACE_TO_BATCH_ND", "SPLIT_V", "TRANSPOSE_CONV",
+    ), 3),
+    "STRIDED_SLICE": 4,
+}  # fmt: skip
+_CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")  # of one tensor into one
 # The place of an operator's inputs from which on they may be left out; those that are not named need all.
 _OPTIONAL = {
     "CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3, "CONV_3D": 2,
@@ -40,8 +62,22 @@ _WEIGHTS = {
 }
 
 
+@dataclass(frozen=True)
+class CheckedFile:
+    """A file that is whole, and whose numbers mean something."""
+
+    data: bytes
+    file: TfliteFile
+    sha256: str
+
+
 def check_model(path: Path) -> str:
-    """Checks a file as `check_tflite` does, then what its numbers mean, and returns its sha256.
+    """Checks a file as `check_file` does and returns its sha256."""
+    return check_file(path).sha256
+
+
+def check_file(path: Path) -> CheckedFile:
+    """Checks a file as `check_tflite` does, then what its numbers mean.
 
     Numbers of tensors, operators, buffers and subgraphs lead somewhere; scales are finite and positive, one or one a
     channel; shapes are sizes, and constants as long as theirs; what an operator reads was computed before.
@@ -60,7 +96,7 @@ def check_model(path: Path) -> str:
             raise TfeffError(f"{path}: {problem}", "export or convert it anew")
     except DAMAGE as error:
         raise damaged(path, error) from None
-    return hashlib.sha256(data).hexdigest()
+    return CheckedFile(data, file, hashlib.sha256(data).hexdigest())
 
 
 def _outer_problems(file: TfliteFile) -> Iterator[str]:
@@ -144,8 +180,8 @@ def _order_problems(subgraph):
         for tensor in op.outputs:
             if tensor == LEFT_OUT or tensor in fixed or tensor in written:
                 yield f"{what} writes tensor {tensor}, which is an input, a constant or another operator's"
-        written |= set(op.outputs)
-        there |= written
+        written.update(op.outputs)
+        there.update(op.outputs)
         for problem in _operator_problems(subgraph, number, op):
             yield f"{what} {problem}"
     for tensor in subgraph.outputs:
@@ -159,6 +195,13 @@ def _operator_problems(subgraph, number, op):
     for other in () if intermediates is None else intermediates:
         if not LEFT_OUT <= other < count:
             yield f"has tensor {other} for itself, there are {count}"
+    most = 1 if op.name in _CONVERSIONS else max(len(op.inputs), len(op.outputs))
+    if (
+        not _LEAST.get(op.name, 0) <= len(op.inputs) <= most
+        or not min(_LEAST.get(op.name, 0), 1) <= len(op.outputs) <= most
+    ):
+        yield f"has {len(op.inputs)} inputs and {len(op.outputs)} outputs"
+        return
     may = 0 if op.name.startswith(("CUSTOM", "BUILTIN")) else _OPTIONAL.get(op.name, len(op.inputs))
     if LEFT_OUT in op.inputs[:may]:
         yield f"has no input {op.inputs.index(LEFT_OUT)}"

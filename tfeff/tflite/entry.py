@@ -2,25 +2,45 @@
 
 from pathlib import Path
 
-from ai_edge_litert import schema_py_generated as schema
+from tfeff.tflite.file import TfliteFile
+from tfeff.tflite.part import WHOLE, PartOptions, open_batches, take_part
 
-_FIRST = 0
 
-
-def which_runs(path: Path, does: str = "runs") -> str:
-    """A line for people where a file has several signatures or subgraphs; empty for any other file.
+def which_runs(path: Path, part: PartOptions = WHOLE, done: str = "run") -> str:
+    """A line for people where a part was chosen, where a file has several signatures or subgraphs, or where it leaves
+    its batch open; empty for any other file.
 
     Args:
         path: a file that is known to be whole (`verify.check_tflite`).
-        does: what is done to the part that runs, such as "is timed".
+        part: what was chosen.
+        done: what is done to the part, such as "timed"; of what is "judged" all subgraphs are.
     """
-    model = schema.Model.GetRootAs(path.read_bytes(), 0)
-    signatures = [model.SignatureDefs(number) for number in range(model.SignatureDefsLength())]
-    names = [(one.SignatureKey() or b"").decode(errors="replace") for one in signatures]
+    data = path.read_bytes()
+    file = TfliteFile(data, path)
+    if part.given:
+        return f"{path.name}: {take_part(data, path, part, may_be_open=True).said} is {done}{_others(file, part)}"
+    said = _several(file, done)
+    if (batches := open_batches(file)) and done != "judged":
+        said += ("; " if said else "") + f"the batch, which {', '.join(batches)} leaves open, is 1"
+    return f"{path.name}: {said}" if said else ""
+
+
+def _several(file: TfliteFile, done: str) -> str:
+    signatures = file.model.signatureDefs or ()
+    names = [(one.signatureKey or b"").decode(errors="replace") for one in signatures]
+    choose = "--signature chooses one"
     if len(signatures) > 1:
-        runs = [name for name, one in zip(names, signatures, strict=True) if one.SubgraphIndex() == _FIRST]
-        part = f"{runs[0]} {does}" if runs else f"its first subgraph, which none of them names, {does}"
-        return f"{path.name}: has {len(signatures)} signatures ({', '.join(names)}): {part}"
-    if model.SubgraphsLength() > 1:
-        return f"{path.name}: has {model.SubgraphsLength()} subgraphs: the first {does}, with those that it calls"
+        first = [name for name, one in zip(names, signatures, strict=True) if one.subgraphIndex == 0]
+        part = first[0] if first else "its first subgraph, which none of them names,"
+        what = f"the operations of all are {done}" if done == "judged" else f"{part} is {done}"
+        return f"has {len(signatures)} signatures ({', '.join(names)}): {what}; {choose}"
+    if file.bodies:
+        what = f"the operations of all are {done}" if done == "judged" else f"the first is {done}, with those it calls"
+        return f"has {1 + len(file.bodies)} subgraphs: {what}"
     return ""
+
+
+def _others(file: TfliteFile, part: PartOptions) -> str:
+    names = [(one.signatureKey or b"").decode(errors="replace") for one in file.model.signatureDefs or ()]
+    left = [name for name in names if name != part.signature]
+    return f", of its signatures {', '.join(names)}" if part.signature is not None and left else ""

@@ -121,6 +121,8 @@ def integers(vector: Iterable[Any] | None) -> tuple[int, ...]:
     return () if vector is None else tuple(int(n) for n in vector)
 
 
+_MOST_NAME = 200  # bytes of a custom operator's name that are read
+_RESOURCES = ("VAR_HANDLE", "HASHTABLE")
 # What the schema's code raises where a file contradicts itself.
 DAMAGE = (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError, struct.error)
 
@@ -164,9 +166,7 @@ class Subgraph:
     def _operator(self, operator):
         code = self.model.operatorCodes[operator.opcodeIndex]
         number = operator_code(self.model, operator)
-        name = OPERATORS.get(number, f"BUILTIN {number}")
-        if name == "CUSTOM":
-            name = f"CUSTOM {(code.customCode or b'').decode(errors='replace')}"
+        name = _operator_name(number, code.customCode)
         activation = getattr(operator.builtinOptions, "fusedActivationFunction", 0)
         inputs, outputs = integers(operator.inputs), integers(operator.outputs)
         return Operator(name, inputs, outputs, activation, number, code.version)
@@ -247,12 +247,22 @@ class Subgraph:
         return {}, {}
 
 
+def _operator_name(number: int, custom: bytes | None) -> str:
+    name = OPERATORS.get(number, f"BUILTIN {number}")
+    return f"CUSTOM {(custom or b'')[:_MOST_NAME].decode(errors='replace')}" if name == "CUSTOM" else name
+
+
 class TfliteFile(Subgraph):
     """A file as its first subgraph: the one that runs.
 
     Attributes:
-        bodies: the other subgraphs, which a WHILE or an IF runs.
+        bodies: the other subgraphs, which a WHILE or an IF runs, or another signature is of.
     """
+
+    @property
+    def keeps_resources(self) -> bool:
+        """Whether it has variables by handle, which only a new interpreter forgets."""
+        return any(op.name in _RESOURCES for part in (self, *self.bodies) for op in part.operators)
 
     def __init__(self, data: bytes | bytearray, what: object = "the file"):
         """Reads a file; constants that lie behind its flatbuffer are put into the tree.

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tfeff.tflite.file import DAMAGE, LEFT_OUT, TfliteFile, damaged
+from tfeff.tflite.part import parts_of
 
 _FLOATS = {"FLOAT32", "FLOAT16", "BFLOAT16", "FLOAT64"}
 _SMALL = 64  # elements: axes, paddings, permutations and begins are read, weights are not
@@ -79,6 +80,7 @@ class Operation:
         code: builtin code.
         options: the schema's options in snake_case (`stride_w`, `dilation_h_factor`, `keep_num_dims`); activations,
             paddings and weight formats as words. Empty where the file has none.
+        subgraph: what its subgraph is called, in a file of several.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Operation:
     outputs: tuple[Tensor, ...]
     code: int = -1
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    subgraph: str = ""
 
     @property
     def is_float(self) -> bool:
@@ -107,14 +110,19 @@ class Graph:
         operations: of the subgraph that runs, in execution order.
         inputs, outputs: its tensors, in the file's order.
         min_runtime_version: as the converter wrote it; empty if it did not.
-        bodies: operations of the other subgraphs, which a WHILE or an IF runs.
+        parts: the other subgraphs, which a WHILE or an IF runs, or another signature is of.
     """
 
     operations: tuple[Operation, ...]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     min_runtime_version: str
-    bodies: tuple[Operation, ...] = ()
+    parts: tuple["Graph", ...] = ()
+
+    @property
+    def bodies(self) -> tuple[Operation, ...]:
+        """Operations of the other subgraphs."""
+        return tuple(op for part in self.parts for op in part.operations)
 
     @property
     def all_operations(self) -> tuple[Operation, ...]:
@@ -123,7 +131,8 @@ class Graph:
 
     def float_operations(self) -> list[Operation]:
         """Operations that touch float, but for QUANTIZE and DEQUANTIZE at the graph's own door."""
-        return [op for op in self.all_operations if op.is_float and not self._at_the_door(op)]
+        doors = {"QUANTIZE": frozenset(self.inputs), "DEQUANTIZE": frozenset(self.outputs)}
+        return [op for op in self.all_operations if op.is_float and not _is_door(op, doors)]
 
     def int8_operations(self) -> list[Operation]:
         """Operations all of whose computed inputs and outputs are 8-bit."""
@@ -139,36 +148,40 @@ class Graph:
         sizes = {t.buffer: t.size_bytes for op in operations for t in op.inputs if t.constant}
         return sum(sizes.values())
 
-    def _at_the_door(self, op):
-        return (op.name == "QUANTIZE" and op.inputs[0] in self.inputs) or (
-            op.name == "DEQUANTIZE" and op.outputs[0] in self.outputs
-        )
+
+def _is_door(op, doors):
+    outer = op.inputs[:1] if op.name == "QUANTIZE" else op.outputs[:1]
+    return op.name in doors and any(tensor in doors[op.name] for tensor in outer)
 
 
-def read_graph(path: str | Path) -> Graph:
-    """Reads a `.tflite` file.
+def read_graph(path: str | Path, data: bytes | None = None) -> Graph:
+    """Reads a `.tflite` file; its bytes where they are at hand.
 
     Raises:
         TfeffError: not a TFLite file, or damaged.
     """
-    file = TfliteFile(Path(path).read_bytes(), path)
+    file = TfliteFile(Path(path).read_bytes() if data is None else data, path)
     try:
-        tensors, operations = _read(file)
-        return Graph(
-            operations=operations,
-            inputs=tuple(tensors[i] for i in file.inputs),
-            outputs=tuple(tensors[i] for i in file.outputs),
-            min_runtime_version=_metadata(file.model, b"min_runtime_version"),
-            bodies=tuple(op for body in file.bodies for op in _read(body)[1]),
+        version = _metadata(file.model, b"min_runtime_version")
+        names = parts_of(file) if file.bodies else [""]
+        uniform: dict[tuple[int, str], Any] = {}
+        first, *others = (
+            _read(part, name, version, uniform) for part, name in zip((file, *file.bodies), names, strict=True)
         )
+        return replace(first, parts=tuple(others))
     except DAMAGE as error:
         raise damaged(path, error) from None
 
 
-def _read(subgraph):
-    tensors = [_tensor(subgraph, number) for number in range(len(subgraph.tree.tensors or ()))]
+def _read(subgraph, name, version, uniform):
+    tensors = [_tensor(subgraph, number, uniform) for number in range(len(subgraph.tree.tensors or ()))]
     trees = subgraph.tree.operators or ()
-    return tensors, tuple(_operation(*both, tensors) for both in zip(subgraph.operators, trees, strict=True))
+    return Graph(
+        tuple(_operation(*both, tensors, name) for both in zip(subgraph.operators, trees, strict=True)),
+        tuple(tensors[i] for i in subgraph.inputs),
+        tuple(tensors[i] for i in subgraph.outputs),
+        version,
+    )
 
 
 def describe_operations(graph: Graph) -> dict[str, Any]:
@@ -184,11 +197,15 @@ def describe_operations(graph: Graph) -> dict[str, Any]:
     }
 
 
-def _tensor(file, index):
+def _tensor(file, index, uniform):
+    """`uniform`: value of all elements by buffer and type, for those that were looked at: tensors may share one."""
     quantization = file.scales(index)
     scales = () if quantization is None else tuple(map(float, quantization.scales))
     raw, elements = file.raw(index), file.stored(index)
     elements = None if elements is None else elements.reshape(-1)
+    key = file.tree.tensors[index].buffer, file.dtype(index)
+    if elements is not None and key not in uniform:
+        uniform[key] = elements[0].item() if len(elements) and (elements == elements[0]).all() else None
     return Tensor(
         name=file.name(index),
         shape=file.shape(index),
@@ -203,12 +220,12 @@ def _tensor(file, index):
         buffer=file.tree.tensors[index].buffer,
         size_bytes=len(raw),
         values=tuple(elements.tolist()) if elements is not None and elements.size <= _SMALL else None,
-        uniform=elements[0].item() if elements is not None and (elements == elements[0]).all() else None,
+        uniform=None if elements is None else uniform[key],
         external=file.is_external(index),
     )
 
 
-def _operation(op, tree, tensors):
+def _operation(op, tree, tensors, name):
     return Operation(
         name=op.name,
         version=op.version,
@@ -216,6 +233,7 @@ def _operation(op, tree, tensors):
         outputs=tuple(tensors[i] for i in op.outputs),
         code=op.code,
         options=_options(tree.builtinOptions or tree.builtinOptions2),
+        subgraph=name,
     )
 
 

@@ -48,5 +48,8 @@ LITERT_2_3: dict[str, int] = {
     "STABLEHLO_SHIFT_LEFT": 1, "TRANSPOSE": 9, "TRANSPOSE_CONV": 5, "UNPACK": 6,
 }  # fmt: skip
 
+# Custom operations that LiteRT 2.3 has no kernel for, but hands to XNNPACK, which takes them in float32.
+XNNPACK_CUSTOM = ("Convolution2DTransposeBias", "MaxPoolingWithArgmax2D", "MaxUnpooling2D")
+
 # Custom operations that both bring along.
 CUSTOM = ("TFLite_Detection_PostProcess", "Mfcc", "AudioSpectrogram", "NumericVerify")

@@ -27,6 +27,7 @@ class OpVerdict:
             was refused) or "cpu" (left to the host's processor for a reason of the compiler's own).
         reason: why it is not mapped; of a mapped one, what to know about it. Empty where there is nothing to say.
         mend: what to do about it.
+        subgraph: what its subgraph is called, in a file of several.
     """
 
     index: int
@@ -36,6 +37,7 @@ class OpVerdict:
     status: str
     reason: str = ""
     mend: str = ""
+    subgraph: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,11 +89,12 @@ class Verdict:
         return next((op for op in self.operations if op.status in (REFUSED, CPU)), None)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Operations with the same name, status, reason and mend as one entry: `op`, `count`, `status`, `reason`,
-        `mend`, `first` (label of the first of them). What is not mapped comes first, in execution order."""
+        """Operations of a subgraph with the same name, status, reason and mend as one entry: `op`, `count`, `status`,
+        `reason`, `mend`, `first` (label of the first of them), `subgraph`. What is not mapped comes first, in execution
+        order."""
         groups: dict[tuple[str, ...], list[OpVerdict]] = {}
         for op in self.operations:
-            groups.setdefault((op.name, op.status, op.reason, op.mend), []).append(op)
+            groups.setdefault((op.name, op.status, op.reason, op.mend, op.subgraph), []).append(op)
         rows = [
             {
                 "op": name,
@@ -100,8 +103,9 @@ class Verdict:
                 "reason": reason,
                 "mend": mend,
                 "first": members[0].label,
+                "subgraph": subgraph or None,
             }
-            for (name, status, reason, mend), members in groups.items()
+            for (name, status, reason, mend, subgraph), members in groups.items()
         ]
         return sorted(rows, key=lambda row: row["status"] == MAPPED)
 
@@ -153,4 +157,6 @@ def verdicts(
     operations: Iterable[Operation], judge: Callable[[Operation], tuple[str, str, str]]
 ) -> tuple[OpVerdict, ...]:
     """One verdict an operation; `judge` returns (status, reason, mend) of one."""
-    return tuple(OpVerdict(index, op.name, op.version, op.label, *judge(op)) for index, op in enumerate(operations))
+    return tuple(
+        OpVerdict(index, op.name, op.version, op.label, *judge(op), op.subgraph) for index, op in enumerate(operations)
+    )

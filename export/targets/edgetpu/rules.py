@@ -5,6 +5,7 @@ The compiler alone knows; where it is installed, `tfeff.export.targets.edgetpu.c
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tfeff.export.targets.common.verdict import (
@@ -39,6 +40,18 @@ def check(graph: Graph) -> Verdict:
     require_int8(graph, TARGET)
     if any(op.name == COMPILED for op in graph.operations):
         return _compiled(graph)
+    verdict = _judged(graph)
+    if not graph.parts:
+        return verdict
+    others = [_judged(part) for part in graph.parts]
+    operations = [op for each in (verdict, *others) for op in each.operations]
+    problems = dict.fromkeys(problem for each in (verdict, *others) for problem in each.problems)
+    said = "whether the compiler takes a file of several subgraphs is not known"
+    return replace(verdict, operations=tuple(operations), problems=tuple(problems), notes=(*verdict.notes, said))
+
+
+def _judged(graph):
+    """The verdict on the operations of one subgraph."""
     too_new = _unreadable(graph)
     islands = graph.float_operations()
     refusals = [
@@ -55,7 +68,7 @@ def check(graph: Graph) -> Verdict:
             mend = "mend what is refused before it"
         elif caveat := TABLE[op.name].caveat(op):
             reason = f"may stay on the CPU: {caveat}"
-        operations.append(OpVerdict(index, op.name, op.version, op.label, status, reason, mend))
+        operations.append(OpVerdict(index, op.name, op.version, op.label, status, reason, mend, op.subgraph))
     mapped = [graph.operations[op.index] for op in operations if op.status == MAPPED]
     parameters = graph.constant_bytes(mapped)
     facts = {
@@ -83,27 +96,35 @@ def behind_the_first(operations: Sequence[Operation], supported: Sequence[bool])
     or not) are taken for as long as there are any, then all of the other kind, and so on. The compiler keeps the first
     supported part.
     """
-    waiting = list(range(len(operations)))
     missing = {tensor.index for op in operations for tensor in op.outputs}
-    parts = 0
-    stranded: set[int] = set()
-    while waiting:
-        kind, taken = None, True
-        while taken:
-            taken = []
-            for place in waiting:
-                ready = all(tensor.index not in missing for tensor in operations[place].inputs)
-                if ready and kind in (None, supported[place]):
-                    kind = supported[place]
-                    taken.append(place)
-                    missing -= {tensor.index for tensor in operations[place].outputs}
-                    if kind and parts:
-                        stranded.add(place)
-            waiting = [place for place in waiting if place not in set(taken)]
-        if kind is None:  # a graph out of order; nothing that waits can run
-            return stranded | {place for place in waiting if supported[place]}
-        parts += bool(kind)
-    return stranded
+    wants = [{tensor.index for tensor in op.inputs} & missing for op in operations]
+    readers: dict[int, list[int]] = {}
+    for place, tensors in enumerate(wants):
+        for tensor in tensors:
+            readers.setdefault(tensor, []).append(place)
+    ready: dict[bool, list[int]] = {True: [], False: []}
+    left = [len(tensors) for tensors in wants]
+    for place, count in enumerate(left):
+        if not count:
+            ready[bool(supported[place])].append(place)
+    kind = not ready[False] or bool(ready[True] and ready[True][0] < ready[False][0])
+    parts, done, stranded = 0, set[int](), set[int]()
+    while ready[True] or ready[False]:
+        while ready[kind]:
+            place = ready[kind].pop()
+            done.add(place)
+            if kind and parts:
+                stranded.add(place)
+            for tensor in {tensor.index for tensor in operations[place].outputs} & missing:
+                missing.remove(tensor)
+                for reader in readers.get(tensor, ()):
+                    left[reader] -= 1
+                    if not left[reader]:
+                        ready[bool(supported[reader])].append(reader)
+        parts += kind
+        kind = not kind
+    # In a graph out of order, nothing that waits can run.
+    return stranded | {place for place in range(len(operations)) if place not in done and supported[place]}
 
 
 def _unreadable(graph):

@@ -45,7 +45,7 @@ def check(graph: Graph, accelerator: str = vela.DEFAULT_ACCELERATOR) -> Verdict:
         reason, mend = refusal(op, u85)
         return (CPU, reason, mend) if reason else (MAPPED, remark(op), "")
 
-    return Verdict(TARGET, "predicted", verdicts(graph.operations, judge), problems, _facts(graph, accelerator))
+    return Verdict(TARGET, "predicted", verdicts(graph.all_operations, judge), problems, _facts(graph, accelerator))
 
 
 def confirm(path: Path, accelerator: str = vela.DEFAULT_ACCELERATOR) -> Verdict:
@@ -73,8 +73,11 @@ def confirmed(graph: Graph, predicted: Verdict, compiled: vela.Compiled) -> Verd
     """
     left = {(op.name, op.tensor): op.reason for op in compiled.on_cpu}
     operations = []
-    for op, guess in zip(graph.operations, predicted.operations, strict=True):
+    for op, guess in zip(graph.all_operations, predicted.operations, strict=True):
         reason = left.pop((op.name, op.outputs[0].name), None) if op.outputs else None
+        if reason is None and op.subgraph and guess.index >= len(graph.operations):
+            operations.append(guess)  # of another subgraph, of which Vela's list need not tell
+            continue
         status = MAPPED if reason is None else CPU
         mend = "" if reason is None else guess.mend or mend_of(op)
         said = (guess.reason if guess.status == MAPPED else "") if reason is None else reason

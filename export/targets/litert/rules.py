@@ -1,12 +1,13 @@
 """LiteRT on a CPU: what it runs, and what XNNPACK leaves to the runtime's own slower kernels in an int8 file."""
 
-from tfeff.export.targets.common.op_versions import LITERT_2_3
-from tfeff.export.targets.common.runtimes import dynamic_notes, judge
+from tfeff.export.targets.common.op_versions import LITERT_2_3, XNNPACK_CUSTOM
+from tfeff.export.targets.common.runtimes import Runtime, dynamic_notes, judge
 from tfeff.export.targets.common.verdict import MAPPED, Verdict, verdicts
 from tfeff.tflite.graph import Graph, Operation
 
 TARGET = "litert"
-_MEND = "convert with TensorFlow 2.21's converter, as `tfeff export` does, or update ai-edge-litert"
+_MEND = "convert with TensorFlow 2.21's converter, as `tfeff export` does, or `pip install -U ai-edge-litert`"
+_RUNTIME = Runtime("LiteRT 2.3", LITERT_2_3, _MEND, XNNPACK_CUSTOM)
 
 # Operations that XNNPACK left alone in int8, each in a small file of its own, in ai-edge-litert 2.3.0 on x86-64. Of the
 # rest nothing is said.
@@ -16,6 +17,7 @@ OWN_KERNEL_INT8 = frozenset([
     "RESIZE_NEAREST_NEIGHBOR", "REVERSE_V2", "RSQRT", "SOFTMAX", "SPACE_TO_BATCH_ND", "SPLIT_V", "SQRT",
     "SQUARED_DIFFERENCE", "TILE",
 ])  # fmt: skip
+_OWN = "runs in LiteRT's own kernel, not XNNPACK's"
 _MOST_JOINED, _MOST_PARTS = 5, 4
 _MENDS = {
     "HARD_SWISH": "`export --target litert` writes it as ADD and MUL",
@@ -30,14 +32,14 @@ _MENDS = {
 def check(graph: Graph) -> Verdict:
     """What LiteRT 2.3 runs of a file. Facts: `xnnpack_left`, operations of an int8 file that XNNPACK does not take."""
     operations = verdicts(graph.all_operations, _judge)
-    left = sum(bool(op.reason) for op in operations if op.status == MAPPED)
+    left = sum(_OWN in op.reason for op in operations if op.status == MAPPED)
     return Verdict(TARGET, "predicted", operations, facts={"xnnpack_left": left}, notes=dynamic_notes(graph))
 
 
 def _judge(op):
-    status, reason, mend = judge(op, LITERT_2_3, "LiteRT 2.3", _MEND)
-    if status == MAPPED and (why := left_by_xnnpack(op)):
-        return status, f"runs in LiteRT's own kernel, not XNNPACK's: {why}", _MENDS.get(op.name, "")
+    status, reason, mend = judge(op, _RUNTIME)
+    if status == MAPPED and not reason and (why := left_by_xnnpack(op)):
+        return status, f"{_OWN}: {why}", _MENDS.get(op.name, "")
     return status, reason, mend
 
 

@@ -5,12 +5,14 @@ for HARD_SWISH, PRELU, AVERAGE_POOL_2D and slices with a stride: those run in Li
 """
 
 from tfeff.export.targets import Target
+from tfeff.export.targets.common.asking import ask_litert
 from tfeff.export.targets.litert import rules
 
 TARGET = Target(
     name="litert",
     summary="LiteRT 2.x on CPU with XNNPACK; group convolutions stay native",
     check=rules.check,
+    ask=ask_litert,
     rewrites=(
         "freeze_shift",
         "channel_shuffle:fold",

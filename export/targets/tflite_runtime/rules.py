@@ -1,14 +1,15 @@
 """tflite-runtime 2.14 on a CPU: what it has kernels for."""
 
 from tfeff.export.targets.common.op_versions import TFLITE_RUNTIME_2_14
-from tfeff.export.targets.common.runtimes import dynamic_notes, judge
+from tfeff.export.targets.common.runtimes import FILE, Runtime, dynamic_notes, judge
 from tfeff.export.targets.common.verdict import MAPPED, Problem, Verdict, verdicts
 from tfeff.tflite.graph import Graph
 
 TARGET = "tflite-runtime"
 _NAME = "tflite-runtime 2.14"
 _NEWEST = (2, 14, 0)
-_MEND = "run it in LiteRT (--target litert), or convert with `tfeff export --target tflite-runtime`"
+_MEND = f"run it in LiteRT (`tfeff check {FILE} --target litert`), or `tfeff export MODEL --target tflite-runtime`"
+_RUNTIME = Runtime(_NAME, TFLITE_RUNTIME_2_14, _MEND)
 
 
 def check(graph: Graph) -> Verdict:
@@ -20,7 +21,7 @@ def check(graph: Graph) -> Verdict:
 
 
 def _judge(op):
-    status, reason, mend = judge(op, TFLITE_RUNTIME_2_14, _NAME, _MEND)
+    status, reason, mend = judge(op, _RUNTIME)
     if status != MAPPED or op.name != "CONV_2D":
         return status, reason, mend
     image, kernel = op.inputs[:2]

@@ -1,7 +1,9 @@
 """LiteRT.js in a browser, on WebAssembly: LiteRT's operations behind a door that JavaScript can open."""
 
 from dataclasses import replace
+from pathlib import Path
 
+from tfeff.export.targets.common.asking import ask_litert
 from tfeff.export.targets.common.verdict import Problem, Verdict
 from tfeff.export.targets.litert import rules as litert
 from tfeff.tflite.graph import Graph
@@ -27,3 +29,8 @@ def check(graph: Graph) -> Verdict:
         if tensor.dtype not in _DOOR
     ]
     return replace(verdict, target=TARGET, problems=tuple(problems))
+
+
+def ask(verdict: Verdict, graph: Graph, data: bytes, path: Path) -> Verdict:
+    """LiteRT of this machine asked in place of a browser's: what it does not load, no browser does."""
+    return replace(ask_litert(verdict, graph, data, path), basis=verdict.basis)

@@ -8,6 +8,7 @@ TARGET = Target(
     name="web",
     summary="LiteRT.js in a browser: as litert, with float32 at the door",
     check=rules.check,
+    ask=rules.ask,
     rewrites=LITERT.rewrites,
     because=LITERT.because,
     rests_on="as `litert`; the door: the source of `@litertjs/core` 2.5.3; no browser",

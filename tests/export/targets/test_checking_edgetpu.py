@@ -1,6 +1,7 @@
 """The predicted verdict for the Edge TPU, against Coral's published table, logs and issues of users, TensorFlow's own
 map of versions (through what the converter writes into files), and TFLite's own way to part a graph for a delegate."""
 
+import numpy as np
 import pytest
 from checking_files import chain, converted, edit, ints, names, operation, outside, tensor, weights
 
@@ -276,3 +277,41 @@ def test_record_entry_groups_operations(tmp_path):
     assert sum(row["count"] for row in entry["operations"]) == 5
     assert entry["operations"][-1]["status"] == "mapped"
     assert entry["first_break"].startswith("RESHAPE")
+
+
+def parted(operations, supported):
+    """`behind_the_first` by its definition: pass after pass over what waits."""
+    waiting, stranded, parts = list(range(len(operations))), set(), 0
+    missing = {tensor.index for op in operations for tensor in op.outputs}
+    while waiting:
+        kind, taken = None, [None]
+        while taken:
+            taken = []
+            for place in waiting:
+                ready = all(tensor.index not in missing for tensor in operations[place].inputs)
+                if ready and kind in (None, supported[place]):
+                    kind = supported[place]
+                    taken.append(place)
+                    missing -= {tensor.index for tensor in operations[place].outputs}
+                    if kind and parts:
+                        stranded.add(place)
+            waiting = [place for place in waiting if place not in taken]
+        if kind is None:
+            return stranded | {place for place in waiting if supported[place]}
+        parts += kind
+    return stranded
+
+
+def test_parts_are_found_in_one_walk():
+    random = np.random.default_rng(0)
+    for _ in range(200):
+        count = int(random.integers(1, 12))
+        tensors = [tensor(4, index=number) for number in range(count + 2)]
+        operations = [
+            operation("ADD", [tensors[i] for i in random.integers(0, number + 2, 2)], [tensors[number + 2]])
+            for number in range(count)
+        ]
+        if random.random() < 0.2:  # a circle, or out of order
+            operations[0] = operation("ADD", [tensors[-1], tensors[0]], [tensors[2]])
+        supported = (random.random(count) < 0.6).tolist()
+        assert behind_the_first(operations, supported) == parted(operations, supported)
