@@ -1,7 +1,7 @@
 """Between float and int8: the samples are audited on the network as it will run, and every tensor gets its range."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from tfeff.calibration import (
     Calibration,
     Plan,
     audit,
-    choose,
     collect,
     grave,
     observe,
@@ -28,6 +27,7 @@ from tfeff.errors import GateFailed, TfeffError
 from tfeff.export import quantize, steps
 from tfeff.export.context import ExportContext, Progress, no_progress
 from tfeff.export.model import Model
+from tfeff.export.quantize import choosing
 from tfeff.export.quantize.trial import Trial
 from tfeff.export.targets import get_target
 from tfeff.record import schema
@@ -44,10 +44,14 @@ class Measured:
     Attributes:
         calibration: with the audit's findings.
         ranges: of every tensor that is quantized.
+        corrected: whether biases are to be corrected, where they may be.
+        correction: what that was judged by, for the record; None where nothing was tried.
     """
 
     calibration: Calibration
     ranges: list[Range]
+    corrected: bool = True
+    correction: dict[str, Any] | None = None
 
     @property
     def by_tensor(self) -> dict[int, tuple[float, float]]:
@@ -179,7 +183,7 @@ def ranged_graph(
         trial = Trial(int8, folder, converter)
         measured = measure(int8.path, model, calibration, folder, search, trial if options.try_out else None)
         if graph is not None and options.try_out:
-            trial.make(measured.by_tensor, measured.calibration)
+            trial.make(measured.by_tensor, measured.calibration, measured.corrected)
         elif graph is not None:
             int8.set_ranges(measured.by_tensor)
     return graph, measured
@@ -195,19 +199,17 @@ def measure(
     Args:
         calibrated: what a `Job` with the step "calibrate" left.
         folder: a scratch folder.
-        trial: makes int8 files, for a method that is found by trying. None takes what the method means without. So does
-            a model that was not trained: nothing is near its outputs.
+        trial: makes int8 files, for what is found by trying: the method, and whether biases are to be corrected. None
+            takes what the method means without. So does a model that was not trained: nothing is near its outputs.
 
     Raises:
         TfeffError: a layer that gives NaN, or a rule for a layer that is not there.
     """
     network = Activations(calibrated)
     doors = {port.name: door_of(port.preprocessing) for port in model.inputs if port.preprocessing is not None}
-    criteria = criteria_of(model, network)
-    whole = [name for spec, each in criteria for name in spec.outputs if each.whole_outputs]
-    candidates = search.method.candidates or (search.method,)
     # What the user chose is done; what is chosen for him leaves answers whole.
-    whole = whole if search.method.candidates else []
+    whole = network.outputs if search.method.candidates else ()
+    candidates = search.method.candidates or (search.method,)
     plans = [Plan(network.tensors, method, search.rules, doors, whole) for method in candidates]
     alone = Plan(network.tensors, search.method, search.rules, doors, whole)
     seen = observe(
@@ -220,17 +222,14 @@ def measure(
         calibration, network, seen, search.method, folder, tasks=() if model.random_weights else model.tasks,
         seed=search.seed,
     )  # fmt: skip
-    if not search.method.candidates or trial is None or model.random_weights:
+    if trial is None or model.random_weights or not (search.method.candidates or trial.correctable):
         return Measured(audited, alone.ranges(seen))
-    chosen = choose(
-        plans, [each for _, each in criteria], network, seen, audited, lambda ranges: trial.run(ranges, audited),
-        progress=lambda done, total: search.progress("trying ranges", done, total),
+    criteria = [each for _, each in criteria_of(model, network)]
+    found = choosing.choose(
+        plans, choosing.Samples(network, audited, seen), criteria, trial,
+        lambda done, total: search.progress("trying ranges", done, total),
     )  # fmt: skip
-    tried = tuple(
-        schema.Trial(method=each.method, loss=loss) for each, loss in zip(chosen.trials, chosen.losses, strict=True)
-    )
-    best = chosen.trials[0]
-    return Measured(replace(audited, method=best.method, criterion=chosen.criterion, tried=tried), best.ranges)
+    return Measured(found.calibration, found.ranges, found.corrected, found.correction)
 
 
 def smallest_to_largest(calibrated: Path, calibration: Calibration) -> dict[int, tuple[float, float]]:

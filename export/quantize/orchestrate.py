@@ -187,10 +187,11 @@ def _with_ranges(context, begun, int8, entry):
     if int8.graph is None:
         return Quantized(entry, measured.calibration, begun.notes, int8, measured.by_tensor)
     context.progress("correcting biases", 0, 0)
-    made = trial.make(measured.by_tensor, measured.calibration)
+    made = trial.make(measured.by_tensor, measured.calibration, measured.corrected)
     ranges = made.own_ranges(measured.by_tensor, int8)
-    entry = replace_part(entry, bias_correction=trial.report)
-    biases = trial.biases if request.correct_bias else None
+    if trial.report is not None or measured.correction is not None:
+        entry = replace_part(entry, bias_correction=(trial.report or {}) | (measured.correction or {}))
+    biases = trial.biases if trial.report is not None else None
     return Quantized(entry, measured.calibration, begun.notes, made, ranges, biases)
 
 
