@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tfeff.calibration import Activations, Calibration, Chosen, Judge, Plan, Search, held_out
-from tfeff.calibration.choice import plain_of
+from tfeff.calibration.choice import key, plain_of
 from tfeff.calibration.judging import Verdict
 from tfeff.calibration.observe import Observation
 from tfeff.calibration.ranges import Range
@@ -45,12 +45,16 @@ class Choice:
         ranges: of every tensor.
         corrected: whether biases are to be corrected.
         correction: what that was judged by, for the record; None where there was no choice.
+        losses: of the file on the samples that were held out, one a criterion; None where there were none.
+        criteria: those.
     """
 
     calibration: Calibration
     ranges: list[Range]
     corrected: bool
     correction: dict[str, Any] | None = None
+    losses: tuple[float, ...] | None = None
+    criteria: tuple[Criterion, ...] = ()
 
 
 def choose(
@@ -92,7 +96,27 @@ def choose(
         audited, method=plan.method.name, criterion=chosen.criterion if tried else None, tried=tried,
         held_out=len(which), refit=refit,
     )  # fmt: skip
-    return Choice(calibration, plan.ranges(samples.seen), corrected, _of_correction(chosen, corrected, len(which)))
+    taken = best if kept else next(each for each in chosen.trials if each.plan is plain and not each.corrected)
+    return Choice(
+        calibration, plan.ranges(samples.seen), corrected, _of_correction(chosen, corrected, len(which)),
+        taken.verdict.losses, tuple(criteria),
+    )  # fmt: skip
+
+
+def pays(before: Choice, after: Choice) -> tuple[bool, dict[str, Any]]:
+    """Whether a step lowers the loss on the samples that were held out, and the figures for the record.
+
+    Args:
+        before, after: what was chosen without the step, and with it. Where nothing was judged, the step is as wanted.
+    """
+    if before.losses is None or after.losses is None:
+        return True, {"kept": True}
+    first, second = (key(each.losses, before.losses, before.criteria) for each in (before, after) if each.losses)
+    name = "; ".join(dict.fromkeys(each.name for each in before.criteria))
+    if len(before.criteria) > 1:
+        name = f"largest loss of a task, relative to that without: {name}"
+    told = {"samples": before.calibration.held_out, "criterion": name, "before": first[0], "after": second[0]}
+    return second < first, {"kept": second < first, "held_out": told}
 
 
 def _refit(chosen, plain, samples, criteria, trial):

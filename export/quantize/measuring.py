@@ -44,14 +44,17 @@ class Measured:
     Attributes:
         calibration: with the audit's findings.
         ranges: of every tensor that is quantized.
-        corrected: whether biases are to be corrected, where they may be.
-        correction: what that was judged by, for the record; None where nothing was tried.
+        choice: what was found by trying; None where nothing was tried.
     """
 
     calibration: Calibration
     ranges: list[Range]
-    corrected: bool = True
-    correction: dict[str, Any] | None = None
+    choice: choosing.Choice | None = None
+
+    @property
+    def corrected(self) -> bool:
+        """Whether biases are to be corrected, where they may be."""
+        return self.choice is None or self.choice.corrected
 
     @property
     def by_tensor(self) -> dict[int, tuple[float, float]]:
@@ -222,14 +225,14 @@ def measure(
         calibration, network, seen, search.method, folder, tasks=() if model.random_weights else model.tasks,
         seed=search.seed,
     )  # fmt: skip
-    if trial is None or model.random_weights or not (search.method.candidates or trial.correctable):
+    if trial is None or model.random_weights or not (search.method.candidates or trial.correctable or trial.judged):
         return Measured(audited, alone.ranges(seen))
     criteria = [each for _, each in criteria_of(model, network)]
     found = choosing.choose(
         plans, choosing.Samples(network, audited, seen), criteria, trial,
         lambda done, total: search.progress("trying ranges", done, total),
     )  # fmt: skip
-    return Measured(found.calibration, found.ranges, found.corrected, found.correction)
+    return Measured(found.calibration, found.ranges, found)
 
 
 def smallest_to_largest(calibrated: Path, calibration: Calibration) -> dict[int, tuple[float, float]]:

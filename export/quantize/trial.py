@@ -19,10 +19,13 @@ class Trial:
     Attributes:
         biases: of the network before any correction; None where it has no graph.
         correctable: whether biases can be and may be corrected.
+        judged: whether the file's loss is wanted even where there is nothing to choose.
         report: what `correct_biases` said of the file that was made last; None where biases are left as they are.
     """
 
-    def __init__(self, int8: Int8File, folder: Path, converter: Converter, correct_bias: bool = True):
+    def __init__(
+        self, int8: Int8File, folder: Path, converter: Converter, correct_bias: bool = True, *, judged: bool = False
+    ):
         """Begins with no ranges.
 
         Args:
@@ -30,7 +33,9 @@ class Trial:
             folder: a scratch folder.
             converter: that makes the files.
             correct_bias: whether biases may be corrected.
+            judged: whether the file's loss is wanted even where there is nothing to choose.
         """
+        self.judged = judged
         self._int8, self._folder, self._converter = int8, folder, converter
         self.correctable = correct_bias and int8.graph is not None
         self.biases = None if int8.graph is None else int8.biases()
