@@ -14,6 +14,7 @@ from tfeff.export.quantize.trial import Trial
 from tfeff.record import schema
 from tfeff.tasks.criteria import Criterion
 
+_NOT_KEPT = "made of all samples, an output was farther from float than by min-max with biases as they are"
 _CHECKED = 256  # samples on which what was chosen is held against the plain way
 
 
@@ -98,7 +99,7 @@ def choose(
     )  # fmt: skip
     taken = best if kept else next(each for each in chosen.trials if each.plan is plain and not each.corrected)
     return Choice(
-        calibration, plan.ranges(samples.seen), corrected, _of_correction(chosen, corrected, len(which)),
+        calibration, plan.ranges(samples.seen), corrected, _of_correction(chosen, corrected, kept, len(which)),
         taken.verdict.losses, tuple(criteria),
     )  # fmt: skip
 
@@ -140,7 +141,7 @@ def _ratios(verdict: Verdict) -> list[schema.OutputRatio]:
     return [schema.OutputRatio(name=name, sqnr_db=ratio) for name, ratio in verdict.sqnr_db().items()]
 
 
-def _of_correction(chosen: Chosen, kept: bool, held: int) -> dict[str, Any] | None:
+def _of_correction(chosen: Chosen, corrected: bool, as_chosen: bool, held: int) -> dict[str, Any] | None:
     if chosen.correction is None:
         return None
     before, after = chosen.correction
@@ -149,4 +150,4 @@ def _of_correction(chosen: Chosen, kept: bool, held: int) -> dict[str, Any] | No
         "samples": held, "criterion": chosen.criterion, "before": chosen.loss_of(before),
         "after": chosen.loss_of(after), "sqnr_db": ratios,
     }  # fmt: skip
-    return {"kept": kept, "held_out": told}
+    return {"kept": corrected, "held_out": told} | ({} if as_chosen else {"why": _NOT_KEPT})
