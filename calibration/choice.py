@@ -50,6 +50,7 @@ class Chosen:
         criterion: what is compared, with its unit.
         trials: the one that is kept first, then the least loss first.
         losses: of each of them, in what `criterion` says.
+        base: the plain way: what the others were held against.
         correction: of the ranges that are kept, (the trial with biases as they are, the one with corrected biases);
             None where biases are not to be corrected.
     """
@@ -57,6 +58,7 @@ class Chosen:
     criterion: str
     trials: tuple[Trial, ...]
     losses: tuple[float, ...]
+    base: Trial
     correction: tuple[Trial, Trial] | None = None
 
     def loss_of(self, trial: Trial) -> float:
@@ -152,7 +154,7 @@ class Search:
             names = "; ".join(dict.fromkeys(each.name for each in criteria))
             name = f"largest loss of a task, relative to that of {base.method}'s ranges: {names}"
         losses = tuple(self._key(trial, base)[0] for trial in ordered)
-        return Chosen(name, tuple(ordered), losses, correction)
+        return Chosen(name, tuple(ordered), losses, base, correction)
 
 
 def plain_of(plans: Sequence[Plan]) -> Plan:

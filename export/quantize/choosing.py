@@ -3,13 +3,15 @@ way, so that what is exported is never farther from float than what TensorFlow's
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from tfeff.calibration import Activations, Calibration, Chosen, Judge, Plan, Search, held_out
+from tfeff.calibration import Activations, Calibration, Judge, Plan, Search, held_out
 from tfeff.calibration.choice import key, plain_of
 from tfeff.calibration.judging import Verdict
 from tfeff.calibration.observe import Observation
 from tfeff.calibration.ranges import Range
+from tfeff.export.quantize.int8_file import Int8File
 from tfeff.export.quantize.trial import Trial
 from tfeff.record import schema
 from tfeff.tasks.criteria import Criterion
@@ -26,11 +28,13 @@ class Samples:
         network: the float one.
         calibration: as the audit gave it.
         seen: what `observe` saw, without the samples that are left out.
+        plain: of another float file of the network: the range of each tensor from its smallest to its largest value.
     """
 
     network: Activations
     calibration: Calibration
     seen: Observation
+    plain: Callable[[Path], list[Range]]
 
     def judge(self, which: Any, criteria: Sequence[Criterion]) -> Judge:
         """By samples of these numbers."""
@@ -46,6 +50,8 @@ class Choice:
         ranges: of every tensor.
         corrected: whether biases are to be corrected.
         correction: what that was judged by, for the record; None where there was no choice.
+        file: of which these ranges are, where the plain way is taken: nothing in it is rounded, so that they are the
+            very ranges of TensorFlow's own converter; None elsewhere.
         losses: of the file on the samples that were held out, one a criterion; None where there were none.
         criteria: those.
     """
@@ -54,6 +60,7 @@ class Choice:
     ranges: list[Range]
     corrected: bool
     correction: dict[str, Any] | None = None
+    file: Int8File | None = None
     losses: tuple[float, ...] | None = None
     criteria: tuple[Criterion, ...] = ()
 
@@ -77,7 +84,9 @@ def choose(
     audited, plain = samples.calibration, plain_of(plans)
     which = held_out(audited)
     if not len(which):  # a single sample: nothing to judge by
-        return Choice(replace(audited, method=plain.method.name), plain.ranges(samples.seen), False)
+        if len(plans) == 1:
+            return Choice(audited, plain.ranges(samples.seen), False)
+        return _as_it_was(audited, samples, plain, trial)
     fit = audited.without(which)
     seen = samples.seen.without(samples.network, audited.feeds(which), which)
     search = Search(
@@ -85,23 +94,45 @@ def choose(
         trial.correctable,
     )  # fmt: skip
     chosen = search.choose(plans, progress=progress)
-    best, refit = chosen.trials[0], None
-    if best.plan is not plain or best.corrected:
-        refit = _refit(chosen, plain, samples, criteria, trial)
-    kept = refit is None or refit.kept
-    plan, corrected = (best.plan, best.corrected) if kept else (plain, False)
-    tried = None
-    if len(plans) > 1:
-        tried = tuple(_recorded(each, loss) for each, loss in zip(chosen.trials, chosen.losses, strict=True))
-    calibration = replace(
-        audited, method=plan.method.name, criterion=chosen.criterion if tried else None, tried=tried,
-        held_out=len(which), refit=refit,
-    )  # fmt: skip
-    taken = best if kept else next(each for each in chosen.trials if each.plan is plain and not each.corrected)
-    return Choice(
-        calibration, plan.ranges(samples.seen), corrected, _of_correction(chosen, corrected, kept, len(which)),
-        taken.verdict.losses, tuple(criteria),
-    )  # fmt: skip
+    best, base = chosen.trials[0], chosen.base
+    told = replace(audited, held_out=len(which))
+    if len(plans) == 1:  # the user's own
+        done = Choice(told, best.plan.ranges(samples.seen), best.corrected)
+        return _judged(done, chosen, best, criteria)
+    tried = tuple(_recorded(each, loss) for each, loss in zip(chosen.trials, chosen.losses, strict=True))
+    told = replace(told, criterion=chosen.criterion, tried=tried)
+    done = _as_it_was(told, samples, plain, trial)
+    if best is not base:
+        refit = _refit(best, done, samples, criteria, trial)
+        told = replace(told, refit=refit)
+        if refit.kept:
+            told = replace(told, method=best.method)
+            return _judged(Choice(told, best.plan.ranges(samples.seen), best.corrected), chosen, best, criteria)
+        done = replace(done, calibration=replace(told, method=plain.method.name))
+    return _judged(done, chosen, base, criteria)
+
+
+def _as_it_was(calibration, samples, plain, trial):
+    """The plain way, of all samples."""
+    file = trial.as_it_was(calibration)
+    ranges = plain.ranges(samples.seen) if file.graph is None else samples.plain(file.path)
+    return Choice(replace(calibration, method=plain.method.name), ranges, False, file=file)
+
+
+def _judged(choice, chosen, trial, criteria):
+    """With what was seen of it on the samples held out."""
+    correction = None
+    if chosen.correction is not None:
+        before, after = chosen.correction
+        ratios = {"before": before.verdict.sqnr_db(), "after": after.verdict.sqnr_db()}
+        told = {
+            "samples": choice.calibration.held_out, "criterion": chosen.criterion, "before": chosen.loss_of(before),
+            "after": chosen.loss_of(after), "sqnr_db": ratios,
+        }  # fmt: skip
+        refit = choice.calibration.refit
+        why = {} if refit is None or refit.kept else {"why": _NOT_KEPT}
+        correction = {"kept": choice.corrected, "held_out": told} | why
+    return replace(choice, correction=correction, losses=trial.verdict.losses, criteria=tuple(criteria))
 
 
 def pays(before: Choice, after: Choice) -> tuple[bool, dict[str, Any]]:
@@ -120,12 +151,12 @@ def pays(before: Choice, after: Choice) -> tuple[bool, dict[str, Any]]:
     return second < first, {"kept": second < first, "held_out": told}
 
 
-def _refit(chosen, plain, samples, criteria, trial):
+def _refit(best, plain, samples, criteria, trial):
     """What was chosen, of all samples, against the plain way."""
-    best, audited = chosen.trials[0], samples.calibration
+    audited = samples.calibration
     which = audited.typical(_CHECKED)
     judge = samples.judge(which, criteria)
-    wanted = judge(trial.run(plain.ranges(samples.seen), audited, False))
+    wanted = judge(trial.run_as_it_was(plain.file, plain.ranges))
     made = judge(trial.run(best.plan.ranges(samples.seen), audited, best.corrected))
     return schema.Refit(
         samples=len(which), method=best.method, bias_correction=best.corrected, kept=made.is_no_worse(wanted),
@@ -139,15 +170,3 @@ def _recorded(trial, loss):
 
 def _ratios(verdict: Verdict) -> list[schema.OutputRatio]:
     return [schema.OutputRatio(name=name, sqnr_db=ratio) for name, ratio in verdict.sqnr_db().items()]
-
-
-def _of_correction(chosen: Chosen, corrected: bool, as_chosen: bool, held: int) -> dict[str, Any] | None:
-    if chosen.correction is None:
-        return None
-    before, after = chosen.correction
-    ratios = {"before": before.verdict.sqnr_db(), "after": after.verdict.sqnr_db()}
-    told = {
-        "samples": held, "criterion": chosen.criterion, "before": chosen.loss_of(before),
-        "after": chosen.loss_of(after), "sqnr_db": ratios,
-    }  # fmt: skip
-    return {"kept": corrected, "held_out": told} | ({} if as_chosen else {"why": _NOT_KEPT})

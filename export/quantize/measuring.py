@@ -20,7 +20,7 @@ from tfeff.calibration import (
     parse_rules,
     text_of,
 )
-from tfeff.calibration.methods import Method
+from tfeff.calibration.methods import PLAIN, Method
 from tfeff.calibration.ranges import Range, Rule
 from tfeff.data import Preprocessing
 from tfeff.errors import GateFailed, TfeffError
@@ -186,7 +186,7 @@ def ranged_graph(
         trial = Trial(int8, folder, converter)
         measured = measure(int8.path, model, calibration, folder, search, trial if options.try_out else None)
         if graph is not None and options.try_out:
-            trial.make(measured.by_tensor, measured.calibration, measured.corrected)
+            made_of(measured, trial, int8)
         elif graph is not None:
             int8.set_ranges(measured.by_tensor)
     return graph, measured
@@ -228,11 +228,37 @@ def measure(
     if trial is None or model.random_weights or not (search.method.candidates or trial.correctable or trial.judged):
         return Measured(audited, alone.ranges(seen))
     criteria = [each for _, each in criteria_of(model, network)]
+
+    def plain(path: Path) -> list[Range]:
+        other, place = Activations(path), folder / "plain"
+        place.mkdir(exist_ok=True)
+        plan = Plan(other.tensors, parse_method(PLAIN), search.rules, doors, other.outputs)
+        every = observe(other, audited.feeds(), audited.names, place, histograms=plan.histograms)
+        which = np.array(list(audited.left_out), int)
+        return plan.ranges(every.without(other, audited.feeds(which), which))
+
     found = choosing.choose(
-        plans, choosing.Samples(network, audited, seen), criteria, trial,
+        plans, choosing.Samples(network, audited, seen, plain), criteria, trial,
         lambda done, total: search.progress("trying ranges", done, total),
     )  # fmt: skip
     return Measured(found.calibration, found.ranges, found)
+
+
+def made_of(
+    measured: Measured, trial: Trial, int8: quantize.Int8File
+) -> tuple[quantize.Int8File, dict[int, tuple[float, float]]]:
+    """The file in the making that a choice is of, and its ranges by tensor; its graph, if it has one, gets them.
+
+    Args:
+        measured: what was chosen.
+        trial, int8: that it was tried with.
+    """
+    if measured.choice is not None and (made := measured.choice.file) is not None:
+        return made, trial.ranges_as_it_was(made, measured.ranges)
+    if int8.graph is None:
+        return int8, measured.by_tensor
+    made = trial.make(measured.by_tensor, measured.calibration, measured.corrected)
+    return made, made.own_ranges(measured.by_tensor, int8)
 
 
 def smallest_to_largest(calibrated: Path, calibration: Calibration) -> dict[int, tuple[float, float]]:

@@ -210,11 +210,8 @@ def _with_ranges(context, begun, int8, entry):
             if not pays:
                 int8, trial, measured = begun.unequalized, other, without
     measuring.gate_audit(measured.calibration, request.allow_audit)
-    if int8.graph is None:
-        return Quantized(entry, measured.calibration, begun.notes, int8, measured.by_tensor)
     context.progress("correcting biases", 0, 0)
-    made = trial.make(measured.by_tensor, measured.calibration, measured.corrected)
-    ranges = made.own_ranges(measured.by_tensor, int8)
+    made, ranges = measuring.made_of(measured, trial, int8)
     judged = measured.choice.correction if measured.choice is not None else None
     if trial.report is not None or judged is not None:
         entry = replace_part(entry, bias_correction=(trial.report or {}) | (judged or {}))

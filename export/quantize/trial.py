@@ -58,9 +58,9 @@ class Trial:
             return self._made[1]
         from tfeff.export.quantize.bias_correction import SAMPLES, correct_biases
 
-        self._int8.set_biases(self.biases or {})
+        self._restore()
         self._int8.set_ranges(ranges)
-        made, self.report = self._int8, None
+        made = self._int8
         if corrected:
             self.report = correct_biases(self._int8.graph, calibration.batch(calibration.typical(SAMPLES)))
             made = self._int8.again(self._folder / "corrected")
@@ -69,15 +69,46 @@ class Trial:
         self._made = what, made
         return made
 
+    def as_it_was(self, calibration: Calibration) -> Int8File:
+        """The float file with nothing rounded and no bias moved: what TensorFlow's own converter measures. Of a network
+        without a graph that is the file there is."""
+        if self._int8.graph is None:
+            return self._int8
+        self._restore()
+        made = self._int8.again(self._folder / "as_it_was", rounded_weights=False)
+        self._converter.convert([made.job(None)], calibration.paths)
+        made.take()
+        return made
+
     def run(self, found: Sequence[Range], calibration: Calibration, corrected: bool = True) -> Run:
         """Ranges -> what runs the int8 file that has them: inputs -> outputs by name, as real numbers."""
+        ranges = _by_tensor(found)
+        if self._int8.graph is None:
+            return self._run(self._int8, ranges)
+        made = self.make(ranges, calibration, corrected)
+        return self._run(made, made.own_ranges(ranges, self._int8))
+
+    def run_as_it_was(self, made: Int8File, found: Sequence[Range]) -> Run:
+        """The same of what `as_it_was` made, with ranges of its own tensors."""
+        return self._run(made, self.ranges_as_it_was(made, found))
+
+    def ranges_as_it_was(self, made: Int8File, found: Sequence[Range]) -> dict[int, tuple[float, float]]:
+        """Gives the graph these ranges and its own biases; the ranges by tensor of that file."""
+        ranges = _by_tensor(found)
+        if made.graph is None:
+            return ranges
+        self._restore()
+        made.set_ranges(ranges)
+        return made.own_ranges(ranges, made)
+
+    def _restore(self):
+        """Biases as they were before any correction."""
+        self._int8.set_biases(self.biases or {})
+        self._made = self.report = None
+
+    def _run(self, made, ranges):
         from tfeff.compare import Runner
 
-        ranges = {each.tensor.index: (each.low, each.high) for each in found}
-        made = self._int8
-        if self._int8.graph is not None:
-            made = self.make(ranges, calibration, corrected)
-            ranges = made.own_ranges(ranges, self._int8)
         path = self._folder / "trial.tflite"
         made.quantize(ranges, {"int8": path}, self._converter)
         runner = Runner(path)
@@ -86,3 +117,7 @@ class Trial:
             return runner(feed)
 
         return run
+
+
+def _by_tensor(found):
+    return {each.tensor.index: (each.low, each.high) for each in found}
