@@ -1,4 +1,4 @@
-"""The default int8 file of small models of many kinds against what TensorFlow's own converter makes of the same samples.
+"""The default int8 file of small models against what TensorFlow's own converter makes of the same samples.
 
 No output is farther from Keras, on inputs that neither has seen; and what each step did is told."""
 
