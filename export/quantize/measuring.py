@@ -68,6 +68,7 @@ class Search:
 
     Attributes:
         method, rules: see `calibration.methods` and `calibration.ranges`.
+        said: whether the method is the user's word; where it is not, a model may have one of its own.
         seed: of the audit's shuffles.
         progress: called with (step, done, total).
     """
@@ -76,11 +77,17 @@ class Search:
     rules: tuple[Rule, ...] = ()
     seed: int = 0
     progress: Progress = no_progress
+    said: bool = False
 
     @classmethod
     def of(cls, method: str | None, rules: Sequence[str], seed: int, progress: Progress) -> "Search":
         """From words; raises TfeffError for those that mean nothing."""
-        return cls(*parse_choice(method, tuple(rules)), seed, progress)
+        return cls(*parse_choice(method, tuple(rules)), seed, progress, method is not None)
+
+    def method_of(self, model: Model) -> tuple[Method, bool]:
+        """The method, and whether it is known: a preset's own, which nothing need be tried for."""
+        own = None if self.said else model.calibration_method
+        return (self.method, False) if own is None else (parse_method(own), True)
 
 
 @dataclass(frozen=True)
@@ -203,18 +210,19 @@ def measure(
         calibrated: what a `Job` with the step "calibrate" left.
         folder: a scratch folder.
         trial: makes int8 files, for what is found by trying: the method, and whether biases are to be corrected. None
-            takes what the method means without. So does a model that was not trained: nothing is near its outputs.
+            takes what the method means without. So does a model that was not trained: nothing is near its outputs; and
+            one that has a method of its own.
 
     Raises:
         TfeffError: a layer that gives NaN, or a rule for a layer that is not there.
     """
-    network = Activations(calibrated)
+    network, (method, known) = Activations(calibrated), search.method_of(model)
     doors = {port.name: door_of(port.preprocessing) for port in model.inputs if port.preprocessing is not None}
     # What the user chose is done; what is chosen for him leaves answers whole.
-    whole = network.outputs if search.method.candidates else ()
-    candidates = search.method.candidates or (search.method,)
-    plans = [Plan(network.tensors, method, search.rules, doors, whole) for method in candidates]
-    alone = Plan(network.tensors, search.method, search.rules, doors, whole)
+    whole = network.outputs if method.candidates else ()
+    candidates = method.candidates or (method,)
+    plans = [Plan(network.tensors, each, search.rules, doors, whole) for each in candidates]
+    alone = Plan(network.tensors, method, search.rules, doors, whole)
     seen = observe(
         network, calibration.feeds(), calibration.names, folder,
         histograms=sorted({position for plan in (alone, *plans) for position in plan.histograms}),
@@ -222,10 +230,12 @@ def measure(
     )  # fmt: skip
     search.progress("auditing", 0, 0)
     audited, seen = audit(
-        calibration, network, seen, search.method, folder, tasks=() if model.random_weights else model.tasks,
+        calibration, network, seen, method, folder, tasks=() if model.random_weights else model.tasks,
         seed=search.seed,
     )  # fmt: skip
-    if trial is None or model.random_weights or not (search.method.candidates or trial.correctable or trial.judged):
+    if trial is None or model.random_weights or (known and not trial.judged):
+        return Measured(audited, alone.ranges(seen))
+    if not (method.candidates or trial.correctable or trial.judged):
         return Measured(audited, alone.ranges(seen))
     criteria = [each for _, each in criteria_of(model, network)]
 
