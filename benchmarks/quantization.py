@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -232,8 +231,9 @@ def page(results: dict):
             for c in columns
         ]  # fmt: skip
         yield f"| {word} | | {' | '.join(f'{choose(each):+.2f}' if each else '' for each in found)} |\n"
-    yield "\nAll but `converter`, `qat` and `tfmot` have their biases corrected, `biases kept` excepted. What "
-    yield "`default` tries: [calibration.md](calibration.md). Trained were 300 steps: `qat` of 128 images, taught by "
+    yield "\nAll but `converter`, `qat` and `tfmot` have their biases corrected, `biases kept` excepted. "
+    yield "`default` is the preset's own method ([calibration.md](calibration.md)). Trained were 300 steps: "
+    yield "`qat` of 128 images, taught by "
     yield "the float twin ([qat.md](qat.md)); `tfmot` of 64, by the labels "
     yield "([tfmot.md](tfmot.md)).\n\n"
     rates = {names.get(name, name): parts["qat"]["training"]["learning_rate"] for name, parts in results.items()

@@ -33,7 +33,7 @@ class Preset:
         dataset: what it was trained on, as `--dataset` takes it.
         weights: the weight file.
         training: how it was trained and what accuracy was measured.
-        calibration_method: how int8 ranges were found best for it, on labelled images; None where nobody has measured.
+        calibration_method: how its int8 ranges are found, as measured on labelled images; None where nobody has.
     """
 
     name: str
