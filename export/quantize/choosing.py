@@ -25,7 +25,7 @@ class Samples:
     """What ranges are found of.
 
     Attributes:
-        network: the float one.
+        network: the float one that they were run through; its weights are rounded where it is of a fake-quant graph.
         calibration: as the audit gave it.
         seen: what `observe` saw, without the samples that are left out.
         plain: of another float file of the network: the range of each tensor from its smallest to its largest value.
@@ -36,9 +36,11 @@ class Samples:
     seen: Observation
     plain: Callable[[Path], list[Range]]
 
-    def judge(self, which: Any, criteria: Sequence[Criterion]) -> Judge:
-        """By samples of these numbers."""
-        return Judge(self.network, self.calibration, which, criteria)
+    def judge(self, file: Int8File, which: Any, criteria: Sequence[Criterion]) -> Judge:
+        """By samples of these numbers, against the float network in `file`: of `Trial.as_it_was`, as what rounded
+        weights cost must be seen too."""
+        network = self.network if file.graph is None else Activations(file.path)
+        return Judge(network, self.calibration, which, criteria)
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,12 @@ def choose(
     if not len(which):  # a single sample: nothing to judge by
         if len(plans) == 1:
             return Choice(audited, plain.ranges(samples.seen), False)
-        return _as_it_was(audited, samples, plain, trial)
+        return _as_it_was(audited, trial.as_it_was(audited), samples, plain)
+    file = trial.as_it_was(audited)
     fit = audited.without(which)
     seen = samples.seen.without(samples.network, audited.feeds(which), which)
     search = Search(
-        samples.judge(which, criteria), seen, lambda ranges, corrected: trial.run(ranges, fit, corrected),
+        samples.judge(file, which, criteria), seen, lambda ranges, corrected: trial.run(ranges, fit, corrected),
         trial.correctable,
     )  # fmt: skip
     chosen = search.choose(plans, progress=progress)
@@ -101,7 +104,7 @@ def choose(
         return _judged(done, chosen, best, criteria)
     tried = tuple(_recorded(each, loss) for each, loss in zip(chosen.trials, chosen.losses, strict=True))
     told = replace(told, criterion=chosen.criterion, tried=tried)
-    done = _as_it_was(told, samples, plain, trial)
+    done = _as_it_was(told, file, samples, plain)
     if best is not base:
         refit = _refit(best, done, samples, criteria, trial)
         told = replace(told, refit=refit)
@@ -112,9 +115,8 @@ def choose(
     return _judged(done, chosen, base, criteria)
 
 
-def _as_it_was(calibration, samples, plain, trial):
+def _as_it_was(calibration, file, samples, plain):
     """The plain way, of all samples."""
-    file = trial.as_it_was(calibration)
     ranges = plain.ranges(samples.seen) if file.graph is None else samples.plain(file.path)
     return Choice(replace(calibration, method=plain.method.name), ranges, False, file=file)
 
@@ -155,7 +157,7 @@ def _refit(best, plain, samples, criteria, trial):
     """What was chosen, of all samples, against the plain way."""
     audited = samples.calibration
     which = audited.typical(_CHECKED)
-    judge = samples.judge(which, criteria)
+    judge = samples.judge(plain.file, which, criteria)
     wanted = judge(trial.run_as_it_was(plain.file, plain.ranges))
     made = judge(trial.run(best.plan.ranges(samples.seen), audited, best.corrected))
     return schema.Refit(
