@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -91,8 +90,8 @@ class Bench:
 
     def rows(self, source: str, columns) -> tuple[dict, list]:
         """{column: its row} with these calibration images, and what the audit found."""
-        from tfeff.calibration import Activations, Plan, audit, choose, collect, observe, parse_method
-        from tfeff.export.quantize.measuring import criteria_of, door_of
+        from tfeff.calibration import Activations, Plan, audit, collect, observe, parse_method
+        from tfeff.export.quantize.measuring import door_of
         from tfeff.export.quantize.trial import Trial
 
         folder = Path(tempfile.mkdtemp(dir=self.folder))
@@ -102,7 +101,6 @@ class Bench:
                        histograms=range(len(network.tensors)))  # fmt: skip
         default = parse_method("auto")
         calibration, seen = audit(calibration, network, seen, default, folder, tasks=self.known.tasks)
-        criteria = [each for _, each in criteria_of(self.known, network)]
         found = {}
         for column in columns:
             self.int8.set_biases(self.biases)  # the column before has corrected them
@@ -110,14 +108,10 @@ class Bench:
             if column == "converter":
                 found[column] = self._row(self._by_converter(calibration, folder), "minmax")
                 continue
-            if column.startswith("default"):
-                plans = [Plan(network.tensors, each, (), doors) for each in default.candidates]
-                run = partial(trial.run, calibration=calibration)
-                best = choose(plans, criteria, network, seen, calibration, run).trials[0]
-                method, ranges = best.method, best.ranges
-            else:
-                method = parse_method(column).name
-                ranges = Plan(network.tensors, parse_method(column), (), doors).ranges(seen)
+            # Of a preset the default is its own method.
+            word = self.preset.calibration_method if column.startswith("default") else column
+            method = parse_method(word or "auto").name
+            ranges = Plan(network.tensors, parse_method(method), (), doors).ranges(seen)
             bounds = {each.tensor.index: (each.low, each.high) for each in ranges}
             made = trial.make(bounds, calibration)
             path = folder / "made.tflite"
@@ -237,8 +231,9 @@ def page(results: dict):
             for c in columns
         ]  # fmt: skip
         yield f"| {word} | | {' | '.join(f'{choose(each):+.2f}' if each else '' for each in found)} |\n"
-    yield "\nAll but `converter`, `qat` and `tfmot` have their biases corrected, `biases kept` excepted. What "
-    yield "`default` tries: [calibration.md](calibration.md). Trained were 300 steps: `qat` of 128 images, taught by "
+    yield "\nAll but `converter`, `qat` and `tfmot` have their biases corrected, `biases kept` excepted. "
+    yield "`default` is the preset's own method ([calibration.md](calibration.md)). Trained were 300 steps: "
+    yield "`qat` of 128 images, taught by "
     yield "the float twin ([qat.md](qat.md)); `tfmot` of 64, by the labels "
     yield "([tfmot.md](tfmot.md)).\n\n"
     rates = {names.get(name, name): parts["qat"]["training"]["learning_rate"] for name, parts in results.items()

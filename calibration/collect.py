@@ -46,6 +46,8 @@ class Calibration:
         criterion: what `tried` is measured in; None where nothing was tried.
         tried: what `auto` tried, the best first; None without.
         left_out: {number: name} of the samples that had no say in the ranges.
+        held_out: how many samples `tried` were judged by, which had no say in them; None where nothing was tried.
+        refit: how what was chosen, made anew of all samples, compares with the plain way; None where that was chosen.
         stability: how far ranges move between parts of the samples; None without an audit.
     """
 
@@ -65,6 +67,8 @@ class Calibration:
     criterion: str | None = None
     tried: tuple[schema.Trial, ...] | None = None
     left_out: Mapping[int, str] = field(default_factory=dict)
+    held_out: int | None = None
+    refit: schema.Refit | None = None
     stability: schema.Details | None = None
 
     @property
@@ -95,6 +99,11 @@ class Calibration:
             return kept[:most]
         return kept[np.lexsort(self.digests[kept].T[::-1])[:most]]
 
+    def without(self, which: Iterable[int]) -> "Calibration":
+        """The same with these samples left out too."""
+        more = {int(number): self.names[int(number)] if len(self.names) else "" for number in which}
+        return replace(self, left_out={**self.left_out, **more})
+
     def with_audit(
         self, method: str, findings: Sequence[schema.Finding], left_out: Sequence[int], stability: schema.Details
     ) -> "Calibration":
@@ -108,7 +117,8 @@ class Calibration:
         return schema.Calibration(
             source=self.source, asked=self.asked, found=self.found, used=self.used, method=self.method,
             criterion=self.criterion, tried=None if self.tried is None else list(self.tried),
-            findings=list(self.findings), left_out=list(self.left_out.values()), stability=self.stability,
+            held_out=self.held_out, refit=self.refit, findings=list(self.findings),
+            left_out=list(self.left_out.values()), stability=self.stability,
         )  # fmt: skip
 
 

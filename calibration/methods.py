@@ -14,8 +14,10 @@ from tfeff.calibration.search import least_divergence, least_error
 from tfeff.errors import TfeffError
 
 DEFAULT_METHOD = "auto"
-# What `auto` tries. They need no histogram, and one bad image in fifty moves none but the last.
-_TRIED = ("image-percentile:95", "image-percentile:90", "minmax")
+PLAIN = "minmax"  # what every converter does
+# What `auto` tries. They need no histogram, and one bad image in fifty moves none but the plain one.
+_TRIED = ("image-percentile:95", PLAIN, "image-percentile:90")
+_NARROWS = {"image-percentile:90": "image-percentile:95"}
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,14 @@ class Method:
         values: whether it needs the histogram of all values, which costs time.
         range_of: the range, (low, high).
         candidates: of `auto`, the methods that are tried.
+        narrows: of a candidate, the one whose ranges its own lie within: it is tried where that one was best so far.
     """
 
     name: str
     values: bool
     range_of: Callable[[Statistics], tuple[float, float]]
     candidates: tuple["Method", ...] = ()
+    narrows: str | None = None
 
 
 def parse_method(text: str) -> Method:
@@ -69,7 +73,7 @@ def parse_method(text: str) -> Method:
         TfeffError: another word, or a Q or a FACTOR that is none.
     """
     if text == DEFAULT_METHOD:
-        tried = tuple(parse_method(method) for method in _TRIED)
+        tried = tuple(replace(parse_method(method), narrows=_NARROWS.get(method)) for method in _TRIED)
         return Method(text, False, parse_method("image-percentile").range_of, tried)
     plain, star, factor = text.partition("*")
     method = _parse_plain(plain, text)

@@ -1,5 +1,6 @@
 """One walk over the samples: what every tensor holds, in memory that does not grow with their number."""
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -45,18 +46,19 @@ class Observation:
 
         Args:
             feeds: those to leave out.
-            which: their numbers.
+            which: their numbers; none that are left out already.
         """
         if not len(which):
             return self
-        kept = np.ones(self.extremes.count, bool)
+        kept = np.ones(self.extremes.count, bool) if self.kept is None else self.kept.copy()
         kept[which] = False
-        if self.histograms:
+        histograms = copy.deepcopy(self.histograms)
+        if histograms:
             for feed in feeds:
                 network.run(feed)
-                for position, histogram in self.histograms.items():
+                for position, histogram in histograms.items():
                     histogram.remove(network.value(self.tensors[position]))
-        return replace(self, kept=kept)
+        return replace(self, kept=kept, histograms=histograms)
 
 
 def observe(

@@ -27,6 +27,8 @@ class Model:
         random_weights: whether it was never trained, so that its accuracy means nothing.
         fake_quant: the fake-quant graph that it came as, with ranges; `callable` is then the float network inside.
         notes: words for the user about what was not done.
+        calibration_method: how its int8 ranges are found where the user says nothing: of a preset, as it was measured
+            on labelled images. None: what is found by trying.
     """
 
     callable: Callable[..., Any]
@@ -40,6 +42,7 @@ class Model:
     random_weights: bool = False
     fake_quant: Any = None
     notes: tuple[str, ...] = ()
+    calibration_method: str | None = None
 
     @property
     def is_keras(self) -> bool:

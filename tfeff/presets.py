@@ -33,6 +33,7 @@ class Preset:
         dataset: what it was trained on, as `--dataset` takes it.
         weights: the weight file.
         training: how it was trained and what accuracy was measured.
+        calibration_method: how its int8 ranges are found, as measured on labelled images; None where nobody has.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Preset:
     dataset: str
     weights: Path
     training: Mapping[str, Any] = field(default_factory=dict)
+    calibration_method: str | None = None
 
     def build(self) -> Any:
         """The trained network: a functional `keras.Model`, (n, h, w, c) -> (n, classes) logits."""
@@ -67,6 +69,8 @@ class Preset:
             "weights": {"file": self.weights.name, "sha256": _sha256(self.weights)},
             "training": dict(self.training),
         }
+        if self.calibration_method is not None:
+            value["calibration_method"] = self.calibration_method
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
             temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -123,6 +127,7 @@ def _read(path):
             dataset=value["dataset"],
             weights=path.with_name(value["weights"]["file"]),
             training=value["training"],
+            calibration_method=value.get("calibration_method"),
         )
         sha256 = value["weights"]["sha256"]
         if tuple(preset.arguments["input_shape"]) != preset.preprocessing.shape:

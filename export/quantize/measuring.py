@@ -1,7 +1,7 @@
 """Between float and int8: the samples are audited on the network as it will run, and every tensor gets its range."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from tfeff.calibration import (
     Calibration,
     Plan,
     audit,
-    choose,
     collect,
     grave,
     observe,
@@ -21,13 +20,14 @@ from tfeff.calibration import (
     parse_rules,
     text_of,
 )
-from tfeff.calibration.methods import Method
+from tfeff.calibration.methods import PLAIN, Method
 from tfeff.calibration.ranges import Range, Rule
 from tfeff.data import Preprocessing
 from tfeff.errors import GateFailed, TfeffError
 from tfeff.export import quantize, steps
 from tfeff.export.context import ExportContext, Progress, no_progress
 from tfeff.export.model import Model
+from tfeff.export.quantize import choosing
 from tfeff.export.quantize.trial import Trial
 from tfeff.export.targets import get_target
 from tfeff.record import schema
@@ -44,10 +44,17 @@ class Measured:
     Attributes:
         calibration: with the audit's findings.
         ranges: of every tensor that is quantized.
+        choice: what was found by trying; None where nothing was tried.
     """
 
     calibration: Calibration
     ranges: list[Range]
+    choice: choosing.Choice | None = None
+
+    @property
+    def corrected(self) -> bool:
+        """Whether biases are to be corrected, where they may be."""
+        return self.choice is None or self.choice.corrected
 
     @property
     def by_tensor(self) -> dict[int, tuple[float, float]]:
@@ -61,6 +68,7 @@ class Search:
 
     Attributes:
         method, rules: see `calibration.methods` and `calibration.ranges`.
+        said: whether the method is the user's word; where it is not, a model may have one of its own.
         seed: of the audit's shuffles.
         progress: called with (step, done, total).
     """
@@ -69,11 +77,17 @@ class Search:
     rules: tuple[Rule, ...] = ()
     seed: int = 0
     progress: Progress = no_progress
+    said: bool = False
 
     @classmethod
     def of(cls, method: str | None, rules: Sequence[str], seed: int, progress: Progress) -> "Search":
         """From words; raises TfeffError for those that mean nothing."""
-        return cls(*parse_choice(method, tuple(rules)), seed, progress)
+        return cls(*parse_choice(method, tuple(rules)), seed, progress, method is not None)
+
+    def method_of(self, model: Model) -> tuple[Method, bool]:
+        """The method, and whether it is known: a preset's own, which nothing need be tried for."""
+        own = None if self.said else model.calibration_method
+        return (self.method, False) if own is None else (parse_method(own), True)
 
 
 @dataclass(frozen=True)
@@ -179,7 +193,7 @@ def ranged_graph(
         trial = Trial(int8, folder, converter)
         measured = measure(int8.path, model, calibration, folder, search, trial if options.try_out else None)
         if graph is not None and options.try_out:
-            trial.make(measured.by_tensor, measured.calibration)
+            made_of(measured, trial, int8)
         elif graph is not None:
             int8.set_ranges(measured.by_tensor)
     return graph, measured
@@ -195,21 +209,20 @@ def measure(
     Args:
         calibrated: what a `Job` with the step "calibrate" left.
         folder: a scratch folder.
-        trial: makes int8 files, for a method that is found by trying. None takes what the method means without. So does
-            a model that was not trained: nothing is near its outputs.
+        trial: makes int8 files, for what is found by trying: the method, and whether biases are to be corrected. None
+            takes what the method means without. So does a model that was not trained: nothing is near its outputs; and
+            one that has a method of its own.
 
     Raises:
         TfeffError: a layer that gives NaN, or a rule for a layer that is not there.
     """
-    network = Activations(calibrated)
+    network, (method, known) = Activations(calibrated), search.method_of(model)
     doors = {port.name: door_of(port.preprocessing) for port in model.inputs if port.preprocessing is not None}
-    criteria = criteria_of(model, network)
-    whole = [name for spec, each in criteria for name in spec.outputs if each.whole_outputs]
-    candidates = search.method.candidates or (search.method,)
     # What the user chose is done; what is chosen for him leaves answers whole.
-    whole = whole if search.method.candidates else []
-    plans = [Plan(network.tensors, method, search.rules, doors, whole) for method in candidates]
-    alone = Plan(network.tensors, search.method, search.rules, doors, whole)
+    whole = network.outputs if method.candidates else ()
+    candidates = method.candidates or (method,)
+    plans = [Plan(network.tensors, each, search.rules, doors, whole) for each in candidates]
+    alone = Plan(network.tensors, method, search.rules, doors, whole)
     seen = observe(
         network, calibration.feeds(), calibration.names, folder,
         histograms=sorted({position for plan in (alone, *plans) for position in plan.histograms}),
@@ -217,20 +230,45 @@ def measure(
     )  # fmt: skip
     search.progress("auditing", 0, 0)
     audited, seen = audit(
-        calibration, network, seen, search.method, folder, tasks=() if model.random_weights else model.tasks,
+        calibration, network, seen, method, folder, tasks=() if model.random_weights else model.tasks,
         seed=search.seed,
     )  # fmt: skip
-    if not search.method.candidates or trial is None or model.random_weights:
+    if trial is None or model.random_weights or (known and not trial.judged):
         return Measured(audited, alone.ranges(seen))
-    chosen = choose(
-        plans, [each for _, each in criteria], network, seen, audited, lambda ranges: trial.run(ranges, audited),
-        progress=lambda done, total: search.progress("trying ranges", done, total),
+    if not (method.candidates or trial.correctable or trial.judged):
+        return Measured(audited, alone.ranges(seen))
+    criteria = [each for _, each in criteria_of(model, network)]
+
+    def plain(path: Path) -> list[Range]:
+        other, place = Activations(path), folder / "plain"
+        place.mkdir(exist_ok=True)
+        plan = Plan(other.tensors, parse_method(PLAIN), search.rules, doors, other.outputs)
+        every = observe(other, audited.feeds(), audited.names, place, histograms=plan.histograms)
+        which = np.array(list(audited.left_out), int)
+        return plan.ranges(every.without(other, audited.feeds(which), which))
+
+    found = choosing.choose(
+        plans, choosing.Samples(network, audited, seen, plain), criteria, trial,
+        lambda done, total: search.progress("trying ranges", done, total),
     )  # fmt: skip
-    tried = tuple(
-        schema.Trial(method=each.method, loss=loss) for each, loss in zip(chosen.trials, chosen.losses, strict=True)
-    )
-    best = chosen.trials[0]
-    return Measured(replace(audited, method=best.method, criterion=chosen.criterion, tried=tried), best.ranges)
+    return Measured(found.calibration, found.ranges, found)
+
+
+def made_of(
+    measured: Measured, trial: Trial, int8: quantize.Int8File
+) -> tuple[quantize.Int8File, dict[int, tuple[float, float]]]:
+    """The file in the making that a choice is of, and its ranges by tensor; its graph, if it has one, gets them.
+
+    Args:
+        measured: what was chosen.
+        trial, int8: that it was tried with.
+    """
+    if measured.choice is not None and (made := measured.choice.file) is not None:
+        return made, trial.ranges_as_it_was(made, measured.ranges)
+    if int8.graph is None:
+        return int8, measured.by_tensor
+    made = trial.make(measured.by_tensor, measured.calibration, measured.corrected)
+    return made, made.own_ranges(measured.by_tensor, int8)
 
 
 def smallest_to_largest(calibrated: Path, calibration: Calibration) -> dict[int, tuple[float, float]]:

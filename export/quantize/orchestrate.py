@@ -20,7 +20,7 @@ from tfeff.errors import TfeffError
 from tfeff.export import quantize, steps
 from tfeff.export.context import ExportContext
 from tfeff.export.on_device import time_files
-from tfeff.export.quantize import Int8File, measuring
+from tfeff.export.quantize import Int8File, choosing, measuring
 from tfeff.export.quantize.mixed import Files, find_kept, worst_drop
 from tfeff.export.quantize.trial import Trial
 from tfeff.export.request import Request
@@ -40,6 +40,7 @@ class Begun:
         calibration: the samples; None for a finished file.
         trained: what brought its own ranges.
         equalization: what was done to the float network before, for the record.
+        unequalized: the file without that, to be tried too; None where nothing was done.
         notes: for the record.
     """
 
@@ -48,6 +49,7 @@ class Begun:
     calibration: Calibration | None = None
     trained: Trained | None = None
     equalization: dict[str, Any] | None = None
+    unequalized: Int8File | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -107,11 +109,22 @@ def begin(
         ]
         return Begun(jobs, calibration=calibration)
     if isinstance(trained, TrainedGraph):
-        graph, equalization, notes = trained.graph, None, ()
+        graph, notes = trained.graph, ()
     else:
-        graph, equalization, notes = _graph(context, callable, calibration)
-    int8 = Int8File(callable, graph, folder / "int8", model.inputs, model.outputs, per_tensor=request.per_tensor)
-    return Begun([int8.job(None)], int8, calibration, trained, equalization, notes)
+        graph, notes = _graph(context, callable, calibration)
+
+    def file_of(graph, folder):
+        ports = model.inputs, model.outputs
+        return Int8File(callable, graph, context.folder / folder, *ports, per_tensor=request.per_tensor)
+
+    int8 = file_of(graph, "int8")
+    if not request.equalize:
+        return Begun([int8.job(None)], int8, calibration, trained, None, None, notes)
+    equal, told = _equalized(context, callable, calibration)
+    if not told["places"]:  # it is the same network
+        return Begun([int8.job(None)], int8, calibration, trained, told, None, notes)
+    other = file_of(equal, "equalized")
+    return Begun([int8.job(None), other.job(None)], other, calibration, trained, told, int8, notes)
 
 
 def _ranged(context):
@@ -120,26 +133,33 @@ def _ranged(context):
 
 
 def _graph(context, callable, calibration):
-    """The fake-quant graph, and what was done to the float network before; None with a note where there is none."""
+    """The fake-quant graph; None with a note where there is none."""
     from tfeff.export.quantize.graph import fake_quant_graph
     from tfeff.export.rewrites.copying import CannotRewrite
 
-    request, equalization = context.request, None
+    request = context.request
     try:
         if not context.model.is_keras:
             raise CannotRewrite("the model is no Keras model")
-        if request.equalize:
-            from tfeff.export.quantize.equalize import equalize
-
-            callable, equalization = equalize(callable, calibration.batch(), per_tensor=request.per_tensor)
         names = [port.name for port in context.model.inputs]
         proof = calibration.batch(steps.PROOF_SAMPLES)
-        graph = fake_quant_graph(callable, names, per_tensor=request.per_tensor, proof=proof)
+        return fake_quant_graph(callable, names, per_tensor=request.per_tensor, proof=proof), ()
     except CannotRewrite as why:
         if request.equalize:
             raise TfeffError(f"--equalize: {why.what}", "leave it out") from None
-        return None, None, (f"quantized without a simulation to prove it: {why.what}",)
-    return graph, equalization, ()
+        return None, (f"quantized without a simulation to prove it: {why.what}",)
+
+
+def _equalized(context, callable, calibration):
+    """The fake-quant graph of the equalized network, and what was done to it."""
+    from tfeff.export.quantize.equalize import equalize
+    from tfeff.export.rewrites.copying import CannotRewrite
+
+    try:
+        equal, told = equalize(callable, calibration.batch(), per_tensor=context.request.per_tensor)
+    except CannotRewrite as why:
+        raise TfeffError(f"--equalize: {why.what}", "leave it out") from None
+    return _graph(context, equal, calibration)[0], told
 
 
 def finish(context: ExportContext, begun: Begun, file: Path) -> Quantized:
@@ -180,18 +200,31 @@ def _with_ranges(context, begun, int8, entry):
     if isinstance(begun.trained, TrainedGraph):
         ranges = int8.own_ranges(measuring.smallest_to_largest(int8.path, begun.calibration), int8)
         return Quantized(entry, begun.calibration, begun.notes, int8, ranges)
-    trial = Trial(int8, context.folder, context.converter, request.correct_bias)
-    search = measuring.Search.of(request.method, request.ranges, request.seed, context.progress)
-    measured = measuring.measure(int8.path, context.model, begun.calibration, context.folder, search, trial)
+    trial, measured = _measured(context, begun, int8)
+    if begun.unequalized is not None:
+        begun.unequalized.take()
+        other, without = _measured(context, begun, begun.unequalized)
+        if without.choice is not None and measured.choice is not None:
+            pays, told = choosing.pays(without.choice, measured.choice)
+            entry = replace_part(entry, equalization={**begun.equalization, **told})
+            if not pays:
+                int8, trial, measured = begun.unequalized, other, without
     measuring.gate_audit(measured.calibration, request.allow_audit)
-    if int8.graph is None:
-        return Quantized(entry, measured.calibration, begun.notes, int8, measured.by_tensor)
     context.progress("correcting biases", 0, 0)
-    made = trial.make(measured.by_tensor, measured.calibration)
-    ranges = made.own_ranges(measured.by_tensor, int8)
-    entry = replace_part(entry, bias_correction=trial.report)
-    biases = trial.biases if request.correct_bias else None
+    made, ranges = measuring.made_of(measured, trial, int8)
+    judged = measured.choice.correction if measured.choice is not None else None
+    if trial.report is not None or judged is not None:
+        entry = replace_part(entry, bias_correction=(trial.report or {}) | (judged or {}))
+    biases = trial.biases if trial.report is not None else None
     return Quantized(entry, measured.calibration, begun.notes, made, ranges, biases)
+
+
+def _measured(context, begun, int8):
+    """What tries out ranges of a file, and what came of it."""
+    request = context.request
+    trial = Trial(int8, int8.path.parent, context.converter, request.correct_bias, judged=begun.unequalized is not None)
+    search = measuring.Search.of(request.method, request.ranges, request.seed, context.progress)
+    return trial, measuring.measure(int8.path, context.model, begun.calibration, context.folder, search, trial)
 
 
 def _prove(int8: Int8File, file: Path, calibration: Calibration) -> Simulation:

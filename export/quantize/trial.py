@@ -1,4 +1,4 @@
-"""Trying ranges out: an int8 file with some ranges and its biases corrected for them."""
+"""Trying ranges out: an int8 file with some ranges, its biases corrected for them or as they are."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,53 +7,64 @@ from typing import Any
 import numpy as np
 
 from tfeff.calibration import Calibration, Feed
-from tfeff.calibration.choice import Run
+from tfeff.calibration.judging import Run
 from tfeff.calibration.ranges import Range
 from tfeff.export.quantize.convert import Converter
 from tfeff.export.quantize.int8_file import Int8File
 
 
 class Trial:
-    """An int8 file with some ranges, its biases corrected for them: for trying ranges out, and for the last of them.
+    """An int8 file with some ranges, its biases corrected for them or not: for trying out, and for the last of them.
 
     Attributes:
         biases: of the network before any correction; None where it has no graph.
-        report: what `correct_biases` said, None where biases are left as they are.
+        correctable: whether biases can be and may be corrected.
+        judged: whether the file's loss is wanted even where there is nothing to choose.
+        report: what `correct_biases` said of the file that was made last; None where biases are left as they are.
     """
 
-    def __init__(self, int8: Int8File, folder: Path, converter: Converter, correct_bias: bool = True):
+    def __init__(
+        self, int8: Int8File, folder: Path, converter: Converter, correct_bias: bool = True, *, judged: bool = False
+    ):
         """Begins with no ranges.
 
         Args:
             int8: the network, as it is before any correction; it keeps what is done to it.
             folder: a scratch folder.
             converter: that makes the files.
-            correct_bias: whether biases are corrected.
+            correct_bias: whether biases may be corrected.
+            judged: whether the file's loss is wanted even where there is nothing to choose.
         """
-        self._int8, self._correct = int8, correct_bias
-        self._folder, self._converter = folder, converter
+        self.judged = judged
+        self._int8, self._folder, self._converter = int8, folder, converter
+        self.correctable = correct_bias and int8.graph is not None
         self.biases = None if int8.graph is None else int8.biases()
         self._made: tuple[Any, Int8File] | None = None
         self.report: dict[str, Any] | None = None
 
-    def make(self, ranges: Mapping[int, tuple[float, float]], calibration: Calibration) -> Int8File:
+    def make(
+        self, ranges: Mapping[int, tuple[float, float]], calibration: Calibration, corrected: bool = True
+    ) -> Int8File:
         """The file in the making.
 
         Args:
             ranges: by tensor of the uncorrected one.
-            calibration: samples; those that an audit left out have no say in biases either.
+            calibration: samples; those that are left out have no say in biases either.
+            corrected: whether biases are, where they may be.
         """
-        if self._made is not None and self._made[0] == ranges:
+        corrected = corrected and self.correctable
+        what = ranges, frozenset(calibration.left_out) if corrected else None
+        if self._made is not None and self._made[0] == what:
             return self._made[1]
         from tfeff.export.quantize.bias_correction import SAMPLES, correct_biases
 
-        self._int8.set_biases(self.biases or {})
+        self._restore()
         self._int8.set_ranges(ranges)
         made = self._int8
-        if self._correct:
+        if corrected:
             self.report = correct_biases(self._int8.graph, calibration.batch(calibration.typical(SAMPLES)))
             made = self._corrected(calibration)
-        self._made = ranges, made
+        self._made = what, made
         return made
 
     def _corrected(self, calibration):
@@ -61,20 +72,50 @@ class Trial:
         folder = self._folder / "corrected"
         if (made := self._int8.rebiased(self.biases or {}, folder)) is not None:
             return made
-        made = self._int8.again(folder)
+        return self._converted(self._int8.again(folder), calibration)
+
+    def as_it_was(self, calibration: Calibration) -> Int8File:
+        """The float file with nothing rounded and no bias moved: what TensorFlow's own converter measures. Of a network
+        without a graph that is the file there is."""
+        if self._int8.graph is None:
+            return self._int8
+        self._restore()
+        return self._converted(self._int8.again(self._folder / "as_it_was", rounded_weights=False), calibration)
+
+    def _converted(self, made, calibration):
         self._converter.convert([made.job(None)], calibration.paths)
         made.take()
         return made
 
-    def run(self, found: Sequence[Range], calibration: Calibration) -> Run:
+    def run(self, found: Sequence[Range], calibration: Calibration, corrected: bool = True) -> Run:
         """Ranges -> what runs the int8 file that has them: inputs -> outputs by name, as real numbers."""
+        ranges = _by_tensor(found)
+        if self._int8.graph is None:
+            return self._run(self._int8, ranges)
+        made = self.make(ranges, calibration, corrected)
+        return self._run(made, made.own_ranges(ranges, self._int8))
+
+    def run_as_it_was(self, made: Int8File, found: Sequence[Range]) -> Run:
+        """The same of what `as_it_was` made, with ranges of its own tensors."""
+        return self._run(made, self.ranges_as_it_was(made, found))
+
+    def ranges_as_it_was(self, made: Int8File, found: Sequence[Range]) -> dict[int, tuple[float, float]]:
+        """Gives the graph these ranges and its own biases; the ranges by tensor of that file."""
+        ranges = _by_tensor(found)
+        if made.graph is None:
+            return ranges
+        self._restore()
+        made.set_ranges(ranges)
+        return made.own_ranges(ranges, made)
+
+    def _restore(self):
+        """Biases as they were before any correction."""
+        self._int8.set_biases(self.biases or {})
+        self._made = self.report = None
+
+    def _run(self, made, ranges):
         from tfeff.compare import Runner
 
-        ranges = {each.tensor.index: (each.low, each.high) for each in found}
-        made = self._int8
-        if self._int8.graph is not None:
-            made = self.make(ranges, calibration)
-            ranges = made.own_ranges(ranges, self._int8)
         path = self._folder / "trial.tflite"
         made.quantize(ranges, {"int8": path}, self._converter)
         runner = Runner(path, isolated=False)
@@ -83,3 +124,7 @@ class Trial:
             return runner(feed)
 
         return run
+
+
+def _by_tensor(found):
+    return {each.tensor.index: (each.low, each.high) for each in found}

@@ -1,6 +1,8 @@
 """Every bundled preset: trained, small, and exported by one command as the README says."""
 
+import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,6 +51,14 @@ def test_is_the_smallest_of_its_family_in_the_small_form(name):
     assert preset.network == ("vargnet_v1_025_g8" if family == "vargnet" else min(sizes, key=sizes.get))
     assert preset.preprocessing.shape == (32, 32, 3)
     assert preset.arguments["small_image"] is True
+
+
+def test_each_has_the_calibration_method_that_it_was_measured_with():
+    results = Path(__file__).parents[2] / "docs/results/quantization.json"
+    measured = json.loads(results.read_text(encoding="utf-8"))
+    assert {name: load_preset(name).calibration_method for name in PRESETS} == {
+        name: measured[name]["ptq"]["default"]["method"] for name in PRESETS
+    }
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -17,6 +17,7 @@ SLOW = (
     "cli/test_export.py::test_random", "cli/test_export.py::test_gates", "cli/test_export.py::test_full",
     "cli/test_export.py::test_a_folder", "cli/test_export.py::test_a_float_file",
     "export/test_toy_models.py", "export/quantize/test_prove.py", "export/quantize/test_names.py::test_",
+    "export/test_never_worse_than_stock.py",
     "compress/test_tfmot_bridge.py::test_is", "compress/test_tfmot_bridge.py::test_every",
     "compress/test_tfmot_bridge.py::test_another", "compress/test_tfmot_bridge.py::test_keras",
     "compress/test_tfmot_qat.py", "cli/test_prune.py", "cli/test_cluster.py", "cli/test_qat.py",

@@ -67,8 +67,11 @@ def command(
 
 
 def _best_of(calibration):
-    best = calibration.tried[0]
-    return f", the best of {len(calibration.tried)} tried: {best.loss:.2g}, {calibration.criterion}"
+    """What was tried; the first is what was chosen, of which `refit` may have thought better."""
+    best, held = calibration.tried[0], calibration.held_out
+    biases = " with corrected biases" if best.bias_correction else ""
+    told = f", of {len(calibration.tried)} ways tried on {held} {calibration.noun}s held out"
+    return f"{told}; {best.method}{biases} was best: {best.loss:.2g}, {calibration.criterion}"
 
 
 def _show(name, calibration, ranges, out):

@@ -24,6 +24,7 @@ def show(export: "Export", out: "Output") -> None:
         *_rewrite_rows(record),
         *_check_rows(record),
         *_calibration_rows(record),
+        *_step_rows(record),
         *_training_rows(record.quantization),
         *_simulation_rows(record.quantization),
         *_accuracy_rows(record),
@@ -89,8 +90,24 @@ def _calibration_rows(record: Record) -> Rows:
     used = record.calibration
     if used is not None:
         kind = "images" if record.images else "samples"
-        yield "calibration", f"{used.used} {kind} of {used.source}, ranges by {used.method}"
+        chosen = f", chosen on {used.held_out} held out" if used.held_out and used.tried else ""
+        yield "calibration", f"{used.used} {kind} of {used.source}, ranges by {used.method}{chosen}"
         yield from (("", text_of(each)) for each in used.findings)
+
+
+def _step_rows(record: Record) -> Rows:
+    """What each step of quantization that could be left out did on samples held out, and whether it was kept."""
+    done = record.quantization
+    for word, told in (
+        ("equalization", done and done.equalization),
+        ("bias correction", done and done.bias_correction),
+    ):
+        held = told.get("held_out") if told else None
+        if not told or not held:
+            continue
+        moved = f"loss {held['before']:.3g} -> {held['after']:.3g} on {held['samples']} held out"
+        why = f"; {told['why']}" if "why" in told else ""
+        yield word, f"{'kept' if told['kept'] else 'left out'}, {moved} ({held['criterion']}){why}"
 
 
 def _training_rows(quantization: Quantization | None) -> Rows:

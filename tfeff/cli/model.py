@@ -112,7 +112,7 @@ def _preset_model(preset):
 
     return classifier(
         preset.build(), preset.name, preset.network, preset.preprocessing, preset.labels, preset=preset.name,
-        dataset=preset.dataset,
+        dataset=preset.dataset, calibration_method=preset.calibration_method,
     )  # fmt: skip
 
 

@@ -76,11 +76,33 @@ class Finding(Part, kw_only=True):
     images: list[str] = []
 
 
+class OutputRatio(Part, kw_only=True):
+    """The signal-to-noise ratio of an output of an int8 file against the float network."""
+
+    name: str
+    sqnr_db: float
+
+
 class Trial(Part, kw_only=True):
-    """A calibration method that `auto` tried, and the criterion of its int8 file (`Calibration.criterion`)."""
+    """A way to quantize that was tried: a calibration method, whether biases were corrected, the criterion of its int8
+    file (`Calibration.criterion`) and each output's ratio, on the samples that were held out."""
 
     method: str
     loss: float
+    bias_correction: bool | None = None
+    outputs: list[OutputRatio] = []
+
+
+class Refit(Part, kw_only=True):
+    """What was chosen on samples held out, made anew of all samples, against plain min-max with biases as they are,
+    of all samples too. Where an output is farther from float by it, it is not `kept` and the plain way is taken."""
+
+    samples: Count
+    method: str
+    bias_correction: bool
+    kept: bool
+    outputs: list[OutputRatio]
+    plain: list[OutputRatio]
 
 
 class Calibration(Part, kw_only=True):
@@ -95,6 +117,8 @@ class Calibration(Part, kw_only=True):
     tried: list[Trial] | None = None
     findings: list[Finding] = []
     left_out: list[str] = []
+    held_out: Count | None = None
+    refit: Refit | None = None
     stability: Details | None = None
 
 

@@ -88,7 +88,9 @@ def _calibration(item):
         rows.append(("ranges by", short(used.method or "not said")))
         if used.tried:
             criterion = f" by {used.criterion}" if used.criterion else ""
-            rows.append(("chosen among", short(f"{', '.join(trial.method for trial in used.tried)}{criterion}", 300)))
+            ways = [f"{each.method}{', biases corrected' * bool(each.bias_correction)}" for each in used.tried]
+            held = f", on {plural(used.held_out, 'sample')} held out" if used.held_out else ""
+            rows.append(("chosen among", short(f"{'; '.join(ways)}{criterion}{held}", 300)))
         if used.left_out:
             rows.append(("left out", plural(len(used.left_out), "sample")))
     if quantization is not None and quantization.quantizer:

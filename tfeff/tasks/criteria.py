@@ -16,13 +16,10 @@ class Criterion(ABC):
     Attributes:
         name: with its unit, for the record.
         enough: a loss that costs nothing anybody could measure; what is below it counts as equal. None: there is none.
-        whole_outputs: whether the ends of an output's range are as much an answer as what lies between, so that `auto`
-            does not clip them.
     """
 
     name: str
     enough: float | None = None
-    whole_outputs: bool = True
 
     @abstractmethod
     def terms(self, wanted: Outputs, given: Outputs) -> np.ndarray:
@@ -31,6 +28,15 @@ class Criterion(ABC):
     @abstractmethod
     def loss(self, terms: Sequence[np.ndarray]) -> float:
         """The loss of all samples; their order has no say in it (sums are exact)."""
+
+
+def port_error(wanted: np.ndarray, given: np.ndarray) -> tuple[float, float]:
+    """Of one sample's output: its energy and that of its error; of integers the number of values and of those that
+    differ."""
+    if not np.issubdtype(wanted.dtype, np.floating):
+        return float(wanted.size), float(np.sum(wanted.reshape(-1) != given.reshape(-1)))
+    one, other = wanted.astype(np.float64).reshape(-1), given.astype(np.float64).reshape(-1)
+    return float(one @ one), float((one - other) @ (one - other))
 
 
 @dataclass(frozen=True)
@@ -44,15 +50,7 @@ class OutputError(Criterion):
     enough = None
 
     def terms(self, wanted: Outputs, given: Outputs) -> np.ndarray:
-        rows = []
-        for port in self.outputs:
-            one, other = wanted[port], given[port]
-            if np.issubdtype(one.dtype, np.floating):
-                one, other = one.astype(np.float64).reshape(-1), other.astype(np.float64).reshape(-1)
-                rows += [float(one @ one), float((one - other) @ (one - other))]
-            else:
-                rows += [float(one.size), float(np.sum(one.reshape(-1) != other.reshape(-1)))]
-        return np.array(rows)
+        return np.array([part for port in self.outputs for part in port_error(wanted[port], given[port])])
 
     def loss(self, terms: Sequence[np.ndarray]) -> float:
         sums = [math.fsum(term[k] for term in terms) for k in range(len(terms[0]))]
@@ -76,7 +74,6 @@ class Divergence(Criterion):
     independent: bool = False
     name = "divergence of the class scores, nats an image"
     enough = 0.002
-    whole_outputs = False  # which class is first does not hang on how large the largest scores are
 
     def terms(self, wanted: Outputs, given: Outputs) -> np.ndarray:
         one, other = (self._log_probabilities(side[self.output]) for side in (wanted, given))
