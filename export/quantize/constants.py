@@ -1,7 +1,8 @@
 """Numbers that are added or multiplied, in the weights of the layer behind.
 
-The converter folds them where that layer reads no padding (a `Rescaling` in front of a network, most of all), and does
-so only when it quantizes. Done in the graph, simulation and file have the same operations.
+The converter folds them where that layer reads no padding (a `Rescaling` in front of a network, most of all) or only
+multiplies (0 times anything is the padding's 0), and does so only when it quantizes. Done in the graph, simulation and
+file have the same operations.
 """
 
 from typing import Any
@@ -10,11 +11,13 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from tfeff.export.rewrites.batch_norm import folded_forward, reads_no_padding
+from tfeff.export.rewrites.batch_norm import folded_forward, folds_forward, reads_no_padding
 from tfeff.export.rewrites.building import activation_of, before_activation
 from tfeff.export.rewrites.core import Match, Rewrite
 from tfeff.export.rewrites.graph import GraphView
 from tfeff.layers.keras_private import nodes_of
+
+_PADDINGS = (layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D)
 
 
 class Constants(Rewrite):
@@ -35,12 +38,19 @@ class Constants(Rewrite):
         numbers = _numbers(layer)
         if numbers is None:
             return None
-        chain = graph.chain(layer, lambda each: isinstance(each, layers.Flatten), reads_no_padding)
-        if len(chain) == 1 or not reads_no_padding(chain[-1]):
+        takes, between = reads_no_padding, (layers.Flatten,)
+        if not np.any(numbers[1]):
+            takes, between = folds_forward, (layers.Flatten, *_PADDINGS)
+        chain = graph.chain(layer, lambda each: isinstance(each, between) and _is_channels_last(each), takes)
+        if len(chain) == 1 or not takes(chain[-1]):
             return None
         if _is_hard_sigmoid(layer):
             return Match(chain, lambda x: folded_forward(_opened(layer, x), numbers, *chain[1:]))
         return Match(chain, lambda x: folded_forward(x, numbers, *chain[1:]))
+
+
+def _is_channels_last(layer):
+    return getattr(layer, "data_format", None) in (None, "channels_last")
 
 
 def _numbers(operation):

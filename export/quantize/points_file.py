@@ -130,13 +130,30 @@ def read_scales(file: bytes, names: Mapping[str, str]) -> tuple[dict[str, Scale]
     }
     found: dict[str, Scale] = {}
     met: set[str] = set()
+    merged = _merged(read, held, names)
     for point, name in names.items():
         if name in scales:
             held_there = scales[name].tensor
             again = name in met and held_there is not None and held_there in rounded_again
             found[point] = rounded_again[held_there] if again else scales[name]
             met.add(name)
+        elif name in merged and name not in floats:
+            found[point] = merged[name]
     return found, {point: floats[name] for point, name in names.items() if name in floats and name not in scales}
+
+
+def _merged(read: TfliteFile, held: Mapping[int, Scale], names: Mapping[str, str]) -> dict[str, Scale]:
+    """What the quantizer made one operation of a point and a RESHAPE behind it (MEAN that keeps its dimensions): it
+    calls that by the names of all, joined by `;`. By the point's name, where it is in one such name only."""
+    own = set(names.values())
+    inside: dict[str, list[int]] = {}
+    for op in read.operators:
+        for number in op.outputs:
+            parts = set(read.name(number).split(";")) if number in held else set()
+            if len(parts) > 1 and read.name(number) not in own:
+                for part in parts & own:
+                    inside.setdefault(part, []).append(number)
+    return {name: held[numbers[0]] for name, numbers in inside.items() if len(numbers) == 1}
 
 
 def tensor_names(file: bytes, tensors: Mapping[str, int]) -> dict[str, str]:
