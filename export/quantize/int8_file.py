@@ -89,6 +89,7 @@ class Int8File:
         files: Mapping[str, Path],
         converter: Converter,
         kept: Collection[str] = (),
+        alive: Collection[str] = (),
     ) -> None:
         """Quantizes by these ranges, and gives them to the graph.
 
@@ -97,6 +98,7 @@ class Int8File:
             files: the `.tflite` to write for each dtype of inputs and outputs.
             converter: that does it.
             kept: points whose operation stays in float.
+            alive: points that must be in the file, where the quantizer would fold them into what is behind.
         """
         ranges = dict(ranges)
         if self.graph is not None:
@@ -111,9 +113,10 @@ class Int8File:
         file = with_ranges(self.path.read_bytes(), ranges)
         ranged.write_bytes(share_ranges(file, set(self.tensors.values())))
         names = tensor_names(file, self.tensors)
-        kept = tuple(names[point] for point in kept)
+        kept, alive = (tuple(names[point] for point in wanted) for wanted in (kept, alive))
         converter.convert([
-            Job(str(ranged), "int8", io, str(path), step="quantize", per_channel=not self._per_tensor, kept=kept)
+            Job(str(ranged), "int8", io, str(path), step="quantize", per_channel=not self._per_tensor, kept=kept,
+                alive=alive)
             for io, path in files.items()
         ])  # fmt: skip
 

@@ -22,10 +22,11 @@ from tfeff.export.context import ExportContext
 from tfeff.export.on_device import time_files
 from tfeff.export.quantize import Int8File, measuring
 from tfeff.export.quantize.mixed import Files, find_kept, worst_drop
+from tfeff.export.quantize.proven import prove, quantize_proven
 from tfeff.export.quantize.trial import Trial
 from tfeff.export.request import Request
 from tfeff.export.trained import QuantizedFile, Trained, TrainedGraph
-from tfeff.record.schema import KeptFloat, LatencyOfMixed, Quantization, Simulation
+from tfeff.record.schema import KeptFloat, LatencyOfMixed, Quantization
 
 QUANTIZERS = ("graph", "converter")
 
@@ -161,12 +162,12 @@ def finish(context: ExportContext, begun: Begun, file: Path) -> Quantized:
     # The same file with int8 doors takes the simulation's own input.
     same = context.io == "int8" or int8.graph is None
     inside = file if same else context.folder / "inside.tflite"
-    int8.quantize(made.ranges, {context.io: file} | ({} if same else {"int8": inside}), context.converter)
+    files = {context.io: file} | ({} if same else {"int8": inside})
     if int8.graph is None:
+        int8.quantize(made.ranges, files, context.converter)
         return made
-    context.progress("proving", 0, 0)
-    simulation = _prove(int8, inside, calibration)
-    return replace(made, entry=replace_part(made.entry, simulation=simulation), notes=made.notes + _beyond(simulation))
+    simulation = quantize_proven(int8, made.ranges, files, context.converter, calibration)
+    return replace(made, entry=replace_part(made.entry, simulation=simulation))
 
 
 def replace_part(part: Any, **changes: Any) -> Any:
@@ -192,22 +193,6 @@ def _with_ranges(context, begun, int8, entry):
     entry = replace_part(entry, bias_correction=trial.report)
     biases = trial.biases if request.correct_bias else None
     return Quantized(entry, measured.calibration, begun.notes, made, ranges, biases)
-
-
-def _prove(int8: Int8File, file: Path, calibration: Calibration) -> Simulation:
-    """How the file agrees with the fake-quant graph."""
-    from tfeff.export.quantize.prove import prove_units
-
-    batch = calibration.batch(steps.PROOF_SAMPLES)
-    scales, floats = int8.scales(file)
-    return prove_units(int8.graph, file.read_bytes(), scales, floats, batch).record()
-
-
-def _beyond(simulation):
-    if not simulation.beyond:
-        return ()
-    shown = ", ".join(simulation.beyond[:5])
-    return (f"{len(simulation.beyond)} units differ from the simulation by more than 1: {shown}",)
 
 
 def keep_some_float(
@@ -258,7 +243,7 @@ def keep_some_float(
     inside = context.folder / "mixed_inside.tflite"
     int8 = mixed.write(found.kept, {"int8": inside})
     kept = KeptFloat(layers=list(found.kept), all_int8=compared.accuracy, tried=list(found.tried), latency=latency)
-    simulation = _prove(int8, inside, made.calibration)
+    simulation = prove(int8, inside, made.calibration)
     return found.compared, replace_part(made.entry, kept_float=kept, simulation=simulation)
 
 

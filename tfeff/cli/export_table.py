@@ -20,6 +20,7 @@ def show(export: "Export", out: "Output") -> None:
     """Prints what came of an export."""
     record = export.record
     rows = [
+        *_unproven_rows(record),
         *_file_rows(export),
         *_rewrite_rows(record),
         *_check_rows(record),
@@ -37,6 +38,13 @@ def show(export: "Export", out: "Output") -> None:
         out.say(f"note: {note}")
     if any(entry.dataset == "fashion_mnist_sample" for entry in record.accuracy):
         out.say("compared on the bundled sample: the full set was not found (docs/data.md says how to get it)")
+
+
+def _unproven_rows(record: Record) -> Rows:
+    """What must not be overlooked: units of the file that are not what was simulated."""
+    proof = record.quantization.simulation if record.quantization is not None else None
+    if proof is not None and (text := words.unproven(proof)):
+        yield "NOT PROVEN", text
 
 
 def _file_rows(export: "Export") -> Rows:

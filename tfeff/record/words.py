@@ -1,6 +1,9 @@
 """Figures of a metric as people read them: commands, pages and messages write them alike."""
 
+from tfeff.record.making import Simulation
 from tfeff.record.measured import Accuracy, PortAgreement
+
+_NAMED = 3  # units
 
 
 def figure(value: float, unit: str) -> str:
@@ -54,3 +57,16 @@ def likeness(port: PortAgreement) -> str:
     if port.equal_share is not None:
         return f"{100 * port.equal_share:.2f} % equal"
     return "" if port.cosine is None else f"cosine {port.cosine:.5f}"
+
+
+def unproven(simulation: Simulation) -> str | None:
+    """`2 of 12 units differ from the simulation by more than 1 step of int8: gru (up to 84), average (up to 3)`; None
+    where all are within that."""
+    if not simulation.beyond:
+        return None
+    steps = {each.unit: each.max_lsb for each in simulation.differing}
+    worst = sorted(simulation.beyond, key=lambda unit: -steps.get(unit, 0))
+    named = ", ".join(f"{unit} (up to {steps[unit]:g})" if unit in steps else unit for unit in worst[:_NAMED])
+    more = f" and {len(worst) - _NAMED} more" if len(worst) > _NAMED else ""
+    count = f"{len(worst)} of {simulation.units or len(worst)} units"
+    return f"{count} differ from the simulation by more than 1 step of int8: {named}{more}"
