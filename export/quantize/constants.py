@@ -21,8 +21,8 @@ _PADDINGS = (layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D)
 
 
 class Constants(Rewrite):
-    """Folds `x * a`, `x / a`, `x + b`, `x - b`, `b - x`, `Rescaling`, `Normalization` and the 1/6 of hard-sigmoid, one
-    after the other until none is left."""
+    """Folds `x * a`, `x / a`, `x + b`, `x - b`, `b - x`, `Rescaling`, `Normalization`, the 1/6 of hard-sigmoid and
+    the 1/n of an average, one after the other until none is left."""
 
     name = "constants"
 
@@ -44,9 +44,7 @@ class Constants(Rewrite):
         chain = graph.chain(layer, lambda each: isinstance(each, between) and _is_channels_last(each), takes)
         if len(chain) == 1 or not takes(chain[-1]):
             return None
-        if _is_hard_sigmoid(layer):
-            return Match(chain, lambda x: folded_forward(_opened(layer, x), numbers, *chain[1:]))
-        return Match(chain, lambda x: folded_forward(x, numbers, *chain[1:]))
+        return Match(chain, lambda x: folded_forward(_opened(layer, x), numbers, *chain[1:]))
 
 
 def _is_channels_last(layer):
@@ -56,7 +54,12 @@ def _is_channels_last(layer):
 def _numbers(operation):
     """(scale, offset), float64 (c,) each, of an operation that is x times scale plus offset; None for any other."""
     shape = keras.tree.flatten(operation.output)[0].shape
-    found = (1 / 6, 0.0) if _is_hard_sigmoid(operation) else _affine(operation)
+    if _is_hard_sigmoid(operation):
+        found = 1 / 6, 0.0
+    elif isinstance(operation, layers.Average):
+        found = 1 / len(operation.input), 0.0
+    else:
+        found = _affine(operation)
     if found is None or len(shape) < 2 or not shape[-1]:
         return None
     channels = shape[-1]
@@ -96,5 +99,9 @@ def _is_hard_sigmoid(operation):
 
 
 def _opened(layer, x):
-    """relu6(x + 3): a hard-sigmoid but for its last factor."""
+    """An operation without what is folded: of a hard-sigmoid relu6(x + 3) is left, of an average the sum."""
+    if isinstance(layer, layers.Average):
+        return layers.Add(name=layer.name)(x)
+    if not _is_hard_sigmoid(layer):
+        return x
     return layers.ReLU(6.0, name=f"{layer.name}_relu6")(ops.add(before_activation(layer, x), 3.0))

@@ -17,11 +17,10 @@ from tfeff.export.quantize.fake_quant import ActivationRange, FakeQuantize, Quan
 from tfeff.export.quantize.simulation import float_network
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.copying import SHARED, CannotRewrite, again
-from tfeff.export.rewrites.core import distance, rounding_of
+from tfeff.export.rewrites.core import distance, inlined, rounding_of
 from tfeff.export.rewrites.graph import (
     GraphView,
     as_functional,
-    inline,
     name_operations,
     pack_inputs,
     run_model,
@@ -73,7 +72,7 @@ def fake_quant_graph(
         raise CannotRewrite(f"{name}: has no graph of layers to quantize", "build it as keras.Model(inputs, outputs)")
     if len(functional.inputs) != len(inputs):
         raise CannotRewrite(f"{model.name}: takes {len(functional.inputs)} inputs, not {', '.join(inputs)}")
-    network = inline(functional)
+    network = inlined(functional)
     for rewrite in (*map(load_rewrite, _FIRST), Constants()):
         network, _ = rewrite.apply(network)
     graph = _Builder(network, inputs, per_tensor, train_ranges, tied).build()

@@ -1,4 +1,5 @@
-"""Layers that hold their channels first, as ones that hold them last: the only order that TensorFlow Lite's kernels have.
+"""Layers that hold their channels first, as ones that hold them last: the only order that TensorFlow Lite has kernels
+for.
 
 Each becomes Permute -> the same layer with its channels last -> Permute. What stands between two of them and treats
 every value, or every channel, alone is done on the turned map, so that a Permute is left where the user's own order

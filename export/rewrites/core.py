@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from tfeff.errors import TfeffError
+from tfeff.export.rewrites.channels_last import with_channels_last
 from tfeff.export.rewrites.copying import CannotRewrite, again
 from tfeff.export.rewrites.graph import GraphView, as_functional, inline, rebuild, run_model
 
@@ -140,7 +141,7 @@ def apply_rewrites(
     """
     applied: list[Applied] = []
     before, given = None, model
-    model = _inlined(model)
+    model = inlined(model)
     for rewrite in rewrites:
         new, places = rewrite.apply(model)
         if not places:
@@ -202,7 +203,7 @@ def rewrite_once(model: Any, rewrite: Rewrite) -> tuple[Any, int]:
     Raises:
         TfeffError: the model has no graph that could be walked, or a layer that cannot be copied.
     """
-    new, places = rewrite.apply(_inlined(model))
+    new, places = rewrite.apply(inlined(model))
     return (new, places) if places else (model, 0)
 
 
@@ -241,8 +242,13 @@ def _blame(model, proof, outputs):
     return "this is a bug in the rewrite: export for a target that does without it, and report it"
 
 
-def _inlined(model):
+def inlined(model: Any) -> Any:
+    """A copy of a model in which every layer is called once and holds its channels last, without models in the model.
+
+    Raises:
+        CannotRewrite: it has no graph, or a layer that cannot be copied.
+    """
     functional = as_functional(model)
     if functional is None:
         raise CannotRewrite(f"{model.name}: has no graph to rewrite", "build it functionally")
-    return inline(functional)
+    return with_channels_last(inline(functional))
