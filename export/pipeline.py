@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tfeff.calibration import Calibration
-from tfeff.export import gates, making, on_device, proofs, recording, steps
+from tfeff.export import chain, gates, making, on_device, proofs, recording, steps
 from tfeff.export.checks import check_request, io_of
 from tfeff.export.context import ExportContext, Progress, no_progress
 from tfeff.export.model import Model
@@ -93,6 +93,7 @@ def _export(context: ExportContext, trained: Trained | None, command: str) -> Ex
     )
     reference = _reference(context, calibration)
     proofs.check_tasks(context, reference)
+    copied = proofs.prove_copy(context, reference)
     way = _rewritten(context, reference, trained)
     made = making.make_files(context, way.twin, way.rewritten, calibration, trained)
     gates.gate_operations(context, read_graph(made.file))
@@ -108,6 +109,7 @@ def _export(context: ExportContext, trained: Trained | None, command: str) -> Ex
         accuracy, ports = compared.accuracy, compared.ports
     else:
         accuracy, ports = [], proofs.agreement(made.file, made.twin, proofs.samples(reference.inputs), reference.source)
+    ports = [*ports, *proofs.ends(context, made.file, reference)]
 
     compiled, notes = _compile(context, made.file)
     check = (compiled.verdict if compiled else context.target.check(graph)).record()
@@ -118,7 +120,8 @@ def _export(context: ExportContext, trained: Trained | None, command: str) -> Ex
     if compiled is not None:
         files[compiled.path] = compiled_path(context.path, compiled.suffix)
         part = compiled.record(files[compiled.path].name)
-    measured = recording.Measured(float_error, accuracy, ports, timing.entries, check, part, failed, notes)
+    links = chain.links(way, made, copied, float_error)
+    measured = recording.Measured(float_error, links, accuracy, ports, timing.entries, check, part, failed, notes)
     record = recording.build_record(context, way, made, graph, reference, measured, command)
     put_in_place(context, files, record)
     return Export(context.path, record, tuple(failed), timing.bench)

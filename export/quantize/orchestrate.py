@@ -42,6 +42,8 @@ class Begun:
         trained: what brought its own ranges.
         equalization: what was done to the float network before, for the record.
         notes: for the record.
+        graph_distance: how far the float network in the fake-quant graph is from the one that was given, and may be;
+            see `graph.prove_graph`. None where there is no graph, or it was brought.
     """
 
     jobs: list[quantize.Job]
@@ -50,6 +52,7 @@ class Begun:
     trained: Trained | None = None
     equalization: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
+    graph_distance: Any = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class Quantized:
         int8: what it was made of; None as in `Begun`.
         ranges: by tensor.
         biases: of the graph as they were before they were corrected; None where they were not.
+        graph_distance: as in `Begun`.
     """
 
     entry: Quantization
@@ -71,6 +75,7 @@ class Quantized:
     int8: Int8File | None = None
     ranges: dict[int, tuple[float, float]] = field(default_factory=dict)
     biases: dict[str, np.ndarray] | None = None
+    graph_distance: Any = None
 
     @property
     def made_of(self) -> tuple[Int8File, Calibration]:
@@ -108,11 +113,11 @@ def begin(
         ]
         return Begun(jobs, calibration=calibration)
     if isinstance(trained, TrainedGraph):
-        graph, equalization, notes = trained.graph, None, ()
+        graph, equalization, notes, apart = trained.graph, None, (), None
     else:
-        graph, equalization, notes = _graph(context, callable, calibration)
+        graph, equalization, notes, apart = _graph(context, callable, calibration)
     int8 = Int8File(callable, graph, folder / "int8", model.inputs, model.outputs, per_tensor=request.per_tensor)
-    return Begun([int8.job(None)], int8, calibration, trained, equalization, notes)
+    return Begun([int8.job(None)], int8, calibration, trained, equalization, notes, apart)
 
 
 def _ranged(context):
@@ -121,9 +126,11 @@ def _ranged(context):
 
 
 def _graph(context, callable, calibration):
-    """The fake-quant graph, and what was done to the float network before; None with a note where there is none."""
-    from tfeff.export.quantize.graph import fake_quant_graph
+    """The fake-quant graph, what was done to the float network before, notes, and how far the graph is from the float
+    network; None with a note where there is none."""
+    from tfeff.export.quantize.graph import fake_quant_graph, prove_graph
     from tfeff.export.rewrites.copying import CannotRewrite
+    from tfeff.export.rewrites.graph import as_functional
 
     request, equalization = context.request, None
     try:
@@ -135,12 +142,13 @@ def _graph(context, callable, calibration):
             callable, equalization = equalize(callable, calibration.batch(), per_tensor=request.per_tensor)
         names = [port.name for port in context.model.inputs]
         proof = calibration.batch(steps.PROOF_SAMPLES)
-        graph = fake_quant_graph(callable, names, per_tensor=request.per_tensor, proof=proof)
+        graph = fake_quant_graph(callable, names, per_tensor=request.per_tensor)
+        apart = prove_graph(graph, as_functional(callable), proof)
     except CannotRewrite as why:
         if request.equalize:
             raise TfeffError(f"--equalize: {why.what}", "leave it out") from None
-        return None, None, (f"quantized without a simulation to prove it: {why.what}",)
-    return graph, equalization, ()
+        return None, None, (f"quantized without a simulation to prove it: {why.what}",), None
+    return graph, equalization, (), apart
 
 
 def finish(context: ExportContext, begun: Begun, file: Path) -> Quantized:
@@ -167,7 +175,8 @@ def finish(context: ExportContext, begun: Begun, file: Path) -> Quantized:
         int8.quantize(made.ranges, files, context.converter)
         return made
     simulation = quantize_proven(int8, made.ranges, files, context.converter, calibration)
-    return replace(made, entry=replace_part(made.entry, simulation=simulation))
+    entry = replace_part(made.entry, simulation=simulation)
+    return replace(made, entry=entry, graph_distance=begun.graph_distance)
 
 
 def replace_part(part: Any, **changes: Any) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tfeff.record import words
-from tfeff.record.schema import Quantization, Record
+from tfeff.record.schema import PortAgreement, Quantization, Record
 
 if TYPE_CHECKING:
     from tfeff.bench import Outcome, Result
@@ -59,6 +59,9 @@ def _file_rows(export: "Export") -> Rows:
     yield "size", f"{record.size_bytes:,} bytes; float twin {twin.size_bytes:,}"
     yield "operations", f"{ops.total}, {ops.int8} int8, {len(ops.float_)} float"
     yield "float file", f"equals Keras within {twin.relative_error:.1e} of the largest output"
+    if record.proof is not None and record.proof.links:
+        yield "proof", words.chain(record.proof.links)
+        yield "", f"differences over the largest output, on {record.proof.inputs} of {record.proof.source}"
 
 
 def _rewrite_rows(record: Record) -> Rows:
@@ -162,11 +165,22 @@ def _why_not_compared(record: Record) -> str:
 
 
 def _port_rows(record: Record) -> Rows:
-    """How each output of the file agrees with the float file's."""
+    """How each output of the file agrees with the model that was brought, and with the float file on other samples."""
+    ends = {port.name: port for port in record.ports if port.reference == "model"}
+    for port in ends.values():
+        yield f"output {port.name}", _port_text(port)
     for port in record.ports:
-        ratio, likeness = words.sqnr(port), words.likeness(port)
-        told = ", ".join(each for each in (f"SQNR {ratio}" if port.sqnr_db is not None else ratio, likeness) if each)
-        yield f"output {port.name}", f"{told}, on {port.samples:,} of {port.source}"
+        end = ends.get(port.name)
+        if end is None or (port is not end and (port.samples, port.source) != (end.samples, end.source)):
+            yield f"output {port.name}", _port_text(port)
+
+
+def _port_text(port: PortAgreement) -> str:
+    ratio = words.sqnr(port)
+    told = [f"SQNR {ratio}" if port.sqnr_db is not None else ratio, words.likeness(port)]
+    if port.same_answers is not None:
+        told.append(f"{100 * port.same_answers:.4g} % the same answer")
+    return f"{', '.join(each for each in told if each)} to the {port.reference}, on {port.samples:,} of {port.source}"
 
 
 def _latency_rows(timed: "Outcome") -> list[list[str]]:

@@ -1,6 +1,8 @@
 """Figures of a metric as people read them: commands, pages and messages write them alike."""
 
-from tfeff.record.making import Simulation
+from collections.abc import Sequence
+
+from tfeff.record.making import Link, Simulation
 from tfeff.record.measured import Accuracy, PortAgreement
 
 _NAMED = 3  # units
@@ -70,3 +72,19 @@ def unproven(simulation: Simulation) -> str | None:
     more = f" and {len(worst) - _NAMED} more" if len(worst) > _NAMED else ""
     count = f"{len(worst)} of {simulation.units or len(worst)} units"
     return f"{count} differ from the simulation by more than 1 step of int8: {named}{more}"
+
+
+def chain(links: Sequence[Link]) -> str:
+    """`model = inlined (1.2e-07) = rewritten (3.0e-07) = simulation (2.1e-06); model = float file (4.4e-06)`."""
+    parts: list[list[str]] = []
+    ends: list[str] = []
+    for link in links:
+        step = f" = {link.to} ({link.relative_error:.1e})"
+        if link.of in ends:
+            number = ends.index(link.of)
+            parts[number].append(step)
+            ends[number] = link.to
+        else:
+            parts.append([link.of, step])
+            ends.append(link.to)
+    return "; ".join("".join(part) for part in parts)
