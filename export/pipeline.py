@@ -146,7 +146,7 @@ def _rewritten(context: ExportContext, reference: proofs.Reference, trained: Tra
         specs, choices, tuning = tuned.specs, tuned.choices, tuned.record
     context.progress("rewriting", 0, 0)
     twin = steps.rewrite(context.model, steps.TWIN_REWRITES, reference.inputs)
-    rewritten = steps.rewrite(context.model, specs, reference.inputs, choices)
+    rewritten = steps.rewrite(context.model, specs, reference.inputs, choices, measured=True)
     return recording.Way(specs, twin, rewritten, trained, tuning)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from tfeff.data import InputPort
 from tfeff.export.quantize.convert import Converter, Job, freeze, write_saved_model
-from tfeff.export.quantize.points_file import Scale, read_scales, take_points, tensor_names, with_points
+from tfeff.export.quantize.points_file import Scale, read_scales, shape_of, take_points, tensor_names, with_points
 from tfeff.export.quantize.shared_ranges import share_ranges
 from tfeff.tflite.file import TfliteFile
 from tfeff.tflite.writer import with_ranges
@@ -161,7 +161,10 @@ class Int8File:
 
     def scales(self, path: Path) -> tuple[dict[str, Scale], dict[str, int]]:
         """How the quantized file holds the points; see `points_file.read_scales`."""
-        return read_scales(path.read_bytes(), tensor_names(self.path.read_bytes(), self.tensors))
+        held = self.path.read_bytes()
+        read = TfliteFile(held)
+        shapes = {point: shape_of(read, number) for point, number in self.tensors.items()}
+        return read_scales(path.read_bytes(), tensor_names(held, self.tensors), shapes)
 
 
 def _carried(ranges, source, target):

@@ -137,7 +137,8 @@ def step_by_step(model: Any, batch: Mapping[str, np.ndarray], given: Mapping[str
 
     Args:
         batch: by input, in the graph's order, (n, ...) each.
-        given: the value of every point, as another implementation has it, batch first.
+        given: the value of points, as another implementation has it, batch first; what it does not have is what the
+            simulation makes of the points in front.
 
     Returns:
         {point: what the simulation makes of the points in front of it}, of the batch for an input's.
@@ -150,6 +151,8 @@ def step_by_step(model: Any, batch: Mapping[str, np.ndarray], given: Mapping[str
             return outputs
         point = point_of(operation)
         made[point] = np.asarray(outputs)
+        if point not in given:
+            return outputs
         return keras.ops.convert_to_tensor(np.reshape(given[point], made[point].shape))
 
     walk(model, _tensors(batch), call)

@@ -127,8 +127,8 @@ class Rewriting:
         model: rewritten; as it was given where no rewrite found a place.
         applied: what each rewrite did that found a place.
         left_out: why a rewrite that found one was not applied, a sentence each.
-        inlined: how far the inlined model is from the one that was given; None where nothing was applied.
-        rewritten: how far the rewritten one is from that, all rewrites together.
+        inlined: how far the inlined model is from the one that was given; None where that was not measured.
+        rewritten: how far the rewritten one is from that, all rewrites together; None where nothing was applied.
     """
 
     model: Any
@@ -146,7 +146,9 @@ def apply_rewrites(
     return made.model, list(made.applied)
 
 
-def rewrite_proven(model: Any, rewrites: Sequence[Rewrite], proof: Mapping[str, np.ndarray]) -> Rewriting:
+def rewrite_proven(
+    model: Any, rewrites: Sequence[Rewrite], proof: Mapping[str, np.ndarray], *, measured: bool = False
+) -> Rewriting:
     """Applies rewrites one after the other and proves each on the one before; the first on the model as it was given.
 
     A rewrite that misses by less than `FLOORS` times what rounding alone does to this network is left out.
@@ -155,6 +157,7 @@ def rewrite_proven(model: Any, rewrites: Sequence[Rewrite], proof: Mapping[str, 
         model: a functional Keras model.
         proof: by input, in the order of the model's, (n, ...) each, preprocessed; real ones where there are any, so
             that every activation is exercised as it will be.
+        measured: whether the inlined model is compared even where no rewrite finds a place.
 
     Raises:
         TfeffError: a rewrite changed an output by more than `TOLERANCE` of its range, the model has no graph, or one of
@@ -163,6 +166,8 @@ def rewrite_proven(model: Any, rewrites: Sequence[Rewrite], proof: Mapping[str, 
     given, model = model, inlined(model)
     chain = _Chain(given, proof)
     applied, left_out = [], []
+    if measured:
+        chain.begin(model)
     for rewrite in rewrites:
         new, places = rewrite.apply(model)
         if not places:
@@ -189,7 +194,7 @@ def rewrite_proven(model: Any, rewrites: Sequence[Rewrite], proof: Mapping[str, 
                 _blame(max(chain.floors)),
             )
     if not applied:
-        return Rewriting(given, left_out=tuple(left_out))
+        return Rewriting(given, left_out=tuple(left_out), inlined=chain.inlined)
     return Rewriting(model, tuple(applied), tuple(left_out), chain.inlined, chain.rewritten)
 
 
