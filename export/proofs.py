@@ -1,5 +1,6 @@
 """That nothing was lost: the float file against the model, the quantized file against the float one."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,12 +33,14 @@ class Reference:
         outputs: by output, (n, ...) each; of the copy in float32 where there is one.
         source: where the inputs come from.
         brought: what the model gives as it was brought; None where `outputs` are that.
+        notes: for the record.
     """
 
     inputs: Mapping[str, np.ndarray]
     outputs: Mapping[str, np.ndarray]
     source: str
     brought: Mapping[str, np.ndarray] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
@@ -45,9 +48,34 @@ class Reference:
 
 
 def refer(model: Model, inputs: Mapping[str, np.ndarray], source: str) -> Reference:
-    """Runs the model, one sample at a time as the files are."""
-    outputs = _each(model.run_copy, inputs)
-    return Reference(inputs, outputs, source, None if model.brought is None else _each(model.run, inputs))
+    """Runs the model, one sample at a time as the files are.
+
+    Raises:
+        TfeffError: it cannot be run.
+    """
+    try:
+        outputs = _each(model.run_copy, inputs)
+    except Exception as error:  # what a user's own layer, or TensorFlow on this machine, raises
+        raise TfeffError(
+            f"{model.network} cannot be run: {_reason(error)}",
+            "see that model(inputs, training=False) works on this machine, with one sample",
+        ) from error
+    if model.brought is None:
+        return Reference(inputs, outputs, source)
+    try:
+        return Reference(inputs, outputs, source, _each(model.run, inputs))
+    except Exception as error:  # of half precision there are fewer kernels
+        note = (
+            f"the proof begins at the copy in float32: the model as it was brought does not run here ({_reason(error)})"
+        )
+        return Reference(inputs, outputs, source, notes=(note,))
+
+
+def _reason(error):
+    """The line of an exception that says what happened, without Keras' frame around it."""
+    lines = [line.strip() for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith(("Exception encountered", "Arguments received", "•"))]
+    return (told or lines or [type(error).__name__])[0][:200]
 
 
 def _each(run, inputs):

@@ -121,7 +121,7 @@ def build_record(
         check=measured.check,
         compiled=measured.compiled,
         gates=Gates(max_drop=request.max_drop, max_latency_ms=request.max_latency_ms, failed=measured.failed),
-        notes=[*model.notes, *made.notes, *_not_rewritten(context, way), *measured.notes],
+        notes=[*model.notes, *reference.notes, *made.notes, *_not_rewritten(context, way), *measured.notes],
         command=command,
         versions=environment_versions(),
         **_counts(context),
