@@ -61,8 +61,8 @@ def missed_gates(
             kept = quantization.kept_float if quantization is not None else None
             why = f"; {kept.refused}" if kept is not None and kept.refused else ""
             missed.append(f"{words.drop(entry)}, --max-drop allows {allowed:g}{why}")
-    if request.strict and (why := unproven(context.precision.name, quantization)):
-        missed.append(f"--strict: {why}")
+    if request.strict and (apart := unproven(context.precision.name, quantization)):
+        missed.append(f"--strict: {apart}")
     if request.max_latency_ms is not None:
         missed += [
             f"{entry.median_ms:.3f} ms on {entry.device}, --max-latency-ms allows {request.max_latency_ms:g}"

@@ -38,9 +38,8 @@ class Constants(Rewrite):
         numbers = _numbers(layer)
         if numbers is None:
             return None
-        takes, between = reads_no_padding, (layers.Flatten,)
-        if not np.any(numbers[1]):
-            takes, between = folds_forward, (layers.Flatten, *_PADDINGS)
+        takes = reads_no_padding if np.any(numbers[1]) else folds_forward
+        between = (layers.Flatten,) if np.any(numbers[1]) else (layers.Flatten, *_PADDINGS)
         chain = graph.chain(layer, lambda each: isinstance(each, between) and _is_channels_last(each), takes)
         if len(chain) == 1 or not takes(chain[-1]):
             return None

@@ -18,7 +18,7 @@ from tfeff.errors import TfeffError
 from tfeff.export.rewrites.channels_last import with_channels_last
 from tfeff.export.rewrites.copying import CannotRewrite, again
 from tfeff.export.rewrites.graph import GraphView, as_functional, inline, rebuild, run_model
-from tfeff.export.rewrites.proving import FLOORS, TOLERANCE, Distance, distance, distances, floors
+from tfeff.export.rewrites.proving import FLOORS, TOLERANCE, Distance, Outputs, distance, distances, floors
 
 
 @dataclass(frozen=True)
@@ -201,43 +201,46 @@ def rewrite_proven(
 class _Chain:
     """Outputs from the model as it was given to the last rewrite of it."""
 
-    def __init__(self, given, proof):
+    def __init__(self, given: Any, proof: Mapping[str, np.ndarray]):
         self._given, self._proof = as_functional(given), proof
-        self._first = self._inlined = self._before = self._after = None
-        self._floors = None
-        self.inlined = None
+        self._first: Outputs = []
+        self._inlined: Outputs = []
+        self._before: Outputs = []
+        self._after: Outputs = []
+        self._floors: list[float] = []
+        self.inlined: Distance | None = None
 
-    def begin(self, model):
+    def begin(self, model: Any) -> None:
         """Runs the model as it was given, and inlined, once there is something to compare with it."""
-        if self._first is None:
+        if self.inlined is None:
             self._first = self._before = run_model(self._given, self._proof)
             self._inlined = run_model(model, self._proof)
             self.inlined = distance(self._inlined, self._first)
 
-    def judge(self, new):
+    def judge(self, new: Any) -> Distance:
         """How far a rewritten model is from the one before."""
         self._after = run_model(new, self._proof)
         return distance(self._after, self._before)
 
-    def take(self):
+    def take(self) -> None:
         """The one that was judged last is the one before from here on."""
         self._before = self._after
 
-    def says_nothing(self):
+    def says_nothing(self) -> bool:
         """Whether every output of the one that was judged last differs by no more than rounding may."""
         found = distances(self._after, self._before)
         return all(each.is_rounding or each.relative < FLOORS * floor
                    for each, floor in zip(found, self.floors, strict=True))  # fmt: skip
 
     @property
-    def rewritten(self):
+    def rewritten(self) -> Distance:
         """How far the last that was taken is from the inlined model."""
         return distance(self._before, self._inlined)
 
     @property
-    def floors(self):
+    def floors(self) -> list[float]:
         """Of each output."""
-        if self._floors is None:
+        if not self._floors:
             self._floors = floors(lambda moved: run_model(self._given, moved), self._proof, self._first)
         return self._floors
 
