@@ -179,8 +179,8 @@ def _port_text(port: PortAgreement) -> str:
     ratio = words.sqnr(port)
     told = [f"SQNR {ratio}" if port.sqnr_db is not None else ratio, words.likeness(port)]
     if port.same_answers is not None:
-        told.append(f"{100 * port.same_answers:.4g} % the same answer")
-    return f"{', '.join(each for each in told if each)} to the {port.reference}, on {port.samples:,} of {port.source}"
+        told.append(f"{100 * port.same_answers:.4g} % of the answers the same")
+    return f"to the {port.reference}: {', '.join(each for each in told if each)}, on {port.samples:,} of {port.source}"
 
 
 def _latency_rows(timed: "Outcome") -> list[list[str]]:
