@@ -38,7 +38,6 @@ class Job:
             "quantize" takes such a file as `saved_model`.
         per_channel: of int8, whether weights have a scale an output channel or one in all.
         kept: of the step "quantize", names of tensors whose operation stays in float.
-        alive: of the same step, names of tensors that must be in the quantized file.
     """
 
     saved_model: str
@@ -49,7 +48,6 @@ class Job:
     step: str = "whole"
     per_channel: bool = True
     kept: tuple[str, ...] = ()
-    alive: tuple[str, ...] = ()
 
 
 def write_saved_model(

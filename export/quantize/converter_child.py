@@ -75,7 +75,7 @@ def _quantize(calibrated, job):
     from tensorflow.lite.python.convert import mlir_quantize
 
     door = getattr(tf, job["io"])
-    ranged, dead = with_dead_outputs(share_ranges(calibrated), job["alive"])
+    ranged, dead = with_dead_outputs(share_ranges(calibrated))
     quantized = mlir_quantize(
         ranged,
         disable_per_channel=not job["per_channel"],

@@ -2,12 +2,8 @@
 
 - Of an operation with several outputs of which one is never read (SPLIT in a recurrent layer's first step) it leaves
   all in float, in some runs and not in others: such outputs are kept alive while it works.
-- Constants in front of a layer it may fold into that layer's weights, which it then rounds anew: what must stay as it
-  was planned is kept alive too.
 - ARG_MAX and ARG_MIN stay in float, though their kernels take int8: which value is largest is the same there.
 """
-
-from collections.abc import Collection
 
 from tfeff.tflite.file import TfliteFile, pack
 from tfeff.tflite.writer import named_tensor
@@ -15,12 +11,8 @@ from tfeff.tflite.writer import named_tensor
 _DEAD = "tfeff_unread_"
 
 
-def with_dead_outputs(calibrated: bytes, alive: Collection[str] = ()) -> tuple[bytes, int]:
-    """A calibrated file in which such outputs are outputs of the network, behind its own; and how many they are.
-
-    Args:
-        alive: names of other tensors to be kept.
-    """
+def with_dead_outputs(calibrated: bytes) -> tuple[bytes, int]:
+    """A calibrated file in which such outputs are outputs of the network, behind its own; and how many they are."""
     file = TfliteFile(calibrated)
     read = {number for operator in file.operators for number in operator.inputs} | set(file.outputs)
     dead = [
@@ -30,8 +22,6 @@ def with_dead_outputs(calibrated: bytes, alive: Collection[str] = ()) -> tuple[b
         for number in operator.outputs
         if number not in read and file.measured_range(number) is not None
     ]
-    made = [number for operator in file.operators for number in operator.outputs if file.name(number) in alive]
-    dead += [number for number in made if number not in file.outputs]
     if not dead:
         return calibrated, 0
     file.tree.outputs = [*file.outputs, *dead]

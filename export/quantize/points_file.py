@@ -165,8 +165,8 @@ def _merged(read, held, names, shapes):
 
 def shape_of(read: TfliteFile, number: int) -> tuple[int, ...]:
     """The shape of a tensor without its axes of 1: what a RESHAPE that moves nothing leaves as it is."""
-    shape = read.tree.tensors[number].shape
-    return tuple(int(size) for size in ([] if shape is None else shape) if size != 1)
+    shape = read.shape(number)
+    return tuple(size for size in shape if size != 1)
 
 
 def tensor_names(file: bytes, tensors: Mapping[str, int]) -> dict[str, str]:

@@ -1,5 +1,5 @@
 """Quantizing with the proof at hand: where the converter folded a point away and a unit is then not what was simulated,
-the file is made again with that point in it."""
+the file is made again with ranges that go together."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -40,8 +40,8 @@ def quantize_proven(
     """
     int8.quantize(ranges, files, converter)
     found = prove(int8, files["int8"], calibration)
-    if alive := folded_away(int8.graph, found.beyond, found.missing):
-        int8.quantize(ranges, files, converter, alive=alive)
+    if points := folded_away(int8.graph, found.beyond, found.missing):
+        int8.quantize(int8.folded_ranges(ranges, points), files, converter)
         again = prove(int8, files["int8"], calibration)
         if len(again.beyond) < len(found.beyond):
             return again
