@@ -6,7 +6,7 @@ equals the model? -> the tasks' metrics, float against quantized -> the target's
 place
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,6 +71,7 @@ def export_model(
     """
     request = request or Request()
     check_request(request, path)
+    model = _in_float32(model)
     if request.precision != "int8":
         trained = None
     elif trained is None and model.fake_quant is not None:
@@ -85,6 +86,17 @@ def export_model(
             progress,
         )  # fmt: skip
         return _export(context, trained, command)
+
+
+def _in_float32(model: Model) -> Model:
+    """The model with a copy in float32 where it computes in another floating point."""
+    if not model.is_keras:
+        return model
+    from tfeff.export.rewrites.float32 import coarsest, in_float32
+
+    if model.brought is not None or coarsest(model.callable) is None:
+        return model
+    return replace(model, callable=in_float32(model.callable), brought=model.callable)
 
 
 def _export(context: ExportContext, trained: Trained | None, command: str) -> Export:

@@ -44,6 +44,11 @@ def in_float32(model: Any) -> Any:
             f"{model.name}: computes in {coarsest(model)}, and cannot be copied in float32: {reason}",
             "give its layers a complete get_config()",
         ) from None
+    if (left := coarsest(made)) is not None:
+        raise CannotRewrite(
+            f"{model.name}: a layer computes in {left} whatever its config says, so there is no copy in float32",
+            "give it a dtype policy of float32, or a get_config() that holds its dtype",
+        )
     copy_state(model, made)
     return made
 
