@@ -37,6 +37,14 @@ def gate_operations(context: ExportContext, graph: Graph) -> Verdict:
     return verdict
 
 
+def unproven(precision: str, quantization: Quantization | None) -> str | None:
+    """What of an int8 file is not what was simulated; None where all is, and for other precisions."""
+    if precision != "int8":
+        return None
+    proof = quantization.simulation if quantization is not None else None
+    return words.unproven(proof) if proof is not None else "there is no simulation of this file to compare it with"
+
+
 def missed_gates(
     context: ExportContext,
     accuracy: Sequence[Accuracy],
@@ -53,6 +61,8 @@ def missed_gates(
             kept = quantization.kept_float if quantization is not None else None
             why = f"; {kept.refused}" if kept is not None and kept.refused else ""
             missed.append(f"{words.drop(entry)}, --max-drop allows {allowed:g}{why}")
+    if request.strict and (apart := unproven(context.precision.name, quantization)):
+        missed.append(f"--strict: {apart}")
     if request.max_latency_ms is not None:
         missed += [
             f"{entry.median_ms:.3f} ms on {entry.device}, --max-latency-ms allows {request.max_latency_ms:g}"

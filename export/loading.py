@@ -37,6 +37,7 @@ class Loaded:
         callable: a Keras model; or of a SavedModel a function of its inputs, which gives its outputs by name.
         inputs: in the order in which `callable` takes them.
         heads: of its outputs, in the order in which `callable` gives them.
+        brought: the model as it was loaded, where `callable` is a copy of it in float32.
         fake_quant: the fake-quant graph that the file holds; `callable` is then the float network inside.
     """
 
@@ -44,6 +45,7 @@ class Loaded:
     inputs: tuple[OpenInput, ...]
     heads: tuple[Head, ...]
     fake_quant: Any = None
+    brought: Any = None
 
 
 def is_user_file(name: str) -> bool:
@@ -65,24 +67,36 @@ def load(path: Path, imports: Sequence[str] = ()) -> Loaded:
 
 
 def _load_keras(path: Path, imports: Sequence[str]) -> Loaded:
-    import keras
-
     from tfeff.export.heads import heads_of
     from tfeff.export.quantize.simulation import float_model, is_fake_quant
+    from tfeff.export.rewrites.float32 import coarsest, in_float32
     from tfeff.export.rewrites.graph import as_functional
 
     graph = read_keras(path, imports)
-    model = float_model(graph) if is_fake_quant(graph) else graph
+    model, brought = float_model(graph) if is_fake_quant(graph) else graph, None
+    if coarsest(model) is not None:
+        brought, model = _by_position(model), in_float32(model)
     functional = as_functional(model)
     taken = port_names(model.inputs, functional.input, [tensor.name for tensor in model.inputs])
     given = port_names(model.outputs, functional.output, functional.output_names)
     inputs = [OpenInput(name, tuple(tensor.shape[1:]), str(tensor.dtype))
               for name, tensor in zip(taken, model.inputs, strict=True)]  # fmt: skip
     heads = heads_of(model, given, path)
+    fake_quant = graph if is_fake_quant(graph) else None
+    return Loaded(_by_position(model), tuple(inputs), tuple(heads), fake_quant, brought)
+
+
+def _by_position(model: Any) -> Any:
+    """A model that is called as models are called here: a list of inputs, if there are several, and outputs in one."""
+    import keras
+
+    from tfeff.export.rewrites.graph import as_functional
+
+    functional = as_functional(model)
     one = model.inputs[0] if len(model.inputs) == 1 else model.inputs
-    if type(functional.input) is not type(one) or not isinstance(functional.output, keras.KerasTensor | list):
-        model = keras.Model(one, model.outputs, name=model.name)  # as it is called here: by position
-    return Loaded(model, tuple(inputs), tuple(heads), graph if is_fake_quant(graph) else None)
+    if type(functional.input) is type(one) and isinstance(functional.output, keras.KerasTensor | list):
+        return model
+    return keras.Model(one, model.outputs, name=model.name)
 
 
 def read_keras(path: Path, imports: Sequence[str] = ()) -> Any:

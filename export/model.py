@@ -25,6 +25,8 @@ class Model:
         preset: name of the preset, None without one.
         dataset: what it was trained on, None when unknown.
         random_weights: whether it was never trained, so that its accuracy means nothing.
+        brought: the model as its user brought it, where `callable` is a copy of it that computes in float32; None where
+            they are the same.
         fake_quant: the fake-quant graph that it came as, with ranges; `callable` is then the float network inside.
         notes: words for the user about what was not done.
         calibration_method: how its int8 ranges are found where the user says nothing: of a preset, as it was measured
@@ -40,6 +42,7 @@ class Model:
     preset: str | None = None
     dataset: str | None = None
     random_weights: bool = False
+    brought: Callable[..., Any] | None = None
     fake_quant: Any = None
     notes: tuple[str, ...] = ()
     calibration_method: str | None = None
@@ -60,17 +63,24 @@ class Model:
         return images[0] if len(images) == 1 else None
 
     def run(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """What the model gives, in inference mode.
+        """What the model gives as it was brought, in inference mode.
 
         Args:
             batch: by input, (n, ...) each.
 
         Returns:
-            By output, (n, ...) each.
+            By output, (n, ...) each; floating point as float32.
         """
+        return self._run(self.brought or self.callable, batch)
+
+    def run_copy(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The same of `callable`."""
+        return self._run(self.callable, batch)
+
+    def _run(self, callable, batch):
         given = [batch[port.name] for port in self.inputs]
-        outputs = self.callable(given[0] if len(given) == 1 else given, training=False)
-        return {name: np.asarray(value) for name, value in named_outputs(outputs, self.outputs).items()}
+        outputs = callable(given[0] if len(given) == 1 else given, training=False)
+        return {name: _plain(np.asarray(value)) for name, value in named_outputs(outputs, self.outputs).items()}
 
 
 def classifier(
@@ -105,6 +115,11 @@ def named_outputs(made: Any, names: Sequence[str]) -> dict[str, Any]:
     if isinstance(made, Mapping) and set(made) == set(names):
         return {name: made[name] for name in names}
     return dict(zip(names, _flat(made), strict=True))
+
+
+def _plain(values):
+    """float32 for every other floating point; NumPy knows bfloat16 by name only."""
+    return values.astype(np.float32) if "float" in values.dtype.name else values
 
 
 def _flat(made):

@@ -6,13 +6,13 @@ does the target take it? -> float file equals the model? -> the tasks' metrics, 
 compiler -> latency -> record -> put in place
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tfeff.calibration import Calibration
 from tfeff.errors import TfeffError
-from tfeff.export import gates, making, on_device, proofs, recording, steps
+from tfeff.export import chain, gates, making, on_device, proofs, recording, steps
 from tfeff.export.checks import check_request, check_space_for, io_of
 from tfeff.export.context import ExportContext, Progress, no_progress
 from tfeff.export.model import Model
@@ -72,6 +72,7 @@ def export_model(
     """
     request = request or Request()
     check_request(request, path)
+    model = _in_float32(model)
     if request.precision != "int8":
         trained = None
     elif trained is None and model.fake_quant is not None:
@@ -92,12 +93,24 @@ def export_model(
             raise refused(context, error) from error
 
 
+def _in_float32(model: Model) -> Model:
+    """The model with a copy in float32 where it computes in another floating point."""
+    if not model.is_keras:
+        return model
+    from tfeff.export.rewrites.float32 import coarsest, in_float32
+
+    if model.brought is not None or coarsest(model.callable) is None:
+        return model
+    return replace(model, callable=in_float32(model.callable), brought=model.callable)
+
+
 def _export(context: ExportContext, trained: Trained | None, command: str) -> Export:
     proofs.check_tasks(context)
     calibration = steps.calibrate(
         context, needed=context.precision.calibrated and trained is None, noise=trained is not None
     )
     reference = _reference(context, calibration)
+    copied = proofs.prove_copy(context, reference)
     way = _rewritten(context, reference, trained)
     made = making.make_files(context, way.twin, way.rewritten, calibration, trained)
     gates.gate_operations(context, read_graph(made.file))
@@ -115,6 +128,7 @@ def _export(context: ExportContext, trained: Trained | None, command: str) -> Ex
     else:
         said = ()
         accuracy, ports = [], proofs.agreement(made.file, made.twin, proofs.samples(reference.inputs), reference.source)
+    ports = [*ports, *proofs.ends(context, made.file, reference)]
 
     compiled, notes = _compile(context, made.file)
     check = (compiled.verdict if compiled else context.target.check(graph)).record()
@@ -125,7 +139,10 @@ def _export(context: ExportContext, trained: Trained | None, command: str) -> Ex
     if compiled is not None:
         files[compiled.path] = compiled_path(context.path, compiled.suffix)
         part = compiled.record(files[compiled.path].name)
-    measured = recording.Measured(float_error, accuracy, ports, timing.entries, check, part, failed, (*notes, *said))
+    links = chain.links(way, made, copied, float_error)
+    measured = recording.Measured(
+        float_error, links, accuracy, ports, timing.entries, check, part, failed, (*notes, *said)
+    )
     record = recording.build_record(context, way, made, graph, reference, measured, command)
     put_in_place(context, files, record)
     return Export(context.path, record, tuple(failed), timing.bench)
@@ -150,7 +167,7 @@ def _rewritten(context: ExportContext, reference: proofs.Reference, trained: Tra
         specs, choices, tuning = tuned.specs, tuned.choices, tuned.record
     context.progress("rewriting", 0, 0)
     twin = steps.rewrite(context.model, steps.TWIN_REWRITES, reference.inputs)
-    rewritten = steps.rewrite(context.model, specs, reference.inputs, choices)
+    rewritten = steps.rewrite(context.model, specs, reference.inputs, choices, measured=True)
     return recording.Way(specs, twin, rewritten, trained, tuning)
 
 

@@ -1,5 +1,6 @@
 """That nothing was lost: the float file against the model, the quantized file against the float one."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,14 @@ from tfeff.data import Dataset, open_dataset
 from tfeff.errors import TfeffError
 from tfeff.export.context import ExportContext
 from tfeff.export.model import Model
+from tfeff.export.rewrites.proving import FLOORS, NOISE
+from tfeff.export.rewrites.proving import floors as measure_floors
 from tfeff.export.steps import some_inputs
 from tfeff.record.schema import Port, PortAgreement
 from tfeff.tasks import get_task
 
 FLOAT_TOLERANCE = 1e-4  # of a port's largest output: float kernels of another runtime sum in another order
+_LEAST, _NEAR = 1e-30, 1e-7  # a probability, and one less a probability, that a logit is made of
 INTEGER_TOLERANCE = 0.01  # of integers, the share that may differ: numbers of classes, where two scores are equal
 
 
@@ -27,13 +31,17 @@ class Reference:
 
     Attributes:
         inputs: by input, (n, ...) each.
-        outputs: by output, (n, ...) each.
+        outputs: by output, (n, ...) each; of the copy in float32 where there is one.
         source: where the inputs come from.
+        brought: what the model gives as it was brought; None where `outputs` are that.
+        notes: for the record.
     """
 
     inputs: Mapping[str, np.ndarray]
     outputs: Mapping[str, np.ndarray]
     source: str
+    brought: Mapping[str, np.ndarray] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
@@ -41,9 +49,40 @@ class Reference:
 
 
 def refer(model: Model, inputs: Mapping[str, np.ndarray], source: str) -> Reference:
-    """Runs the model, one sample at a time as the files are."""
-    outputs = [model.run({name: value[None] for name, value in each.items()}) for each in samples(inputs)]
-    return Reference(inputs, {name: np.concatenate([each[name] for each in outputs]) for name in model.outputs}, source)
+    """Runs the model, one sample at a time as the files are.
+
+    Raises:
+        TfeffError: it cannot be run.
+    """
+    try:
+        outputs = _each(model.run_copy, inputs)
+    except Exception as error:  # what a user's own layer, or TensorFlow on this machine, raises
+        raise TfeffError(
+            f"{model.network} cannot be run: {_reason(error)}",
+            "see that model(inputs, training=False) works on this machine, with one sample",
+        ) from error
+    if model.brought is None:
+        return Reference(inputs, outputs, source)
+    try:
+        return Reference(inputs, outputs, source, _each(model.run, inputs))
+    except Exception as error:  # of half precision there are fewer kernels
+        note = (
+            f"the proof begins at the copy in float32: the model as it was brought does not run here ({_reason(error)})"
+        )
+        return Reference(inputs, outputs, source, notes=(note,))
+
+
+def _reason(error):
+    """The line of an exception that says what happened, without Keras' frame around it."""
+    lines = [line.strip() for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith(("Exception encountered", "Arguments received", "•"))]
+    return (told or lines or [type(error).__name__])[0][:200]
+
+
+def _each(run, inputs):
+    """What the model gives for each sample alone, put together by output."""
+    outputs = [run({name: value[None] for name, value in each.items()}) for each in samples(inputs)]
+    return {name: np.concatenate([each[name] for each in outputs]) for name in outputs[0]}
 
 
 def samples(arrays: Mapping[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
@@ -90,21 +129,59 @@ def _dataset(context: ExportContext) -> Dataset | None:
 
 @dataclass(frozen=True)
 class FloatError:
-    """The largest difference of the float file's outputs to the model's, and over the largest output of the same port:
-    of the port where that is largest."""
+    """The largest difference of outputs to what they should be, and over the largest output of the same port: of the
+    port where that is largest.
+
+    Attributes:
+        allowed: what `relative_error` may be: more than `FLOAT_TOLERANCE` where rounding alone does more.
+        of_logits: the relative error of the logits behind a port's probabilities, where that was judged in its place.
+    """
 
     max_abs_error: float
     relative_error: float
+    allowed: float = FLOAT_TOLERANCE
+    of_logits: float | None = None
+
+
+def prove_copy(context: ExportContext, reference: Reference) -> FloatError | None:
+    """That the copy in float32 computes what the model does that was brought, but for the rounding of its floating
+    point; None where there is no copy.
+
+    Raises:
+        TfeffError: it does not.
+    """
+    if reference.brought is None:
+        return None
+    from tfeff.export.rewrites.float32 import coarsest, rounding
+
+    dtype = coarsest(context.model.brought) or "float32"
+    floors, found = _floors(context, reference, rounding(dtype)), []
+    for name, wanted in reference.brought.items():
+        if np.issubdtype(wanted.dtype, np.floating):
+            allowed = max(FLOORS * rounding(dtype), FLOORS * floors[name])
+            error, relative = _error(reference.outputs[name], wanted)
+            if not relative <= allowed:
+                raise TfeffError(
+                    f"computed in float32, {context.model.network} differs from itself in {dtype}, output {name}, by "
+                    f"{relative:.1e} of its largest output ({allowed:.1e} is allowed)",
+                    f"see whether it yields NaN or infinity in {dtype} on these inputs",
+                )
+            found.append(FloatError(error, relative, allowed))
+    return max(found, key=lambda each: each.relative_error, default=FloatError(0.0, 0.0))
 
 
 def prove_float(context: ExportContext, twin: Path, reference: Reference) -> FloatError:
     """That the float file computes what the model computes: the first link of the chain to the quantized file.
+
+    A port may differ by `FLOAT_TOLERANCE` of its largest value, or of its largest logit where it gives probabilities;
+    by more only where rounding alone moves the network's outputs by a tenth of that.
 
     Raises:
         TfeffError: it does not.
     """
     runner, found = Runner(twin, isolated=False), []
     given = [runner(each) for each in samples(reference.inputs)]
+    floors: Mapping[str, float] | None = None
     for name, wanted in reference.outputs.items():
         values = np.stack([each[name] for each in given]).reshape(wanted.shape)
         if not np.issubdtype(wanted.dtype, np.floating):
@@ -112,12 +189,48 @@ def prove_float(context: ExportContext, twin: Path, reference: Reference) -> Flo
             if share > INTEGER_TOLERANCE:
                 _differs(context, name, f"in {100 * share:.1f} % of its numbers", f"{100 * INTEGER_TOLERANCE:g} %")
             continue
-        error = float(np.abs(values.astype(np.float64) - wanted).max())
-        relative = error / max(float(np.abs(wanted).max()), 1e-12)
-        if not relative <= FLOAT_TOLERANCE:
-            _differs(context, name, f"by {relative:.1e} of its largest output", f"{FLOAT_TOLERANCE:.0e}")
-        found.append(FloatError(error, relative))
+        (error, relative), allowed, of_logits = _error(values, wanted), FLOAT_TOLERANCE, None
+        if not relative <= allowed:
+            of_logits = _error_of_logits(context, name, values, wanted)
+        if of_logits is not None and not of_logits <= allowed:
+            floors = _floors(context, reference) if floors is None else floors
+            allowed, of_logits = max(allowed, FLOORS * floors[name]), None
+            if not relative <= allowed:
+                _differs(context, name, f"by {relative:.1e} of its largest output", f"{allowed:.1e}")
+        found.append(FloatError(error, relative, allowed, of_logits))
     return max(found, key=lambda each: each.relative_error, default=FloatError(0.0, 0.0))
+
+
+def _error(values, wanted):
+    """The largest difference, and over the largest that is wanted."""
+    error = float(np.abs(values.astype(np.float64) - wanted).max())
+    return error, error / max(float(np.abs(wanted).max()), 1e-12)
+
+
+def _error_of_logits(context, name, values, wanted):
+    """The same relative error of the logits behind probabilities; infinite for a port that gives none."""
+    chances = [spec for spec in context.model.tasks
+               if name in spec.outputs and spec.decode.get("scores") == "probabilities"]  # fmt: skip
+    if wanted.ndim > 1 and wanted.shape[-1] > 1 and (wanted >= 0).all() and np.allclose(wanted.sum(-1), 1, atol=1e-3):
+        one, other = (np.log(np.maximum(each.astype(np.float64), _LEAST)) for each in (values, wanted))
+        one, other = (each - each.mean(-1, keepdims=True) for each in (one, other))
+    elif chances:
+        one, other = (np.clip(each.astype(np.float64), _NEAR, 1 - _NEAR) for each in (values, wanted))
+        one, other = (np.log(each / (1 - each)) for each in (one, other))
+    else:
+        return np.inf
+    return _error(one, other)[1]
+
+
+def _floors(context, reference, noise=NOISE):
+    """What noise in the inputs does to each output of the float32 model, by name; see `rewrites.proving`."""
+    outputs = list(reference.outputs.values())
+
+    def run(moved):
+        made = _each(context.model.run_copy, moved)
+        return [made[name] for name in reference.outputs]
+
+    return dict(zip(reference.outputs, measure_floors(run, reference.inputs, outputs, noise), strict=True))
 
 
 def _differs(context, name, by, allowed):
@@ -155,3 +268,25 @@ def agreement(file: Path, twin: Path, feeds: Iterable[Mapping[str, np.ndarray]],
         for distance in distances:
             distance.add(wanted[distance.name], given[distance.name])
     return [distance.agreement("float file", source) for distance in distances]
+
+
+def ends(context: ExportContext, file: Path, reference: Reference) -> list[PortAgreement]:
+    """How far each output of the finished file is from the model as it was brought: the two ends of the chain."""
+    from msgspec.structs import replace
+
+    runner = Runner(file)
+    wanted = reference.outputs if reference.brought is None else reference.brought
+    distances = [PortDistance(name) for name in wanted]
+    same: dict[str, list[bool]] = {name: [] for name in wanted}
+    for feed, expected in zip(samples(reference.inputs), samples(wanted), strict=True):
+        given = runner(feed)
+        for distance in distances:
+            distance.add(expected[distance.name], given[distance.name])
+        for spec in context.model.tasks:
+            task = get_task(spec.name)
+            answers = (task.decode({name: each[name] for name in spec.outputs}, spec) for each in (expected, given))
+            if (alike := task.same_answer(*answers)) is not None:
+                for name in spec.outputs:
+                    same[name].append(alike)
+    found = [distance.agreement("model", reference.source) for distance in distances]
+    return [replace(each, same_answers=float(np.mean(same[each.name])) if same[each.name] else None) for each in found]

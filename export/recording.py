@@ -26,6 +26,7 @@ from tfeff.record.schema import (
     FloatTwin,
     Gates,
     Latency,
+    Link,
     Operations,
     Port,
     PortAgreement,
@@ -62,7 +63,8 @@ class Measured:
 
     Attributes:
         float_error: of the twin.
-        accuracy, ports: against the twin.
+        links: of the chain from the model to what was quantized.
+        accuracy, ports: against the twin, and of ports against the model itself.
         latency: on each device.
         check: what the target makes of it; `compiled`: what its compiler made of it.
         failed: gates that were missed, one line each.
@@ -70,6 +72,7 @@ class Measured:
     """
 
     float_error: FloatError
+    links: list[Link]
     accuracy: list[Accuracy]
     ports: list[PortAgreement]
     latency: list[Latency]
@@ -109,7 +112,7 @@ def build_record(
         min_runtime_version=graph.min_runtime_version,
         rewrites=rewrites_part(way.rewritten, context.target),
         tuning=way.tuning,
-        proof=Proof(inputs=reference.count, source=reference.source),
+        proof=Proof(inputs=reference.count, source=reference.source, links=measured.links),
         calibration=_calibration(context, way, made),
         quantization=_quantization(way, made),
         accuracy=measured.accuracy,
@@ -118,7 +121,7 @@ def build_record(
         check=measured.check,
         compiled=measured.compiled,
         gates=Gates(max_drop=request.max_drop, max_latency_ms=request.max_latency_ms, failed=measured.failed),
-        notes=[*model.notes, *made.notes, *_not_rewritten(context, way), *measured.notes],
+        notes=[*model.notes, *reference.notes, *made.notes, *_not_rewritten(context, way), *measured.notes],
         command=command,
         versions=environment_versions(),
         **_counts(context),
@@ -183,6 +186,7 @@ def _quantization(way, made) -> Quantization | None:
 
 def _not_rewritten(context, way):
     """A note, where the target's rewrites could not be applied."""
+    yield from way.rewritten.left_out
     if way.rewritten.refused and set(way.specs) - set(TWIN_REWRITES):
         yield f"not rewritten for {context.target.name}: {way.rewritten.refused}"
 

@@ -30,6 +30,7 @@ class Request:
         benchmark_binary: `benchmark_model` for a phone among the devices; None fetches TensorFlow's once.
         max_drop: gate, points of top-1 that quantization may cost.
         max_latency_ms: gate, for the median on every device.
+        strict: gate, whether every unit of an int8 file must be what was simulated.
         tune: device on which the forms of each rewrite are timed and the fastest taken; None leaves it to the target.
         compiler: what the target's compiler is told.
         force: whether an existing artifact may be replaced.
@@ -57,6 +58,7 @@ class Request:
     benchmark_binary: str | None = None
     max_drop: float | None = None
     max_latency_ms: float | None = None
+    strict: bool = False
     tune: str | None = None
     compiler: CompilerOptions = field(default_factory=CompilerOptions)
     force: bool = False

@@ -27,11 +27,17 @@ class Rewritten:
         callable: the rewritten Keras model; the model's own where nothing was done.
         applied: what was done, `rewrites.core.Applied` each.
         refused: why nothing could be done; None where it could.
+        left_out: why a rewrite was left out, a sentence each.
+        inlined, rewritten: how far the inlined model is from the one that was given, and the rewritten one from that,
+            `rewrites.proving.Distance` each; None where that was not measured.
     """
 
     callable: Any
     applied: tuple[Any, ...] = ()
     refused: str | None = None
+    left_out: tuple[str, ...] = ()
+    inlined: Any = None
+    rewritten: Any = None
 
     @property
     def names(self) -> list[str]:
@@ -44,6 +50,8 @@ def rewrite(
     specs: Sequence[str],
     proof: Mapping[str, np.ndarray],
     choices: Mapping[str, Mapping[str, str]] | None = None,
+    *,
+    measured: bool = False,
 ) -> Rewritten:
     """Rewrites a model, each rewrite proven on some inputs.
 
@@ -51,6 +59,7 @@ def rewrite(
         specs: of rewrites, in order (`group_conv:split`).
         proof: by input, (n, ...) each.
         choices: by rewrite, the form of single places; see `tune`.
+        measured: whether the inlined model is compared with the one given even where no rewrite finds a place.
     """
     if not model.is_keras:
         return Rewritten(model.callable, refused="the model is no Keras model")
@@ -58,14 +67,14 @@ def rewrite(
         return Rewritten(model.callable)
     from tfeff.export.rewrites import load_rewrite
     from tfeff.export.rewrites.copying import CannotRewrite
-    from tfeff.export.rewrites.core import apply_rewrites
+    from tfeff.export.rewrites.core import rewrite_proven
 
     rewrites = [load_rewrite(spec, (choices or {}).get(spec.partition(":")[0])) for spec in specs]
     try:
-        made, applied = apply_rewrites(model.callable, rewrites, proof)
+        made = rewrite_proven(model.callable, rewrites, proof, measured=measured)
     except CannotRewrite as why:
         return Rewritten(model.callable, refused=why.what)
-    return Rewritten(made, tuple(applied))
+    return Rewritten(made.model, made.applied, None, made.left_out, made.inlined, made.rewritten)
 
 
 def some_inputs(ports: Sequence[InputPort], count: int = PROOF_SAMPLES, seed: int = 0) -> dict[str, np.ndarray]:

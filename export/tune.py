@@ -117,13 +117,13 @@ def complete(specs: tuple[str, ...]) -> tuple[str, ...]:
 def _sites(context, specs) -> list[_Site]:
     """One for each rewrite and distinct shape."""
     from tfeff.export.rewrites import load_rewrite
-    from tfeff.export.rewrites.core import shape_key
-    from tfeff.export.rewrites.graph import GraphView, as_functional, inline
+    from tfeff.export.rewrites.core import inlined, shape_key
+    from tfeff.export.rewrites.graph import GraphView, as_functional
 
     functional = as_functional(context.model.callable) if context.model.is_keras else None
     if functional is None:
         return []
-    model = inline(functional)
+    model = inlined(functional)
     graph, refused = GraphView(model), context.target.refuses
     sites: dict[tuple[str, str], _Site] = {}
     for rewrite in (load_rewrite(spec) for spec in specs if spec.partition(":")[0] in TUNED):

@@ -1,7 +1,8 @@
 """Numbers that are added or multiplied, in the weights of the layer behind.
 
-The converter folds them where that layer reads no padding (a `Rescaling` in front of a network, most of all), and does
-so only when it quantizes. Done in the graph, simulation and file have the same operations.
+The converter folds them where that layer reads no padding (a `Rescaling` in front of a network, most of all) or only
+multiplies (0 times anything is the padding's 0), and does so only when it quantizes. Done in the graph, simulation and
+file have the same operations.
 """
 
 from typing import Any
@@ -10,16 +11,18 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from tfeff.export.rewrites.batch_norm import folded_forward, reads_no_padding
+from tfeff.export.rewrites.batch_norm import folded_forward, folds_forward, reads_no_padding
 from tfeff.export.rewrites.building import activation_of, before_activation
 from tfeff.export.rewrites.core import Match, Rewrite
 from tfeff.export.rewrites.graph import GraphView
 from tfeff.layers.keras_private import nodes_of
 
+_PADDINGS = (layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D)
+
 
 class Constants(Rewrite):
-    """Folds `x * a`, `x / a`, `x + b`, `x - b`, `b - x`, `Rescaling`, `Normalization` and the 1/6 of hard-sigmoid, one
-    after the other until none is left."""
+    """Folds `x * a`, `x / a`, `x + b`, `x - b`, `b - x`, `Rescaling`, `Normalization`, the 1/6 of hard-sigmoid and
+    the 1/n of an average, one after the other until none is left."""
 
     name = "constants"
 
@@ -35,18 +38,27 @@ class Constants(Rewrite):
         numbers = _numbers(layer)
         if numbers is None:
             return None
-        chain = graph.chain(layer, lambda each: isinstance(each, layers.Flatten), reads_no_padding)
-        if len(chain) == 1 or not reads_no_padding(chain[-1]):
+        takes = reads_no_padding if np.any(numbers[1]) else folds_forward
+        between = (layers.Flatten,) if np.any(numbers[1]) else (layers.Flatten, *_PADDINGS)
+        chain = graph.chain(layer, lambda each: isinstance(each, between) and _is_channels_last(each), takes)
+        if len(chain) == 1 or not takes(chain[-1]):
             return None
-        if _is_hard_sigmoid(layer):
-            return Match(chain, lambda x: folded_forward(_opened(layer, x), numbers, *chain[1:]))
-        return Match(chain, lambda x: folded_forward(x, numbers, *chain[1:]))
+        return Match(chain, lambda x: folded_forward(_opened(layer, x), numbers, *chain[1:]))
+
+
+def _is_channels_last(layer):
+    return getattr(layer, "data_format", None) in (None, "channels_last")
 
 
 def _numbers(operation):
     """(scale, offset), float64 (c,) each, of an operation that is x times scale plus offset; None for any other."""
     shape = keras.tree.flatten(operation.output)[0].shape
-    found = (1 / 6, 0.0) if _is_hard_sigmoid(operation) else _affine(operation)
+    if _is_hard_sigmoid(operation):
+        found = 1 / 6, 0.0
+    elif isinstance(operation, layers.Average):
+        found = 1 / len(operation.input), 0.0
+    else:
+        found = _affine(operation)
     if found is None or len(shape) < 2 or not shape[-1]:
         return None
     channels = shape[-1]
@@ -86,5 +98,9 @@ def _is_hard_sigmoid(operation):
 
 
 def _opened(layer, x):
-    """relu6(x + 3): a hard-sigmoid but for its last factor."""
+    """An operation without what is folded: of a hard-sigmoid relu6(x + 3) is left, of an average the sum."""
+    if isinstance(layer, layers.Average):
+        return layers.Add(name=layer.name)(x)
+    if not _is_hard_sigmoid(layer):
+        return x
     return layers.ReLU(6.0, name=f"{layer.name}_relu6")(ops.add(before_activation(layer, x), 3.0))

@@ -17,17 +17,17 @@ from tfeff.export.quantize.fake_quant import ActivationRange, FakeQuantize, Quan
 from tfeff.export.quantize.simulation import float_network
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.copying import SHARED, CannotRewrite, again
-from tfeff.export.rewrites.core import distance, rounding_of
+from tfeff.export.rewrites.core import inlined
 from tfeff.export.rewrites.graph import (
     GraphView,
     as_functional,
-    inline,
     name_operations,
     pack_inputs,
     run_model,
     walk,
 )
 from tfeff.export.rewrites.matching import groups_of
+from tfeff.export.rewrites.proving import Distance, distance, floors
 from tfeff.layers import GroupConv2D
 
 # What the converter does by itself, done in the graph, where its roundings can be simulated; and what it cannot
@@ -73,22 +73,38 @@ def fake_quant_graph(
         raise CannotRewrite(f"{name}: has no graph of layers to quantize", "build it as keras.Model(inputs, outputs)")
     if len(functional.inputs) != len(inputs):
         raise CannotRewrite(f"{model.name}: takes {len(functional.inputs)} inputs, not {', '.join(inputs)}")
-    network = inline(functional)
+    network = inlined(functional)
     for rewrite in (*map(load_rewrite, _FIRST), Constants()):
         network, _ = rewrite.apply(network)
     graph = _Builder(network, inputs, per_tensor, train_ranges, tied).build()
     if proof is not None:
-        _prove(graph, functional, proof)
+        prove_graph(graph, functional, proof)
     return graph
 
 
-def _prove(graph, model, proof):
-    """That the float network in the graph is the model; what magnifies rounding is told by what rounding does to it."""
+def prove_graph(graph: Any, model: Any, proof: Mapping[str, np.ndarray]) -> tuple[Distance, float]:
+    """That the float network in a fake-quant graph is the model; what magnifies rounding is told by what rounding does
+    to it.
+
+    Args:
+        graph: of `fake_quant_graph`.
+        model: the functional model that it was made of.
+        proof: see there.
+
+    Returns:
+        How far they are apart, and how far they may be, relative.
+
+    Raises:
+        CannotRewrite: it is not.
+    """
     expected = run_model(model, proof)
     made, _ = float_network(graph, rounded_weights=False)([keras.ops.convert_to_tensor(v) for v in proof.values()])
     found = distance([np.asarray(each) for each in keras.tree.flatten(made)], expected, _TOLERANCE)
-    if found.is_rounding or found.relative <= _MAGNIFIED * rounding_of(model, proof, expected):
-        return
+    if found.is_rounding:
+        return found, _TOLERANCE
+    allowed = _MAGNIFIED * max(floors(lambda moved: run_model(model, moved), proof, expected))
+    if found.relative <= allowed:
+        return found, allowed
     raise CannotRewrite(
         f"{model.name}: its fake-quant graph differs from it by {found.relative:.1e} of its output",
         "see whether a layer computes something else when it is copied by its config and its weights",

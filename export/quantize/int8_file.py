@@ -13,7 +13,7 @@ import numpy as np
 
 from tfeff.data import InputPort
 from tfeff.export.quantize.convert import Converter, Job, freeze, write_saved_model
-from tfeff.export.quantize.points_file import Scale, read_scales, take_points, tensor_names, with_points
+from tfeff.export.quantize.points_file import Scale, read_scales, shape_of, take_points, tensor_names, with_points
 from tfeff.export.quantize.shared_ranges import share_ranges
 from tfeff.tflite.file import TfliteFile
 from tfeff.tflite.writer import with_constants, with_ranges
@@ -139,6 +139,29 @@ class Int8File:
             for io, path in files.items()
         ])  # fmt: skip
 
+    def folded_ranges(self, ranges: Mapping[int, Bounds], points: Collection[str]) -> dict[int, Bounds]:
+        """The same ranges, but of points that are another tensor times a number, which the quantizer folds into the
+        weights behind: there it keeps the other tensor's scale, so that must be the point's over the number.
+
+        Args:
+            ranges: by tensor.
+            points: that were folded. Of one whose other tensor is a point too, the point itself gets its range times
+                the number; of any other kind it stays.
+        """
+        read, found, own = TfliteFile(self.path.read_bytes()), dict(ranges), set(self.tensors.values())
+        for point in points:
+            folded = _factor(read, self.tensors[point])
+            if folded is None or self.tensors[point] not in ranges:
+                continue
+            other, factor = folded
+            if other in own and other in ranges:
+                low, high = ranges[other]
+                found[self.tensors[point]] = low * factor, high * factor
+            else:
+                low, high = ranges[self.tensors[point]]
+                found[other] = low / factor, high / factor
+        return found
+
     def own_ranges(self, measured: Mapping[int, Bounds], of: "Int8File") -> dict[int, Bounds]:
         """The ranges of this file's tensors: of points those of the graph, of what lies within a unit that is no more
         known than by its outputs (a recurrent layer) those that were measured in another file of the same graph.
@@ -180,7 +203,26 @@ class Int8File:
 
     def scales(self, path: Path) -> tuple[dict[str, Scale], dict[str, int]]:
         """How the quantized file holds the points; see `points_file.read_scales`."""
-        return read_scales(path.read_bytes(), tensor_names(self.path.read_bytes(), self.tensors))
+        held = self.path.read_bytes()
+        read = TfliteFile(held)
+        shapes = {point: shape_of(read, number) for point, number in self.tensors.items()}
+        return read_scales(path.read_bytes(), tensor_names(held, self.tensors), shapes)
+
+
+def _factor(read, number):
+    """(another tensor, a number above 0) of a tensor that is the one times the other; None for any other."""
+    if number not in read.producers:
+        return None
+    op = read.operators[read.producers[number]]
+    constants = [each for each in op.inputs if read.is_constant(each)]
+    if op.name not in ("MUL", "DIV") or len(constants) != 1 or len(op.inputs) != 2:
+        return None
+    stored = read.stored(constants[0])
+    values = np.zeros(0) if stored is None else np.asarray(stored, np.float64)
+    if values.size != 1 or not values.ravel()[0] > 0 or (op.name == "DIV" and op.inputs[1] != constants[0]):
+        return None
+    (other,) = (each for each in op.inputs if each != constants[0])
+    return other, float(values.ravel()[0] if op.name == "MUL" else 1 / values.ravel()[0])
 
 
 def _carried(ranges, source, target):

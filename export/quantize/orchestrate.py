@@ -22,10 +22,11 @@ from tfeff.export.context import ExportContext
 from tfeff.export.on_device import time_files
 from tfeff.export.quantize import Int8File, choosing, measuring
 from tfeff.export.quantize.mixed import Files, find_kept, worst_drop
+from tfeff.export.quantize.proven import prove, quantize_proven
 from tfeff.export.quantize.trial import Trial
 from tfeff.export.request import Request
 from tfeff.export.trained import QuantizedFile, Trained, TrainedGraph
-from tfeff.record.schema import KeptFloat, LatencyOfMixed, Quantization, Simulation
+from tfeff.record.schema import KeptFloat, LatencyOfMixed, Quantization
 
 QUANTIZERS = ("graph", "converter")
 
@@ -42,6 +43,9 @@ class Begun:
         equalization: what was done to the float network before, for the record.
         unequalized: the file without that, to be tried too; None where nothing was done.
         notes: for the record.
+        graph_distance: how far the float network in the fake-quant graph is from the one that was given, and may be;
+            see `graph.prove_graph`. None where there is no graph, or it was brought.
+        unequalized_distance: the same of `unequalized`.
     """
 
     jobs: list[quantize.Job]
@@ -51,6 +55,8 @@ class Begun:
     equalization: dict[str, Any] | None = None
     unequalized: Int8File | None = None
     notes: tuple[str, ...] = ()
+    graph_distance: Any = None
+    unequalized_distance: Any = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,7 @@ class Quantized:
         int8: what it was made of; None as in `Begun`.
         ranges: by tensor.
         biases: of the graph as they were before they were corrected; None where they were not.
+        graph_distance: as in `Begun`.
     """
 
     entry: Quantization
@@ -72,6 +79,7 @@ class Quantized:
     int8: Int8File | None = None
     ranges: dict[int, tuple[float, float]] = field(default_factory=dict)
     biases: dict[str, np.ndarray] | None = None
+    graph_distance: Any = None
 
     @property
     def made_of(self) -> tuple[Int8File, Calibration]:
@@ -109,9 +117,9 @@ def begin(
         ]
         return Begun(jobs, calibration=calibration)
     if isinstance(trained, TrainedGraph):
-        graph, notes = trained.graph, ()
+        graph, notes, apart = trained.graph, (), None
     else:
-        graph, notes = _graph(context, callable, calibration)
+        graph, notes, apart = _graph(context, callable, calibration)
 
     def file_of(graph, folder):
         ports = model.inputs, model.outputs
@@ -119,12 +127,13 @@ def begin(
 
     int8 = file_of(graph, "int8")
     if not request.equalize:
-        return Begun([int8.job(None)], int8, calibration, trained, None, None, notes)
-    equal, told = _equalized(context, callable, calibration)
+        return Begun([int8.job(None)], int8, calibration, trained, None, None, notes, apart)
+    equal, told, apart_equal = _equalized(context, callable, calibration)
     if not told["places"]:  # it is the same network
-        return Begun([int8.job(None)], int8, calibration, trained, told, None, notes)
+        return Begun([int8.job(None)], int8, calibration, trained, told, None, notes, apart)
     other = file_of(equal, "equalized")
-    return Begun([int8.job(None), other.job(None)], other, calibration, trained, told, int8, notes)
+    jobs = [int8.job(None), other.job(None)]
+    return Begun(jobs, other, calibration, trained, told, int8, notes, apart_equal, apart)
 
 
 def _ranged(context):
@@ -133,9 +142,11 @@ def _ranged(context):
 
 
 def _graph(context, callable, calibration):
-    """The fake-quant graph; None with a note where there is none."""
-    from tfeff.export.quantize.graph import fake_quant_graph
+    """The fake-quant graph, notes, and how far the graph is from the float network; None with a note where there is
+    none."""
+    from tfeff.export.quantize.graph import fake_quant_graph, prove_graph
     from tfeff.export.rewrites.copying import CannotRewrite
+    from tfeff.export.rewrites.graph import as_functional
 
     request = context.request
     try:
@@ -143,15 +154,16 @@ def _graph(context, callable, calibration):
             raise CannotRewrite("the model is no Keras model")
         names = [port.name for port in context.model.inputs]
         proof = calibration.batch(steps.PROOF_SAMPLES)
-        return fake_quant_graph(callable, names, per_tensor=request.per_tensor, proof=proof), ()
+        graph = fake_quant_graph(callable, names, per_tensor=request.per_tensor)
+        return graph, (), prove_graph(graph, as_functional(callable), proof)
     except CannotRewrite as why:
         if request.equalize:
             raise TfeffError(f"--equalize: {why.what}", "leave it out") from None
-        return None, (f"quantized without a simulation to prove it: {why.what}",)
+        return None, (f"quantized without a simulation to prove it: {why.what}",), None
 
 
 def _equalized(context, callable, calibration):
-    """The fake-quant graph of the equalized network, and what was done to it."""
+    """The fake-quant graph of the equalized network, what was done to it, and how far the graph is from it."""
     from tfeff.export.quantize.equalize import equalize
     from tfeff.export.rewrites.copying import CannotRewrite
 
@@ -159,7 +171,8 @@ def _equalized(context, callable, calibration):
         equal, told = equalize(callable, calibration.batch(), per_tensor=context.request.per_tensor)
     except CannotRewrite as why:
         raise TfeffError(f"--equalize: {why.what}", "leave it out") from None
-    return _graph(context, equal, calibration)[0], told
+    graph, _, apart = _graph(context, equal, calibration)
+    return graph, told, apart
 
 
 def finish(context: ExportContext, begun: Begun, file: Path) -> Quantized:
@@ -181,12 +194,15 @@ def finish(context: ExportContext, begun: Begun, file: Path) -> Quantized:
     # The same file with int8 doors takes the simulation's own input.
     same = context.io == "int8" or int8.graph is None
     inside = file if same else context.folder / "inside.tflite"
-    int8.quantize(made.ranges, {context.io: file} | ({} if same else {"int8": inside}), context.converter)
+    files = {context.io: file} | ({} if same else {"int8": inside})
     if int8.graph is None:
+        int8.quantize(made.ranges, files, context.converter)
         return made
-    context.progress("proving", 0, 0)
-    simulation = _prove(int8, inside, calibration)
-    return replace(made, entry=replace_part(made.entry, simulation=simulation), notes=made.notes + _beyond(simulation))
+    simulation = quantize_proven(int8, made.ranges, files, context.converter, calibration)
+    entry = replace_part(made.entry, simulation=simulation)
+    as_begun = int8.graph is begun.int8.graph
+    apart = begun.graph_distance if as_begun else begun.unequalized_distance
+    return replace(made, entry=entry, graph_distance=apart)
 
 
 def replace_part(part: Any, **changes: Any) -> Any:
@@ -225,22 +241,6 @@ def _measured(context, begun, int8):
     trial = Trial(int8, int8.path.parent, context.converter, request.correct_bias, judged=begun.unequalized is not None)
     search = measuring.Search.of(request.method, request.ranges, request.seed, context.progress)
     return trial, measuring.measure(int8.path, context.model, begun.calibration, context.folder, search, trial)
-
-
-def _prove(int8: Int8File, file: Path, calibration: Calibration) -> Simulation:
-    """How the file agrees with the fake-quant graph."""
-    from tfeff.export.quantize.prove import prove_units
-
-    batch = calibration.batch(steps.PROOF_SAMPLES)
-    scales, floats = int8.scales(file)
-    return prove_units(int8.graph, file.read_bytes(), scales, floats, batch).record()
-
-
-def _beyond(simulation):
-    if not simulation.beyond:
-        return ()
-    shown = ", ".join(simulation.beyond[:5])
-    return (f"{len(simulation.beyond)} units differ from the simulation by more than 1: {shown}",)
 
 
 def keep_some_float(
@@ -291,7 +291,7 @@ def keep_some_float(
     inside = context.folder / "mixed_inside.tflite"
     int8 = mixed.write(found.kept, {"int8": inside})
     kept = KeptFloat(layers=list(found.kept), all_int8=compared.accuracy, tried=list(found.tried), latency=latency)
-    simulation = _prove(int8, inside, made.calibration)
+    simulation = prove(int8, inside, made.calibration)
     return found.compared, replace_part(made.entry, kept_float=kept, simulation=simulation)
 
 

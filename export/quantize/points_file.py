@@ -104,12 +104,16 @@ class Scale:
         return self.scale * (-128 - self.zero_point), self.scale * (127 - self.zero_point)
 
 
-def read_scales(file: bytes, names: Mapping[str, str]) -> tuple[dict[str, Scale], dict[str, int]]:
+def read_scales(
+    file: bytes, names: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> tuple[dict[str, Scale], dict[str, int]]:
     """How a quantized file holds its points.
 
     Args:
         names: {point: name of its tensor in the float file}, in the order in which they are computed. The second of two
             points with one tensor is what a QUANTIZE makes of it, where there is one.
+        shapes: of the points in the float file, as `shape_of` gives them; without, those that the quantizer merged with
+            others are not found.
 
     Returns:
         {point: its scale} of those in int8, and {point: number of its tensor} of those in float.
@@ -130,13 +134,39 @@ def read_scales(file: bytes, names: Mapping[str, str]) -> tuple[dict[str, Scale]
     }
     found: dict[str, Scale] = {}
     met: set[str] = set()
+    merged = _merged(read, held, names, shapes or {})
     for point, name in names.items():
         if name in scales:
             held_there = scales[name].tensor
             again = name in met and held_there is not None and held_there in rounded_again
             found[point] = rounded_again[held_there] if again else scales[name]
             met.add(name)
+        elif point in merged and name not in floats:
+            found[point] = merged[point]
     return found, {point: floats[name] for point, name in names.items() if name in floats and name not in scales}
+
+
+def _merged(read, held, names, shapes):
+    """What the quantizer made one operation of a point and others (a MEAN that keeps its dimensions of one and a
+    RESHAPE): it calls that by the names of all, joined by `;`. By point, where just one such tensor has its shape."""
+    own, found = set(names.values()), {}
+    joined = {
+        number: set(read.name(number).split(";"))
+        for op in read.operators
+        for number in op.outputs
+        if number in held and ";" in read.name(number) and read.name(number) not in own
+    }
+    for point, name in names.items():
+        fitting = [n for n, parts in joined.items() if name in parts and shape_of(read, n) == shapes.get(point)]
+        if len(fitting) == 1:
+            found[point] = held[fitting[0]]
+    return found
+
+
+def shape_of(read: TfliteFile, number: int) -> tuple[int, ...]:
+    """The shape of a tensor without its axes of 1: what a RESHAPE that moves nothing leaves as it is."""
+    shape = read.shape(number)
+    return tuple(size for size in shape if size != 1)
 
 
 def tensor_names(file: bytes, tensors: Mapping[str, int]) -> dict[str, str]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from tfeff.export.quantize.fake_quant import scale_of
 from tfeff.export.quantize.points_file import Scale
-from tfeff.export.quantize.simulation import get_ranges, run_points, set_ranges, step_by_step
+from tfeff.export.quantize.simulation import get_ranges, set_ranges, step_by_step
 from tfeff.record.schema import Simulation, UnitDifference
 from tfeff.tflite.file import TfliteFile
 from tfeff.tflite.writer import with_outputs
@@ -80,9 +80,6 @@ def prove_units(
     for point in floats:
         given[point] = _rounded(given[point], planned[point])
     held_inputs = {name: given.get(name, value) for name, value in batch.items()}
-    if missing:  # nothing to give the units behind them: the simulation's own stand in
-        simulated = run_points(graph, held_inputs)
-        given |= {point: simulated[point] for point in missing}
     made = step_by_step(graph, held_inputs, given)
     units = []
     for point, held in scales.items():

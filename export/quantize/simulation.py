@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfeff.export.quantize.fake_quant import ActivationRange, FakeQuantize, QuantizedWeights
 from tfeff.export.rewrites.copying import again, copy_layer, in_inference
 from tfeff.export.rewrites.graph import rebuild, walk
-from tfeff.layers.keras_private import maker
+from tfeff.layers.keras_private import maker, nodes
 
 DEAD = (0.0, 1.0)  # range of what is always 0
 _SUFFIX = "_fq"
@@ -30,6 +30,21 @@ def points(model: Any) -> dict[str, ActivationRange]:
     for layer in model.layers:
         if isinstance(layer, FakeQuantize):
             found[point_of(layer)] = maker(layer.input[1])
+    return found
+
+
+def points_in_front(model: Any) -> dict[str, list[str]]:
+    """{point: the points that its unit reads}; an input's reads none."""
+    reaching: dict[int, list[str]] = {}  # by tensor: the points of which it is made
+    found: dict[str, list[str]] = {}
+    for node in nodes(model):
+        if isinstance(node.operation, FakeQuantize):
+            point = point_of(node.operation)
+            found[point] = reaching.get(id(node.inputs[0]), [])
+            made = [point]
+        else:
+            made = [point for tensor in node.inputs for point in reaching.get(id(tensor), ())]
+        reaching |= {id(tensor): list(dict.fromkeys(made)) for tensor in node.outputs}
     return found
 
 
@@ -122,7 +137,8 @@ def step_by_step(model: Any, batch: Mapping[str, np.ndarray], given: Mapping[str
 
     Args:
         batch: by input, in the graph's order, (n, ...) each.
-        given: the value of every point, as another implementation has it, batch first.
+        given: the value of points, as another implementation has it, batch first; what it does not have is what the
+            simulation makes of the points in front.
 
     Returns:
         {point: what the simulation makes of the points in front of it}, of the batch for an input's.
@@ -135,6 +151,8 @@ def step_by_step(model: Any, batch: Mapping[str, np.ndarray], given: Mapping[str
             return outputs
         point = point_of(operation)
         made[point] = np.asarray(outputs)
+        if point not in given:
+            return outputs
         return keras.ops.convert_to_tensor(np.reshape(given[point], made[point].shape))
 
     walk(model, _tensors(batch), call)

@@ -156,8 +156,13 @@ def _only_here(layer):
     return len(layer.input.shape) == 3
 
 
+def folds_forward(layer: Any) -> bool:
+    """Whether `folded_forward` can put a scale of its input into its weights."""
+    return _is_weighted(layer) and not isinstance(layer, (StridedDilatedDepthwiseConv2D, *TRANSPOSED))
+
+
 def reads_no_padding(layer: Any) -> bool:
     """Whether every output reads real inputs only, so that an offset on them is an offset on it."""
-    if not _is_weighted(layer) or isinstance(layer, (StridedDilatedDepthwiseConv2D, *TRANSPOSED)):
+    if not folds_forward(layer):
         return False
     return isinstance(layer, layers.Dense) or layer.padding == "valid" or set(layer.kernel_size) == {1}

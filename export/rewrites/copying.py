@@ -95,6 +95,8 @@ def copy_state(layer: keras.layers.Layer, new: keras.layers.Layer) -> None:
     """
     try:
         new.set_weights(layer.get_weights())
+        for variable, held in zip(new.variables, layer.variables, strict=True):  # seeds are no weights
+            variable.assign(held)
         for one, other in zip(flat_layers(layer), flat_layers(new), strict=True):
             _copy_saved(one, other)
     except Exception as error:  # a user's own layer may raise anything

@@ -15,12 +15,10 @@ import keras
 import numpy as np
 
 from tfeff.errors import TfeffError
+from tfeff.export.rewrites.channels_last import with_channels_last
 from tfeff.export.rewrites.copying import CannotRewrite, again
 from tfeff.export.rewrites.graph import GraphView, as_functional, inline, rebuild, run_model
-
-# Float32 sums in another order differ by some 1e-7 a layer; a wrong rewrite is off by far more.
-TOLERANCE = 1e-5
-INTEGER_TOLERANCE = 0.01  # of an output of whole numbers, the share that may differ: classes whose scores are equal
+from tfeff.export.rewrites.proving import FLOORS, TOLERANCE, Distance, Outputs, distance, distances, floors
 
 
 @dataclass(frozen=True)
@@ -121,79 +119,130 @@ class Applied:
     relative_error: float
 
 
+@dataclass(frozen=True)
+class Rewriting:
+    """What became of a model.
+
+    Attributes:
+        model: rewritten; as it was given where no rewrite found a place.
+        applied: what each rewrite did that found a place.
+        left_out: why a rewrite that found one was not applied, a sentence each.
+        inlined: how far the inlined model is from the one that was given; None where that was not measured.
+        rewritten: how far the rewritten one is from that, all rewrites together; None where nothing was applied.
+    """
+
+    model: Any
+    applied: tuple[Applied, ...] = ()
+    left_out: tuple[str, ...] = ()
+    inlined: Distance | None = None
+    rewritten: Distance | None = None
+
+
 def apply_rewrites(
     model: Any, rewrites: Sequence[Rewrite], proof: Mapping[str, np.ndarray]
 ) -> tuple[Any, list[Applied]]:
-    """Applies rewrites one after the other and proves each.
+    """The rewritten model and what each rewrite did; see `rewrite_proven`."""
+    made = rewrite_proven(model, rewrites, proof)
+    return made.model, list(made.applied)
+
+
+def rewrite_proven(
+    model: Any, rewrites: Sequence[Rewrite], proof: Mapping[str, np.ndarray], *, measured: bool = False
+) -> Rewriting:
+    """Applies rewrites one after the other and proves each on the one before; the first on the model as it was given.
+
+    A rewrite that misses by less than `FLOORS` times what rounding alone does to this network is left out.
 
     Args:
         model: a functional Keras model.
         proof: by input, in the order of the model's, (n, ...) each, preprocessed; real ones where there are any, so
             that every activation is exercised as it will be.
-
-    Returns:
-        The rewritten model, and what each rewrite did (rewrites that found no place are left out).
+        measured: whether the inlined model is compared even where no rewrite finds a place.
 
     Raises:
         TfeffError: a rewrite changed an output by more than `TOLERANCE` of its range, the model has no graph, or one of
         its layers cannot be copied.
     """
-    applied: list[Applied] = []
-    before, given = None, model
-    model = _inlined(model)
+    given, model = model, inlined(model)
+    chain = _Chain(given, proof)
+    applied, left_out = [], []
+    if measured:
+        chain.begin(model)
     for rewrite in rewrites:
         new, places = rewrite.apply(model)
         if not places:
             continue
-        before = run_model(as_functional(given), proof) if before is None else before
-        after = run_model(new, proof)
-        worst = distance(after, before)
-        if not worst.is_rounding and rewrite.exact not in (None, rewrite.form):
+        chain.begin(model)
+        found = chain.judge(new)
+        if not found.is_rounding and rewrite.exact not in (None, rewrite.form):
             rewrite = type(rewrite)(rewrite.exact)
             new, places = rewrite.apply(model)
-            after = run_model(new, proof)
-            worst = distance(after, before)
-        if not worst.is_rounding:
-            raise TfeffError(
-                f"rewrite {rewrite.name} changed the output of {model.name} by {worst.relative:.1e} of its range "
-                f"(at most {TOLERANCE:.0e} is rounding)",
-                _blame(as_functional(given), proof, before),
+            found = chain.judge(new)
+        if found.is_rounding:
+            applied.append(Applied(rewrite.name, rewrite.form, places, found.largest, found.relative))
+            model = new
+            chain.take()
+        elif chain.says_nothing():
+            left_out.append(
+                f"rewrite {rewrite.name} was left out: it moves an output by {found.relative:.1e} of its range, and "
+                f"2e-7 more input alone by {max(chain.floors):.1e}"
             )
-        applied.append(Applied(rewrite.name, rewrite.form, places, worst.largest, worst.relative))
-        model, before = new, after
-    return (model if applied else given), applied
+        else:
+            raise TfeffError(
+                f"rewrite {rewrite.name} changed the output of {model.name} by {found.relative:.1e} of its range "
+                f"(at most {TOLERANCE:.0e} is rounding)",
+                _blame(max(chain.floors)),
+            )
+    if not applied:
+        return Rewriting(given, left_out=tuple(left_out), inlined=chain.inlined)
+    return Rewriting(model, tuple(applied), tuple(left_out), chain.inlined, chain.rewritten)
 
 
-@dataclass(frozen=True)
-class Distance:
-    """How far outputs are from what was expected.
+class _Chain:
+    """Outputs from the model as it was given to the last rewrite of it."""
 
-    Attributes:
-        largest: the largest difference.
-        relative: over the largest absolute value expected; of whole numbers the share that differs.
-        is_rounding: whether that is no more than float32 sums in another order give.
-    """
+    def __init__(self, given: Any, proof: Mapping[str, np.ndarray]):
+        self._given, self._proof = as_functional(given), proof
+        self._first: Outputs = []
+        self._inlined: Outputs = []
+        self._before: Outputs = []
+        self._after: Outputs = []
+        self._floors: list[float] = []
+        self.inlined: Distance | None = None
 
-    largest: float
-    relative: float
-    is_rounding: bool
+    def begin(self, model: Any) -> None:
+        """Runs the model as it was given, and inlined, once there is something to compare with it."""
+        if self.inlined is None:
+            self._first = self._before = run_model(self._given, self._proof)
+            self._inlined = run_model(model, self._proof)
+            self.inlined = distance(self._inlined, self._first)
 
+    def judge(self, new: Any) -> Distance:
+        """How far a rewritten model is from the one before."""
+        self._after = run_model(new, self._proof)
+        return distance(self._after, self._before)
 
-def distance(outputs: Sequence[np.ndarray], expected: Sequence[np.ndarray], tolerance: float = TOLERANCE) -> Distance:
-    """Of several outputs the one that is farthest by what it allows."""
-    found = [_distance(one, other, tolerance) for one, other in zip(outputs, expected, strict=True)]
-    # NaN is further than anything
-    return max(found, key=lambda each: (not each.is_rounding, np.nan_to_num(each.relative, nan=np.inf)))
+    def take(self) -> None:
+        """The one that was judged last is the one before from here on."""
+        self._before = self._after
 
+    def says_nothing(self) -> bool:
+        """Whether every output of the one that was judged last differs by no more than rounding may."""
+        found = distances(self._after, self._before)
+        return all(each.is_rounding or each.relative < FLOORS * floor
+                   for each, floor in zip(found, self.floors, strict=True))  # fmt: skip
 
-def _distance(outputs, expected, tolerance):
-    if not np.issubdtype(expected.dtype, np.floating):
-        share = float(np.mean(outputs != expected))
-        largest = float(np.abs(outputs.astype(np.float64) - expected.astype(np.float64)).max(initial=0.0))
-        return Distance(largest, share, share <= INTEGER_TOLERANCE)
-    error = float(np.abs(outputs - expected).max())
-    relative = error / max(float(np.abs(expected).max()), 1e-12)
-    return Distance(error, relative, relative <= tolerance)
+    @property
+    def rewritten(self) -> Distance:
+        """How far the last that was taken is from the inlined model."""
+        return distance(self._before, self._inlined)
+
+    @property
+    def floors(self) -> list[float]:
+        """Of each output."""
+        if not self._floors:
+            self._floors = floors(lambda moved: run_model(self._given, moved), self._proof, self._first)
+        return self._floors
 
 
 def rewrite_once(model: Any, rewrite: Rewrite) -> tuple[Any, int]:
@@ -202,7 +251,7 @@ def rewrite_once(model: Any, rewrite: Rewrite) -> tuple[Any, int]:
     Raises:
         TfeffError: the model has no graph that could be walked, or a layer that cannot be copied.
     """
-    new, places = rewrite.apply(_inlined(model))
+    new, places = rewrite.apply(inlined(model))
     return (new, places) if places else (model, 0)
 
 
@@ -220,29 +269,23 @@ def _given(args, kwargs):
     return next(a for a in arguments if any(isinstance(each, keras.KerasTensor) for each in keras.tree.flatten(a)))
 
 
-def rounding_of(model: Any, proof: Mapping[str, np.ndarray], outputs: Sequence[np.ndarray]) -> float:
-    """What 2e-7 more input does to the outputs of a functional model, of their range: some networks make much of the
-    last bit of their input."""
-    moved = {
-        name: value * np.float32(1 + 2e-7) if np.issubdtype(value.dtype, np.floating) else value
-        for name, value in proof.items()
-    }
-    return distance(run_model(model, moved), outputs).relative
-
-
-def _blame(model, proof, outputs):
+def _blame(floor):
     """What to say of a rewrite that failed."""
-    relative = rounding_of(model, proof, outputs)
-    if relative > TOLERANCE / 10:
+    if floor > TOLERANCE / 10:
         return (
-            f"this network magnifies rounding: 2e-7 more input moves its output by {relative:.1e} of its range; train "
+            f"this network magnifies rounding: 2e-7 more input moves its output by {floor:.1e} of its range; train "
             "it, or see that its calibration images are preprocessed as it expects"
         )
     return "this is a bug in the rewrite: export for a target that does without it, and report it"
 
 
-def _inlined(model):
+def inlined(model: Any) -> Any:
+    """A copy of a model in which every layer is called once and holds its channels last, without models in the model.
+
+    Raises:
+        CannotRewrite: it has no graph, or a layer that cannot be copied.
+    """
     functional = as_functional(model)
     if functional is None:
         raise CannotRewrite(f"{model.name}: has no graph to rewrite", "build it functionally")
-    return inline(functional)
+    return with_channels_last(inline(functional))

@@ -72,7 +72,8 @@ def test_main_job_prints_json_on_stdout_and_the_table_on_stderr(exported):
         "quantized top-1",
         "difference",
         "output logits",
-        "SQNR",
+        "to the model: SQNR",
+        "model = inlined (",
         "latency",
         record["sha256"][:12],
     ):
@@ -86,9 +87,14 @@ def test_main_job_accuracy(exported):
     _, ran = exported
     (accuracy,) = ran.json["accuracy"]
     assert (accuracy["task"], accuracy["metric"], accuracy["unit"]) == ("classification", "top-1", "%")
-    (port,) = ran.json["ports"]
+    port, end = ran.json["ports"]
     assert (port["name"], port["reference"], port["samples"]) == ("logits", "float file", accuracy["samples"])
-    assert port["sqnr_db"] > 20
+    assert (end["name"], end["reference"], end["samples"]) == ("logits", "model", 16)
+    assert min(port["sqnr_db"], end["sqnr_db"]) > 20
+    assert end["same_answers"] >= 0.9
+    assert [(link["of"], link["to"]) for link in ran.json["proof"]["links"]] == [
+        ("model", "inlined"), ("model", "float file"), ("inlined", "simulation"),
+    ]  # fmt: skip
     full = find_fashion_mnist() is not None
     assert accuracy["samples"] == (10_000 if full else 1_024)
     assert accuracy["float"] > 91 if full else accuracy["float"] > 89

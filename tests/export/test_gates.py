@@ -10,7 +10,7 @@ from tfeff.errors import TfeffError
 from tfeff.export import Model, Request, proofs
 from tfeff.export.gates import missed_gates
 from tfeff.export.targets import get_target
-from tfeff.record.schema import Accuracy, Check, KeptFloat, Latency, Quantization, TaskSpec
+from tfeff.record.schema import Accuracy, Check, KeptFloat, Latency, Quantization, Simulation, TaskSpec, UnitDifference
 
 SHA = "0" * 64
 
@@ -72,10 +72,19 @@ class _File:
         return {name: values[number] for name, values in self._outputs.items()}
 
 
-def prove(monkeypatch, wanted, given):
+def prove(monkeypatch, wanted, given, moves=0.0, chances=()):
     monkeypatch.setattr(proofs, "Runner", lambda path: _File(**given))
-    model = Model(lambda x: x, "m", "my network", (InputPort("x", (1,)),), tuple(wanted), ())
-    inputs = {"x": np.zeros((len(next(iter(wanted.values()))), 1), np.float32)}
+    rows = len(next(iter(wanted.values())))
+
+    def run(x, training):
+        """Of the sample whose number is given what is wanted, and `moves` times what its input was moved by more."""
+        number = round(float(x[0, 0])) - 1
+        return [values[number][None] * (1 + moves * (float(x[0, 0]) - number - 1)) for values in wanted.values()]
+
+    tasks = tuple(TaskSpec(name="classification", outputs=[name], decode={"kind": "classes", "scores": "probabilities"})
+                  for name in chances)  # fmt: skip
+    model = Model(run, "m", "my network", (InputPort("x", (1,)),), tuple(wanted), tasks)
+    inputs = {"x": np.arange(1, rows + 1, dtype=np.float32)[:, None]}
     return proofs.prove_float(SimpleNamespace(model=model), None, proofs.Reference(inputs, wanted, "noise"))
 
 
@@ -87,6 +96,46 @@ def test_each_port_is_judged_by_its_own_largest_output(monkeypatch):
         prove(monkeypatch, wanted, {"large": wanted["large"], "small": wanted["small"] + 1e-5})
     with pytest.raises(TfeffError, match="NaN"):
         prove(monkeypatch, wanted, {"large": wanted["large"] * np.nan, "small": wanted["small"]})
+
+
+def test_probabilities_are_judged_by_their_logits(monkeypatch):
+    logits = np.float64([[30.0, -3.0, 29.0], [1.0, 30.0, 0.0]])
+
+    def softmax(values):
+        return (np.exp(values) / np.exp(values).sum(-1, keepdims=True)).astype(np.float32)
+
+    moved = logits + 0.001 * np.float64([[1, 0, -1], [0, 0, 0]])  # 3e-5 of the largest logit
+    wanted, given = {"kind": softmax(logits)}, {"kind": softmax(moved)}
+    error = prove(monkeypatch, wanted, given, chances=("kind",))
+    assert error.relative_error > proofs.FLOAT_TOLERANCE
+    assert 0 < error.of_logits < proofs.FLOAT_TOLERANCE
+    with pytest.raises(TfeffError, match="largest output"):
+        prove(monkeypatch, wanted, {"kind": softmax(logits + 100 * (moved - logits))}, chances=("kind",))
+
+
+def test_a_network_that_magnifies_rounding_may_differ_by_ten_times_its_floor(monkeypatch):
+    wanted = {"out": np.float32([[1.0, -2.0], [3.0, 4.0]])}
+    given = {"out": wanted["out"] * np.float32(1.0005)}
+    with pytest.raises(TfeffError, match="differs from my network by"):
+        prove(monkeypatch, wanted, given)
+    error = prove(monkeypatch, wanted, given, moves=500.0)  # 2e-7 more input: 1e-4 more output
+    assert proofs.FLOAT_TOLERANCE < error.relative_error < error.allowed < 5e-3
+
+
+def test_strict_is_a_gate_on_the_simulation():
+    def found(**simulation):
+        proof = Simulation(units=7, **simulation) if simulation else None
+        context = SimpleNamespace(request=Request(strict=True), target=get_target("litert"),
+                                  precision=SimpleNamespace(name="int8"))  # fmt: skip
+        check = Check(target="litert", basis="predicted", ok=True, mapped=3, total=3)
+        return missed_gates(context, [], Quantization(simulation=proof), [], check)
+
+    differing = [UnitDifference(unit="gru", max_lsb=84, differing=0.5)]
+    assert found(beyond=[]) == []
+    assert found(beyond=["gru"], differing=differing) == [
+        "--strict: 1 of 7 units differ from the simulation by more than 1 step of int8: gru (up to 84)"
+    ]
+    assert "no simulation" in found()[0]
 
 
 def test_integers_are_to_be_equal(monkeypatch):

@@ -109,6 +109,7 @@ def _precision_options(function):
 @click.option(
     "--keep-failed", is_flag=True, help="Of an export that is refused late, keep what was made, in NAME.failed/."
 )
+@click.option("--strict", is_flag=True, help="Gate: exit 1 unless every unit of an int8 file is what was simulated.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @output_options
 def command(network: str, precision: str | None, destination: Path, out: Output, **options: Any) -> None:
@@ -175,6 +176,7 @@ def request_of(network: str, precision: str, options: Mapping[str, Any]) -> "Req
         benchmark_binary=options["benchmark_binary"],
         max_drop=options["max_drop"],
         max_latency_ms=options["max_latency_ms"],
+        strict=options.get("strict", False),
         tune=options["tune"],
         compiler=CompilerOptions(options["compiler"], options["accelerator"], options["compiler_timeout"]),
         force=options["force"],

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tfeff.record import words
-from tfeff.record.schema import Quantization, Record
+from tfeff.record.schema import PortAgreement, Quantization, Record
 
 if TYPE_CHECKING:
     from tfeff.bench import Outcome, Result
@@ -20,6 +20,7 @@ def show(export: "Export", out: "Output") -> None:
     """Prints what came of an export."""
     record = export.record
     rows = [
+        *_unproven_rows(record),
         *_file_rows(export),
         *_rewrite_rows(record),
         *_check_rows(record),
@@ -40,6 +41,13 @@ def show(export: "Export", out: "Output") -> None:
         out.say("compared on the bundled sample: the full set was not found (docs/data.md says how to get it)")
 
 
+def _unproven_rows(record: Record) -> Rows:
+    """What must not be overlooked: units of the file that are not what was simulated."""
+    proof = record.quantization.simulation if record.quantization is not None else None
+    if proof is not None and (text := words.unproven(proof)):
+        yield "NOT PROVEN", text
+
+
 def _file_rows(export: "Export") -> Rows:
     record = export.record
     ops, twin = record.ops, record.float_twin
@@ -52,6 +60,9 @@ def _file_rows(export: "Export") -> Rows:
     yield "size", f"{record.size_bytes:,} bytes; float twin {twin.size_bytes:,}"
     yield "operations", f"{ops.total}, {ops.int8} int8, {len(ops.float_)} float"
     yield "float file", f"equals Keras within {twin.relative_error:.1e} of the largest output"
+    if record.proof is not None and record.proof.links:
+        yield "proof", words.chain(record.proof.links)
+        yield "", f"differences over the largest output, on {record.proof.inputs} of {record.proof.source}"
 
 
 def _rewrite_rows(record: Record) -> Rows:
@@ -171,11 +182,22 @@ def _why_not_compared(record: Record) -> str:
 
 
 def _port_rows(record: Record) -> Rows:
-    """How each output of the file agrees with the float file's."""
+    """How each output of the file agrees with the model that was brought, and with the float file on other samples."""
+    ends = {port.name: port for port in record.ports if port.reference == "model"}
+    for port in ends.values():
+        yield f"output {port.name}", _port_text(port)
     for port in record.ports:
-        ratio, likeness = words.sqnr(port), words.likeness(port)
-        told = ", ".join(each for each in (f"SQNR {ratio}" if port.sqnr_db is not None else ratio, likeness) if each)
-        yield f"output {port.name}", f"{told}, on {port.samples:,} of {port.source}"
+        end = ends.get(port.name)
+        if end is None or (port is not end and (port.samples, port.source) != (end.samples, end.source)):
+            yield f"output {port.name}", _port_text(port)
+
+
+def _port_text(port: PortAgreement) -> str:
+    ratio = words.sqnr(port)
+    told = [f"SQNR {ratio}" if port.sqnr_db is not None else ratio, words.likeness(port)]
+    if port.same_answers is not None:
+        told.append(f"{100 * port.same_answers:.4g} % of the answers the same")
+    return f"to the {port.reference}: {', '.join(each for each in told if each)}, on {port.samples:,} of {port.source}"
 
 
 def _latency_rows(timed: "Outcome") -> list[list[str]]:

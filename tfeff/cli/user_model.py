@@ -36,7 +36,7 @@ def build_user_model(source: Source) -> Model:
         notes.append(f"{path.name} is a fake-quant network: the float twin is the float network inside it")
     return Model(
         loaded.callable, file_stem(path), path.name, tuple(ports), tuple(outputs), tuple(tasks),
-        fake_quant=loaded.fake_quant, notes=(*notes, *told),
+        brought=loaded.brought, fake_quant=loaded.fake_quant, notes=(*notes, *told),
     )  # fmt: skip
 
 

@@ -60,11 +60,31 @@ class Tuning(Part, kw_only=True):
     cpu: str | None = None
 
 
+class Link(Part, kw_only=True):
+    """One link of the chain from the model as it was brought to the float network that was quantized.
+
+    Attributes:
+        of, to: what was compared: `model`, `float32 copy`, `inlined`, `rewritten`, `float file`, `simulation` (before
+            it rounds).
+        max_abs_error, relative_error: of the output port that is farthest; over that port's largest output.
+        allowed: what `relative_error` may be.
+        of_logits: the relative error of the logits behind a port's probabilities, where that was judged in its place.
+    """
+
+    of: str
+    to: str
+    max_abs_error: NotNegative
+    relative_error: NotNegative
+    allowed: NotNegative
+    of_logits: NotNegative | None = None
+
+
 class Proof(Part, kw_only=True):
-    """What rewrites and the float file were proven on."""
+    """What rewrites and the float file were proven on, and the links of the chain."""
 
     inputs: Count
     source: str
+    links: list[Link] = []
 
 
 class Finding(Part, kw_only=True):

@@ -70,6 +70,8 @@ class PortAgreement(Part, kw_only=True):
         reference: `float file`, `model`, or `simulation` in `debug`.
         sqnr_db: 10 log10 of the reference's energy over that of the error; null without an error.
         equal_share: of values that are the same; of integer ports.
+        same_answers: of the samples, those of which both give the same answer by the port's task; null where that is
+            numbers.
     """
 
     name: str
@@ -80,6 +82,7 @@ class PortAgreement(Part, kw_only=True):
     max_abs_error: NotNegative | None = None
     cosine: Annotated[float, Meta(ge=-1.001, le=1.001)] | None = None
     equal_share: Share | None = None
+    same_answers: Share | None = None
 
 
 class Kernels(Part, kw_only=True):

@@ -1,6 +1,11 @@
 """Figures of a metric as people read them: commands, pages and messages write them alike."""
 
+from collections.abc import Sequence
+
+from tfeff.record.making import Link, Simulation
 from tfeff.record.measured import Accuracy, PortAgreement
+
+_NAMED = 3  # units
 
 
 def figure(value: float, unit: str) -> str:
@@ -54,3 +59,32 @@ def likeness(port: PortAgreement) -> str:
     if port.equal_share is not None:
         return f"{100 * port.equal_share:.2f} % equal"
     return "" if port.cosine is None else f"cosine {port.cosine:.5f}"
+
+
+def unproven(simulation: Simulation) -> str | None:
+    """`2 of 12 units differ from the simulation by more than 1 step of int8: gru (up to 84), average (up to 3)`; None
+    where all are within that."""
+    if not simulation.beyond:
+        return None
+    steps = {each.unit: each.max_lsb for each in simulation.differing}
+    worst = sorted(simulation.beyond, key=lambda unit: -steps.get(unit, 0))
+    named = ", ".join(f"{unit} (up to {steps[unit]:g})" if unit in steps else unit for unit in worst[:_NAMED])
+    more = f" and {len(worst) - _NAMED} more" if len(worst) > _NAMED else ""
+    count = f"{len(worst)} of {simulation.units or len(worst)} units"
+    return f"{count} differ from the simulation by more than 1 step of int8: {named}{more}"
+
+
+def chain(links: Sequence[Link]) -> str:
+    """`model = inlined (1.2e-07) = rewritten (3.0e-07) = simulation (2.1e-06); model = float file (4.4e-06)`."""
+    parts: list[list[str]] = []
+    ends: list[str] = []
+    for link in links:
+        step = f" = {link.to} ({link.relative_error:.1e})"
+        if link.of in ends:
+            number = ends.index(link.of)
+            parts[number].append(step)
+            ends[number] = link.to
+        else:
+            parts.append([link.of, step])
+            ends.append(link.to)
+    return "; ".join("".join(part) for part in parts)

@@ -49,7 +49,9 @@ def _figures(item, alike):
     row = _measured(record.accuracy, alike)
     if not record.accuracy:
         row[-2] = "not measured" if item.has_metric else "; ".join(
-            short(f"{port.name} {words.sqnr(port) or words.likeness(port)}", 60) for port in record.ports
+            short(f"{port.name} {words.sqnr(port) or words.likeness(port)}", 60)
+            for port in record.ports
+            if port.reference == "float file"
         )  # fmt: skip
     ops, check = record.ops, record.check
     made_for = ", ".join(filter(None, (record.target, record.precision)))

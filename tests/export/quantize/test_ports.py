@@ -27,8 +27,8 @@ from tfeff.tflite.graph import read_graph
 NAMES = list(port_models.BUILDERS)
 # What a recurrent layer holds is measured in the file, not simulated.
 OPAQUE = {"recurrent": {"gru"}, "both-ways": {"bidirectional"}}
-# What is gone from the file: folded into the convolution behind it, or a TRANSPOSE that another one undoes.
-FOLDED = {"regression": {"normalization"}, "channels-first": {"conv2d"}}
+# What is gone from the file: folded into the convolution behind it.
+FOLDED = {"regression": {"normalization"}}
 
 
 def expected(case):
