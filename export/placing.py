@@ -33,9 +33,9 @@ def refused(context: ExportContext, error: TfeffError) -> TfeffError:
     are that were made, if they are to be kept."""
     what = error.what.replace(f"{context.folder}{os.sep}", "")
     what = what if what == error.what else f"{context.model.network}: {what}"
-    mend = error.mend
-    if context.request.keep_failed and (kept := _keep(context, what, mend)) is not None:
-        mend = f"{mend.removesuffix('nothing was written').rstrip('; ')}; what was made is in {kept}".lstrip("; ")
+    mend, plain = error.mend, error.mend.removesuffix("nothing was written").rstrip("; ")
+    if context.request.keep_failed and (kept := _keep(context, what, plain)) is not None:
+        mend = f"{plain}; what was made is in {kept}".lstrip("; ")
     if (what, mend) == (error.what, error.mend):
         return error
     return (GateFailed if isinstance(error, GateFailed) else TfeffError)(what, mend)
