@@ -50,7 +50,7 @@ class _Tensors:
             floats: operations whose values stay off their grids; None for all.
             exact: whether the reader takes constants as they were before quantization.
         """
-        passed = []
+        passed: list[int] = []
         while number != LEFT_OUT:
             if number in self._behind:
                 number = self._behind[number]

@@ -119,8 +119,11 @@ def is_plain(data: bytes) -> bool:
     model = schema.Model.GetRootAs(data, 0)
     if model.SubgraphsLength() > 1 or model.SignatureDefsLength() > 1:
         return False
-    graph = model.Subgraphs(0) if model.SubgraphsLength() else None
-    for place in range(graph.InputsLength() if graph else 0):
+    if not model.SubgraphsLength():
+        return True
+    graph = model.Subgraphs(0)
+    assert graph is not None
+    for place in range(graph.InputsLength()):
         number = graph.Inputs(place)
         if not 0 <= number < graph.TensorsLength():
             return False
