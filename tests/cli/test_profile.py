@@ -67,3 +67,16 @@ def test_a_file_with_several_inputs_and_signatures(phone, tool, capfd, tmp_path)
     (operation,) = ran.json["operations"]
     assert (operation["op"], operation["output"], operation["overhead"]) == ("GATHER", [1, 5, 4], "move")
     assert phone.left == []
+
+
+def test_an_open_size_is_said(phone, tool, capfd, tmp_path):
+    from part_files import open_sized
+
+    tool.write_text(TOOL.replace("CONV_2D", "AVERAGE_POOL_2D").replace("logits", "pooled"))
+    path = open_sized(tmp_path / "open.tflite")
+    arguments = ["profile", path, "--on", "adb", "--benchmark-binary", tool, "--no-xnnpack", "--json"]
+    assert_refused(tfeff(capfd, *arguments), "open shape (?, ?, ?, 3)", "--input-shape image=1x224x224x3")
+    found = [tfeff(capfd, *arguments, "--input-shape", f"1x{size}x{size}x3") for size in (8, 64)]
+    assert [ran.json["layers"][0]["bytes"] for ran in found] == [4 * 3 * n * n * 5 // 4 for n in (8, 64)]
+    assert found[1].json["notes"] == ["open.tflite: image 1x64x64x3 is profiled"]
+    assert phone.left == []

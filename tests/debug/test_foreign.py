@@ -26,7 +26,7 @@ def chain(tmp_path):
 
 
 def test_a_long_chain_of_equal_grids_is_followed(chain):
-    found = debug(chain(1500, (0.5, 0.5)), samples=1)  # none of them adds an error
+    found = debug(chain(1200, (0.5, 0.5)), samples=1)  # none of them adds an error
     assert [row.op for row in found.layers] == ["INPUT"]
 
 

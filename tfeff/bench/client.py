@@ -193,7 +193,11 @@ class WorkerHandle(Handle):
         if kind == "model":
             runtime = f"{self.environment['runtime']} {self.environment['version']}"
             detail = " ".join(message.split())
-            return TfeffError(f"{where}{runtime} cannot run it: {detail}", "export it for that runtime (`--target`)")
+            target = "tflite-runtime" if self.environment["runtime"] == "tflite-runtime" else "litert"
+            mend = (
+                f"`tfeff check {shown or 'FILE'} --target {target}` tells why; `tfeff export MODEL --target {target}`"
+            )
+            return TfeffError(f"{where}{runtime} cannot run it: {detail}", mend)
         return TfeffError(f"{where}{message}")
 
     def _death(self, command: str) -> TfeffError:

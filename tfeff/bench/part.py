@@ -10,7 +10,7 @@ from pathlib import Path
 from tfeff.artifact import Artifact
 from tfeff.bench.outcome import CountRatio, Outcome, Ratio
 from tfeff.tflite.file import TfliteFile
-from tfeff.tflite.part import PartOptions, refuse_open, take_part
+from tfeff.tflite.part import PartOptions, is_plain, refuse_open, take_part
 
 
 @contextmanager
@@ -22,7 +22,8 @@ def parts_timed(artifacts: Sequence[Artifact], part: PartOptions) -> Iterator[li
     """
     if not part.given:
         for artifact in artifacts:
-            refuse_open(TfliteFile(artifact.path.read_bytes(), artifact.path), artifact.path)
+            if not is_plain(data := artifact.path.read_bytes()):
+                refuse_open(TfliteFile(data, artifact.path), artifact.path)
         yield list(artifacts)
         return
     with tempfile.TemporaryDirectory(prefix="tfeff-part-") as folder:

@@ -41,6 +41,7 @@ class _Tensors:
         self.on: dict[int, int] = {}
         self._constants: dict[tuple[int, bool], int] = {}
         self._whole: dict[int, int] = {}
+        self._behind: dict[int, int] = {}  # by tensors that only hand a value on: the one that they hand on
 
     def read(self, number: int, floats: Collection[int] | None, exact: bool) -> int:
         """The tensor that an operation reads in place of `number`.
@@ -49,16 +50,23 @@ class _Tensors:
             floats: operations whose values stay off their grids; None for all.
             exact: whether the reader takes constants as they were before quantization.
         """
+        passed: list[int] = []
         while number != LEFT_OUT:
+            if number in self._behind:
+                number = self._behind[number]
             if self.file.is_constant(number):
                 return self._constant(number, exact)
             source = self.file.source(number)
             if source is None:
                 return self._as_it_is(number)
-            if number in self.on and floats is not None and source not in floats:
-                return self.on[number]
-            if number in self.raw:
-                return self.raw[number]
+            on_grid = number in self.on and floats is not None and source not in floats
+            if on_grid or number in self.raw:
+                self._behind.update(dict.fromkeys(passed, number))
+                return self.on[number] if on_grid else self.raw[number]
+            if number not in self.on:
+                passed.append(number)
+            else:
+                passed = []  # who stays in float decides what is read
             number = self.file.operators[source].inputs[0]  # behind QUANTIZE, DEQUANTIZE
         return LEFT_OUT
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tfeff.tflite.file import TfliteFile
-from tfeff.tflite.part import WHOLE, PartOptions, open_batches, take_part
+from tfeff.tflite.part import WHOLE, PartOptions, is_plain, open_batches, take_part
 
 
 def which_runs(path: Path, part: PartOptions = WHOLE, done: str = "run") -> str:
@@ -16,6 +16,8 @@ def which_runs(path: Path, part: PartOptions = WHOLE, done: str = "run") -> str:
         done: what is done to the part, such as "timed"; of what is "judged" all subgraphs are.
     """
     data = path.read_bytes()
+    if not part.given and is_plain(data):
+        return ""
     file = TfliteFile(data, path)
     if part.given:
         return f"{path.name}: {take_part(data, path, part, may_be_open=True).said} is {done}{_others(file, part)}"

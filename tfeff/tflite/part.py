@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from tfeff.errors import TfeffError
 from tfeff.tflite.file import Subgraph, TfliteFile, integers, pack
@@ -110,6 +111,26 @@ def open_batches(file: Subgraph) -> list[str]:
         for tensor, name in input_names(file).items()
         if len(signature := file.shape_signature(tensor)) > 1 and signature[0] < 0 and min(signature[1:]) >= 0
     ]
+
+
+def is_plain(data: bytes) -> bool:
+    """Whether a whole file has one subgraph, one signature at most, and inputs of fixed sizes: told without unpacking
+    it."""
+    model = schema.Model.GetRootAs(data, 0)
+    if model.SubgraphsLength() > 1 or model.SignatureDefsLength() > 1:
+        return False
+    if not model.SubgraphsLength():
+        return True
+    graph = model.Subgraphs(0)
+    assert graph is not None
+    for place in range(graph.InputsLength()):
+        number = graph.Inputs(place)
+        if not 0 <= number < graph.TensorsLength():
+            return False
+        tensor = graph.Tensors(number)
+        if any(tensor.ShapeSignature(axis) < 0 for axis in range(tensor.ShapeSignatureLength())):
+            return False
+    return True
 
 
 def input_names(file: Subgraph) -> dict[int, str]:
