@@ -120,7 +120,12 @@ def build_record(
         latency=measured.latency,
         check=measured.check,
         compiled=measured.compiled,
-        gates=Gates(max_drop=request.max_drop, max_latency_ms=request.max_latency_ms, failed=measured.failed),
+        gates=Gates(
+            max_drop=request.max_drop,
+            max_latency_ms=request.max_latency_ms,
+            strict=request.strict,
+            failed=measured.failed,
+        ),
         notes=[*model.notes, *reference.notes, *made.notes, *_not_rewritten(context, way), *measured.notes],
         command=command,
         versions=environment_versions(),

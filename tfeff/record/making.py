@@ -253,4 +253,5 @@ class Gates(Part, kw_only=True):
 
     max_drop: float | None = None
     max_latency_ms: NotNegative | None = None
+    strict: bool = False
     failed: list[str] = []
