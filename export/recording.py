@@ -45,6 +45,7 @@ class Way:
     Attributes:
         specs: of the rewrites that the target asked for.
         twin, rewritten: what was done for the float twin, and for the artifact.
+        gentler: what takes the place of `rewritten` where that costs an output too much; None where nothing can.
         trained: what brought its own ranges.
         tuning: what `--tune` timed.
     """
@@ -53,6 +54,7 @@ class Way:
     twin: Rewritten
     rewritten: Rewritten
     trained: Trained | None = None
+    gentler: Rewritten | None = None
     tuning: Tuning | None = None
 
 

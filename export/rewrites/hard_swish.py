@@ -46,6 +46,7 @@ class HardSwish(Rewrite):
 
     name = "hard_swish"
     forms = ("native", "add_mul")
+    rounds = True
 
     def is_place(self, layer: Any, graph: GraphView) -> bool:
         return _kind(layer) is _SWISH
