@@ -7,9 +7,8 @@ from tfeff.artifact import record_path
 from tfeff.errors import TfeffError
 from tfeff.export import on_device
 from tfeff.export.placing import compiled_path, twin_path
-from tfeff.export.quantize import measuring
+from tfeff.export.quantize import measuring, orchestrate
 from tfeff.export.quantize.recipes import PRECISIONS, check_io
-from tfeff.export.quantize.words import check_quantizer
 from tfeff.export.request import Request
 from tfeff.export.targets import CompilerOptions, Target, get_target
 
@@ -39,7 +38,7 @@ def check_request(request: Request, path: Path) -> None:
     io_of(request, target)
     check_compiler(request.compiler, target)
     measuring.parse_choice(request.method, request.ranges)
-    check_quantizer(request)
+    orchestrate.check_quantizer(request)
     if request.max_drop is not None and request.dataset is None:
         raise TfeffError("--max-drop: there is nothing to compare on", "give --dataset with labelled images")
     if request.max_latency_ms is not None and not request.devices:

@@ -25,7 +25,6 @@ class Made:
         quantization: the record's entry; None for a precision without one.
         notes: for the record.
         int8: what keeps layers in float where that is wanted; None for other precisions.
-        gentle: whether the file is of the gentler of two models.
     """
 
     file: Path
@@ -34,7 +33,6 @@ class Made:
     quantization: Quantization | None = None
     notes: tuple[str, ...] = ()
     int8: orchestrate.Quantized | None = None
-    gentle: bool = False
 
 
 def make_files(
@@ -43,7 +41,6 @@ def make_files(
     rewritten: Rewritten,
     calibration: Calibration | None,
     trained: Trained | None,
-    gentler: Rewritten | None = None,
 ) -> Made:
     """Makes both files.
 
@@ -52,7 +49,6 @@ def make_files(
         rewritten: with all of its target's rewrites.
         calibration: None where the precision needs none.
         trained: what brings its own ranges.
-        gentler: with fewer rewrites, for where an output is farther from float by the others; None where there is none.
 
     Raises:
         TfeffError: the converter refused the model.
@@ -65,10 +61,10 @@ def make_files(
     jobs = [quantize.Job(str(original), "float32", "float32", str(twin_file))]
     context.progress("converting", 0, 0)
     if context.precision.name == "int8":
-        begun = orchestrate.begin(context, rewritten.callable, calibration, file, trained, gentler)
+        begun = orchestrate.begin(context, rewritten.callable, calibration, file, trained)
         context.converter.convert([*jobs, *begun.jobs], calibration.paths if calibration else None)
         int8 = orchestrate.finish(context, begun, file)
-        return Made(file, twin_file, int8.calibration, int8.entry, tuple(int8.notes), int8, int8.gentle)
+        return Made(file, twin_file, int8.calibration, int8.entry, tuple(int8.notes), int8)
 
     saved = original
     if rewritten.names != twin.names:

@@ -6,7 +6,7 @@ equals the model? -> the tasks' metrics, float against quantized -> the target's
 place
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,9 +94,7 @@ def _export(context: ExportContext, trained: Trained | None, command: str) -> Ex
     reference = _reference(context, calibration)
     proofs.check_tasks(context, reference)
     way = _rewritten(context, reference, trained)
-    made = making.make_files(context, way.twin, way.rewritten, calibration, trained, way.gentler)
-    if made.gentle and way.gentler is not None:
-        way = replace(way, rewritten=way.gentler)
+    made = making.make_files(context, way.twin, way.rewritten, calibration, trained)
     gates.gate_operations(context, read_graph(made.file))
 
     context.progress("proving", 0, 0)
@@ -146,8 +144,7 @@ def _rewritten(context: ExportContext, reference: proofs.Reference, trained: Tra
     context.progress("rewriting", 0, 0)
     twin = steps.rewrite(context.model, steps.TWIN_REWRITES, reference.inputs)
     rewritten = steps.rewrite(context.model, specs, reference.inputs, choices)
-    gentler = None if trained is not None else steps.gentler(context, specs, rewritten, reference.inputs)
-    return recording.Way(specs, twin, rewritten, trained, gentler, tuning)
+    return recording.Way(specs, twin, rewritten, trained, tuning)
 
 
 def _compile(context: ExportContext, file: Path) -> tuple[Compiled | None, tuple[str, ...]]:

@@ -45,7 +45,6 @@ class Way:
     Attributes:
         specs: of the rewrites that the target asked for.
         twin, rewritten: what was done for the float twin, and for the artifact.
-        gentler: what takes the place of `rewritten` where that costs an output too much; None where nothing can.
         trained: what brought its own ranges.
         tuning: what `--tune` timed.
     """
@@ -54,7 +53,6 @@ class Way:
     twin: Rewritten
     rewritten: Rewritten
     trained: Trained | None = None
-    gentler: Rewritten | None = None
     tuning: Tuning | None = None
 
 

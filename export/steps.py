@@ -68,30 +68,6 @@ def rewrite(
     return Rewritten(made, tuple(applied))
 
 
-def gentler(
-    context: ExportContext, specs: Sequence[str], done: Rewritten, proof: Mapping[str, np.ndarray]
-) -> Rewritten | None:
-    """The model without those rewrites that round once more in int8, for speed; None where none was done, where the
-    target needs them, and where what is done is the user's word or a preset's own.
-
-    Args:
-        specs: of the rewrites that were done.
-        done: what came of them.
-        proof: by input, (n, ...) each.
-    """
-    request, model = context.request, context.model
-    own = request.method or request.tune or request.equalize or model.calibration_method or model.random_weights
-    if own or context.precision.name != "int8" or request.quantizer != "graph" or context.target.whole:
-        return None
-    from tfeff.export.rewrites import load_rewrite
-
-    less = [spec for spec in specs if not load_rewrite(spec).rounds]
-    if not {spec.partition(":")[0] for spec in specs if spec not in less} & set(done.names):
-        return None
-    made = rewrite(model, less, proof)
-    return None if made.refused else made
-
-
 def some_inputs(ports: Sequence[InputPort], count: int = PROOF_SAMPLES, seed: int = 0) -> dict[str, np.ndarray]:
     """Seeded inputs for proofs where no samples were given: noise, and 0 or 1 where whole numbers are taken (an
     embedding has at least two rows)."""

@@ -20,13 +20,14 @@ from tfeff.errors import TfeffError
 from tfeff.export import quantize, steps
 from tfeff.export.context import ExportContext
 from tfeff.export.on_device import time_files
-from tfeff.export.quantize import Int8File, choosing, gentler, measuring
+from tfeff.export.quantize import Int8File, choosing, measuring
 from tfeff.export.quantize.mixed import Files, find_kept, worst_drop
 from tfeff.export.quantize.trial import Trial
 from tfeff.export.request import Request
-from tfeff.export.steps import Rewritten
 from tfeff.export.trained import QuantizedFile, Trained, TrainedGraph
 from tfeff.record.schema import KeptFloat, LatencyOfMixed, Quantization, Simulation
+
+QUANTIZERS = ("graph", "converter")
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,6 @@ class Begun:
         trained: what brought its own ranges.
         equalization: what was done to the float network before, for the record.
         unequalized: the file without that, to be tried too; None where nothing was done.
-        gentler: the file with fewer rewrites, to be tried too; None where there is none.
         notes: for the record.
     """
 
@@ -50,7 +50,6 @@ class Begun:
     trained: Trained | None = None
     equalization: dict[str, Any] | None = None
     unequalized: Int8File | None = None
-    gentler: Int8File | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -65,7 +64,6 @@ class Quantized:
         int8: what it was made of; None as in `Begun`.
         ranges: by tensor.
         biases: of the graph as they were before they were corrected; None where they were not.
-        gentle: whether it is of the model with fewer rewrites.
     """
 
     entry: Quantization
@@ -74,7 +72,6 @@ class Quantized:
     int8: Int8File | None = None
     ranges: dict[int, tuple[float, float]] = field(default_factory=dict)
     biases: dict[str, np.ndarray] | None = None
-    gentle: bool = False
 
     @property
     def made_of(self) -> tuple[Int8File, Calibration]:
@@ -90,7 +87,6 @@ def begin(
     calibration: Calibration | None,
     file: Path,
     trained: Trained | None = None,
-    fewer: Rewritten | None = None,
 ) -> Begun:
     """What must be converted.
 
@@ -99,7 +95,6 @@ def begin(
         calibration: the samples; None where `trained` is a finished file.
         file: where the finished file goes.
         trained: what brings its own ranges, in place of `callable`.
-        fewer: the model with fewer rewrites; None where there is none.
     """
     request, model, folder = context.request, context.model, context.folder
     if isinstance(trained, QuantizedFile):
@@ -123,17 +118,13 @@ def begin(
         return Int8File(callable, graph, context.folder / folder, *ports, per_tensor=request.per_tensor)
 
     int8 = file_of(graph, "int8")
-    if fewer is not None and graph is not None:
-        other = file_of(_graph(context, fewer.callable, calibration)[0], "gentler")
-        jobs = [int8.job(None), other.job(None)]
-        return Begun(jobs, int8, calibration, trained, gentler=None if other.graph is None else other, notes=notes)
     if not request.equalize:
-        return Begun([int8.job(None)], int8, calibration, trained, notes=notes)
+        return Begun([int8.job(None)], int8, calibration, trained, None, None, notes)
     equal, told = _equalized(context, callable, calibration)
     if not told["places"]:  # it is the same network
-        return Begun([int8.job(None)], int8, calibration, trained, told, notes=notes)
+        return Begun([int8.job(None)], int8, calibration, trained, told, None, notes)
     other = file_of(equal, "equalized")
-    return Begun([int8.job(None), other.job(None)], other, calibration, trained, told, int8, notes=notes)
+    return Begun([int8.job(None), other.job(None)], other, calibration, trained, told, int8, notes)
 
 
 def _ranged(context):
@@ -218,12 +209,6 @@ def _with_ranges(context, begun, int8, entry):
             entry = replace_part(entry, equalization={**begun.equalization, **told})
             if not pays:
                 int8, trial, measured = begun.unequalized, other, without
-    gentle, notes = False, begun.notes
-    if begun.gentler is not None:
-        begun.gentler.take()
-        fewer = (begun.gentler, *_measured(context, begun, begun.gentler))
-        if cost := gentler.cost((int8, trial, measured), fewer):
-            (int8, trial, measured), gentle, notes = fewer, True, (*notes, cost)
     measuring.gate_audit(measured.calibration, request.allow_audit)
     context.progress("correcting biases", 0, 0)
     made, ranges = measuring.made_of(measured, trial, int8)
@@ -231,7 +216,7 @@ def _with_ranges(context, begun, int8, entry):
     if trial.report is not None or judged is not None:
         entry = replace_part(entry, bias_correction=(trial.report or {}) | (judged or {}))
     biases = trial.biases if trial.report is not None else None
-    return Quantized(entry, measured.calibration, notes, made, ranges, biases, gentle)
+    return Quantized(entry, measured.calibration, begun.notes, made, ranges, biases)
 
 
 def _measured(context, begun, int8):
@@ -380,3 +365,23 @@ def as_trained(request: Request, trained: Trained) -> Request:
             "--per-tensor: this fake-quant network was made with a scale a channel", "make it anew with per_tensor"
         )
     return replace(request, per_tensor=per_tensor)
+
+
+def check_quantizer(request: Request) -> None:
+    """Raises TfeffError for options of int8 that mean nothing here."""
+    if request.quantizer not in QUANTIZERS:
+        raise TfeffError(f"unknown quantizer {request.quantizer!r}", f"choose {' or '.join(QUANTIZERS)}")
+    words = {
+        "--calibration-method": request.method, "--range": request.ranges, "--per-tensor": request.per_tensor,
+        "--quantizer": request.quantizer != "graph", "--equalize": request.equalize,
+        "--no-correct-bias": not request.correct_bias,
+    }  # fmt: skip
+    given = [word for word, value in words.items() if value]
+    if given and request.precision != "int8":
+        raise TfeffError(f"{given[0]}: means nothing for {request.precision}", "leave it out, or export --int8")
+    if request.quantizer == "converter":
+        ours = [word for word in given if word not in ("--quantizer", "--per-tensor")]
+        if ours:
+            raise TfeffError(
+                f"{ours[0]}: the converter's own quantizer takes no such word", "leave out --quantizer converter"
+            )

@@ -84,13 +84,13 @@ class Trial:
         """Ranges -> what runs the int8 file that has them: inputs -> outputs by name, as real numbers."""
         ranges = _by_tensor(found)
         if self._int8.graph is None:
-            return self.run_file(self._int8, ranges)
+            return self._run(self._int8, ranges)
         made = self.make(ranges, calibration, corrected)
-        return self.run_file(made, made.own_ranges(ranges, self._int8))
+        return self._run(made, made.own_ranges(ranges, self._int8))
 
     def run_as_it_was(self, made: Int8File, found: Sequence[Range]) -> Run:
         """The same of what `as_it_was` made, with ranges of its own tensors."""
-        return self.run_file(made, self.ranges_as_it_was(made, found))
+        return self._run(made, self.ranges_as_it_was(made, found))
 
     def ranges_as_it_was(self, made: Int8File, found: Sequence[Range]) -> dict[int, tuple[float, float]]:
         """Gives the graph these ranges and its own biases; the ranges by tensor of that file."""
@@ -106,8 +106,7 @@ class Trial:
         self._int8.set_biases(self.biases or {})
         self._made = self.report = None
 
-    def run_file(self, made: Int8File, ranges: Mapping[int, tuple[float, float]]) -> Run:
-        """What runs the int8 file of a file in the making, with ranges of its own tensors."""
+    def _run(self, made, ranges):
         from tfeff.compare import Runner
 
         path = self._folder / "trial.tflite"

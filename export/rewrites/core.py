@@ -45,14 +45,12 @@ class Rewrite(ABC):
         forms: what it can make of a place, where there is more than one; the first leaves the place as it is.
         form: the one to make.
         choices: forms of single places, by `shape_key`, that were chosen by measurement.
-        rounds: whether int8 rounds once more by it, for speed; it is left out where that costs an output too much.
         exact: a form that rounds nothing, taken where a network magnifies the rounding of the one asked for.
     """
 
     name: str
     forms: tuple[str, ...] = ()
     exact: str | None = None
-    rounds: bool = False
 
     def __init__(self, form: str | None = None, choices: Mapping[str, str] | None = None):
         if form is not None and not self.knows(form):

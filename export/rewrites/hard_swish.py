@@ -46,7 +46,6 @@ class HardSwish(Rewrite):
 
     name = "hard_swish"
     forms = ("native", "add_mul")
-    rounds = True
 
     def is_place(self, layer: Any, graph: GraphView) -> bool:
         return _kind(layer) is _SWISH

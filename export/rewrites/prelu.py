@@ -28,7 +28,6 @@ class PRelu(Rewrite):
     name = "prelu"
     forms = ("native", "uneven", "maximum", "add")
     exact = "maximum"
-    rounds = True
 
     def is_place(self, layer: Any, graph: GraphView) -> bool:
         return isinstance(layer, layers.PReLU) and slopes_of(layer) is not None
