@@ -16,6 +16,7 @@ SLOW = (
     "cli/test_export.py::test_precisions", "cli/test_export.py::test_named", "cli/test_export.py::test_a_trained",
     "cli/test_export.py::test_random", "cli/test_export.py::test_gates", "cli/test_export.py::test_full",
     "cli/test_export.py::test_a_folder", "cli/test_export.py::test_a_float_file",
+    "export/test_chain.py::test_every_link", "export/test_chain.py::test_both", "export/quantize/test_proven.py",
     "export/test_toy_models.py", "export/quantize/test_prove.py", "export/quantize/test_names.py::test_",
     "export/test_never_worse_than_stock.py",
     "compress/test_tfmot_bridge.py::test_is", "compress/test_tfmot_bridge.py::test_every",
