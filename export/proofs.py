@@ -91,15 +91,26 @@ def samples(arrays: Mapping[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]
         yield {name: values[number] for name, values in arrays.items()}
 
 
+def _output_ports(model):
+    """The model's outputs by name: as a Keras graph says them, else by one run on noise."""
+    made = getattr(model.callable, "outputs", None)
+    in_order = isinstance(getattr(model.callable, "output", None), list) or (made is not None and len(made) == 1)
+    if made is not None and in_order and all(None not in tensor.shape[1:] for tensor in made):
+        shapes = {name: (tensor.shape, str(tensor.dtype)) for name, tensor in zip(model.outputs, made, strict=True)}
+    else:
+        ran = model.run(some_inputs(model.inputs, 1))
+        shapes = {name: (values.shape, values.dtype.name) for name, values in ran.items()}
+    return {name: Port(name=name, shape=[1, *shape[1:]], dtype=dtype) for name, (shape, dtype) in shapes.items()}
+
+
 def check_tasks(context: ExportContext) -> None:
-    """Do the tasks fit the outputs, and the dataset the tasks? By one run on noise, before anything else is done.
+    """Do the tasks fit the outputs, and the dataset the tasks? Before anything else is done.
 
     Raises:
         TfeffError: no; or a gate on a metric where there is none.
     """
     model, request = context.model, context.request
-    outputs = {name: Port(name=name, shape=[1, *values.shape[1:]], dtype=values.dtype.name)
-               for name, values in model.run(some_inputs(model.inputs, 1)).items()}  # fmt: skip
+    outputs = _output_ports(model)
     dataset, metrics = _dataset(context), False
     for spec in model.tasks:
         task = get_task(spec.name)
