@@ -153,10 +153,12 @@ def with_constants(data: bytes, changes: Iterable[tuple[np.ndarray, np.ndarray]]
     for number, tensor in enumerate(tensors):
         if tensor.type == schema.TensorType.FLOAT32 and len(raw := file.raw(number)):
             held.setdefault(raw.tobytes(), []).append(number)
-    readers = Counter(tensor.buffer for tensor in tensors)
+    # The converter leaves equal constants once, for all operations that read them.
+    sharing = Counter(tensor.buffer for tensor in tensors)
+    reading = Counter(number for op in file.operators for number in op.inputs)
     for before, after in changes:
         found = held.get(np.ascontiguousarray(before, np.float32).tobytes(), [])
-        if len(found) != 1 or readers[tensors[found[0]].buffer] != 1 or file.bodies:
+        if len(found) != 1 or reading[found[0]] != 1 or sharing[tensors[found[0]].buffer] != 1 or file.bodies:
             return None
         values = np.ascontiguousarray(after, np.float32).tobytes()
         file.model.buffers[tensors[found[0]].buffer].data = np.frombuffer(values, np.uint8)

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from keras import layers
 
+from tfeff.data import InputPort
+from tfeff.export.quantize import Converter, Int8File
 from tfeff.export.quantize.bias_correction import correct_biases
 from tfeff.export.quantize.graph import fake_quant_graph
 from tfeff.export.quantize.simulation import float_network, points, run_points, set_ranges
@@ -108,3 +110,40 @@ def test_order_of_layers_one_after_the_other(images):
     wanted = np.sort(error, axis=0)[cut : len(error) - cut].mean(axis=0)
     correct_biases(graph, {"image": images})
     np.testing.assert_allclose(graph.get_layer("only").layer.bias.numpy() - bias, wanted, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def converter(tmp_path_factory):
+    with Converter(tmp_path_factory.mktemp("converter")) as started:
+        yield started
+
+
+@pytest.mark.parametrize("equal", [False, True], ids=["each its own", "two equal"])
+def test_biases_that_are_put_into_the_file_are_those_of_a_new_conversion(equal, converter, images, tmp_path):
+    """Of equal biases the converter leaves one constant, which no single one may change."""
+    graph, _ = ranged(images)
+    np.save(tmp_path / "image.npy", images)
+    samples = {"image": tmp_path / "image.npy"}
+    file = Int8File(None, graph, tmp_path / "first", (InputPort("image", SHAPE, "float32"),), ("logits",))
+    rng = np.random.default_rng(0)
+    file.set_biases({name: rng.standard_normal(b.shape) * 0.1 for name, b in file.biases().items()})
+    if equal:  # both have 16 channels
+        file.set_biases({name: np.zeros_like(file.biases()[name]) for name in ("stem", "dw")})
+    file = Int8File(None, graph, tmp_path / "file", file.inputs, ("logits",))
+    converter.convert([file.job(None)], samples)
+    file.take()
+    before = file.biases()
+    correct_biases(graph, {"image": images})
+    patched = file.rebiased(before, tmp_path / "patched")
+    assert (patched is None) == equal
+    if patched is None:
+        return
+    fresh = file.again(tmp_path / "fresh")
+    converter.convert([fresh.job(None)], samples)
+    fresh.take()
+    written = []
+    for name, made in (("patched", patched), ("fresh", fresh)):
+        made.quantize(made.own_ranges({}, file), {"int8": tmp_path / f"{name}.tflite"}, converter)
+        written.append((tmp_path / f"{name}.tflite").read_bytes())
+    assert written[0] == written[1]
+    assert len({len(each) for each in before.values()}) == 3  # or one bias alone was tried
