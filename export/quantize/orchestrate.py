@@ -154,7 +154,7 @@ def _graph(context, callable, calibration):
             raise CannotRewrite("the model is no Keras model")
         names = [port.name for port in context.model.inputs]
         proof = calibration.batch(steps.PROOF_SAMPLES)
-        graph = fake_quant_graph(callable, names, per_tensor=request.per_tensor)
+        graph = fake_quant_graph(callable, names, per_tensor=request.per_tensor, seen=proof)
         return graph, (), prove_graph(graph, as_functional(callable), proof)
     except CannotRewrite as why:
         if request.equalize:
