@@ -80,6 +80,10 @@ def _norm(layer):
     axes = tuple(sorted(axis % (len(shape) + 1) for axis in given))
     if 0 in axes:
         return None
+    if (
+        len(shape) == 2
+    ):  # the converter's layout pass fails on such sums of three dimensions before a fully connected layer
+        shape, axes = (1, *shape), tuple(axis + 1 for axis in axes)
     if isinstance(layer, layers.UnitNormalization):
         return _Norm(shape, axes, 1e-12, False, int(np.prod([shape[axis - 1] for axis in axes])))
     return _Norm(shape, axes, layer.epsilon, isinstance(layer, layers.LayerNormalization))
