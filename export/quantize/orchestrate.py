@@ -21,6 +21,7 @@ from tfeff.export import quantize, steps
 from tfeff.export.context import ExportContext
 from tfeff.export.on_device import time_files
 from tfeff.export.quantize import Int8File, choosing, measuring
+from tfeff.export.quantize.allowed import Allowed, find_allowed
 from tfeff.export.quantize.mixed import Files, find_kept, worst_drop
 from tfeff.export.quantize.proven import prove, quantize_proven
 from tfeff.export.quantize.trial import Trial
@@ -71,6 +72,7 @@ class Quantized:
         ranges: by tensor.
         biases: of the graph as they were before they were corrected; None where they were not.
         graph_distance: as in `Begun`.
+        allowed: what stays in float because the user said so.
     """
 
     entry: Quantization
@@ -80,6 +82,7 @@ class Quantized:
     ranges: dict[int, tuple[float, float]] = field(default_factory=dict)
     biases: dict[str, np.ndarray] | None = None
     graph_distance: Any = None
+    allowed: Allowed = field(default_factory=Allowed)
 
     @property
     def made_of(self) -> tuple[Int8File, Calibration]:
@@ -188,7 +191,13 @@ def finish(context: ExportContext, begun: Begun, file: Path) -> Quantized:
     if begun.int8 is None:
         return Quantized(entry, measuring.audited(context, _ranged(context), begun.calibration))
     begun.int8.take()
-    made = _with_ranges(context, begun, begun.int8, entry)
+    words = request.allow_float
+    allowed = find_allowed(words, begun.int8, context.converter, context.folder)
+    if words:
+        entry = replace_part(
+            entry, kept_float=KeptFloat(layers=list(allowed.points), allowed=list(words), left=list(allowed.operations))
+        )
+    made = replace(_with_ranges(context, begun, begun.int8, entry), allowed=allowed)
     int8, calibration = made.made_of
     context.progress("quantizing", 0, 0)
     # The same file with int8 doors takes the simulation's own input.
@@ -198,7 +207,10 @@ def finish(context: ExportContext, begun: Begun, file: Path) -> Quantized:
     if int8.graph is None:
         int8.quantize(made.ranges, files, context.converter)
         return made
-    simulation = quantize_proven(int8, made.ranges, files, context.converter, calibration)
+    if allowed.points:
+        simulation = prove(_MixedFiles(context, made).write(allowed.points, files), inside, calibration)
+    else:
+        simulation = quantize_proven(int8, made.ranges, files, context.converter, calibration)
     entry = replace_part(made.entry, simulation=simulation)
     as_begun = int8.graph is begun.int8.graph
     apart = begun.graph_distance if as_begun else begun.unequalized_distance
@@ -278,7 +290,12 @@ def keep_some_float(
         assert found is not None  # there is a dataset: `compared` came from it
         return found
 
-    found = find_kept(context, files, lambda kept, path: mixed.write(kept, {context.io: path}), worse, allowed)
+    asked = made.allowed.points  # in float already
+
+    def write(kept, path):
+        return mixed.write((*asked, *kept), {context.io: path})
+
+    found = find_kept(context, files, write, worse, allowed)
     if found.path is None or found.compared is None:
         better = 1 if compared.accuracy[0].higher_is_better else -1
         best = max(found.tried, key=lambda each: (better * each.delta, -each.kept), default=None)
@@ -289,8 +306,14 @@ def keep_some_float(
     latency = _cost(context, file, found.path) if context.request.devices else []
     os.replace(found.path, file)
     inside = context.folder / "mixed_inside.tflite"
-    int8 = mixed.write(found.kept, {"int8": inside})
-    kept = KeptFloat(layers=list(found.kept), all_int8=compared.accuracy, tried=list(found.tried), latency=latency)
+    int8 = mixed.write((*asked, *found.kept), {"int8": inside})
+    kept = replace_part(
+        made.entry.kept_float or KeptFloat(),
+        layers=[*asked, *found.kept],
+        all_int8=compared.accuracy,
+        tried=list(found.tried),
+        latency=latency,
+    )
     simulation = prove(int8, inside, made.calibration)
     return found.compared, replace_part(made.entry, kept_float=kept, simulation=simulation)
 
@@ -323,7 +346,8 @@ class _MixedFiles:
 
 
 def _refused(made, why, **more):
-    return replace_part(made.entry, kept_float=KeptFloat(refused=why, **more))
+    kept = replace_part(made.entry.kept_float or KeptFloat(), refused=why, **more)
+    return replace_part(made.entry, kept_float=kept)
 
 
 def _cost(context, int8, mixed):

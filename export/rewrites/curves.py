@@ -21,7 +21,8 @@ _SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 
 
 class Curves(Rewrite):
-    """Replaces ELU, SELU, CELU, softplus, log-sigmoid, mish, squareplus, sparse plus, sparse sigmoid and hard tanh, as a layer, as another layer's activation and as an operation; `ops.square`, `-x` and `x ** 2`."""
+    """Replaces ELU, SELU, CELU, softplus, log-sigmoid, mish, squareplus, sparse plus, sparse sigmoid and hard tanh, as
+    a layer, as another layer's activation and as an operation; `ops.square`, `-x` and `x ** 2`."""
 
     name = "curves"
 
@@ -163,6 +164,6 @@ _ACTIVATIONS = {
 }  # fmt: skip
 _OPERATIONS: dict[str, Callable[..., Any]] = {
     "Elu": elu, "Celu": celu, "Selu": selu, "Softplus": softplus, "LogSigmoid": log_sigmoid, "Mish": mish,
-    "SparsePlus": sparse_plus, "SparseSigmoid": sparse_sigmoid, "HardTanh": hard_tanh, "Square": square, "Power": square,
-    "Negative": negative,
+    "SparsePlus": sparse_plus, "SparseSigmoid": sparse_sigmoid, "HardTanh": hard_tanh, "Square": square,
+    "Power": square, "Negative": negative,
 }  # fmt: skip
