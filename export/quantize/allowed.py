@@ -143,7 +143,7 @@ def _refusal(refused: Sequence[_Left]) -> tuple[str, str]:
     names = list(dict.fromkeys(each.name for each in refused))
     more = f"; and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
     return (
-        f"--int8 would leave {words.count(len(refused), 'operation')} in float: "
+        f"--int8 would leave {len(refused)} operation{'s' if len(refused) > 1 else ''} in float: "
         f"{'; '.join(each.label for each in refused[:_SHOWN])}{more}",
         f"replace these layers by ones that quantize, let them stay in float with "
         f"{' '.join(f'--allow-float {name}' for name in names)}, or export --float16; nothing was written",

@@ -149,10 +149,8 @@ def _simulation_rows(quantization: Quantization | None) -> Rows:
     kept = quantization.kept_float
     if kept is not None and kept.allowed:
         left = [*kept.left, *(kept.layers if kept.all_int8 is None else ())]
-        yield (
-            "allowed in float",
-            f"{', '.join(left[:_NAMED])}{f' and {len(left) - _NAMED} more' if left[_NAMED:] else ''}",
-        )
+        more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
+        yield "allowed in float", f"{len(left)} by --allow-float: {', '.join(left[:_NAMED])}{more}"
     if kept is not None and kept.layers and kept.all_int8 is not None:
         more = f" and {len(kept.layers) - _NAMED} more" if len(kept.layers) > _NAMED else ""
         names = ", ".join(kept.layers[:_NAMED]) + more
