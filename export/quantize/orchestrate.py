@@ -6,7 +6,7 @@ weights to TensorFlow's converter, as everybody has them.
 
 import os
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from tfeff.export.on_device import time_files
 from tfeff.export.quantize import Int8File, choosing, measuring
 from tfeff.export.quantize.allowed import Allowed, find_allowed
 from tfeff.export.quantize.mixed import Files, find_kept, worst_drop
+from tfeff.export.quantize.mixed_files import MixedFiles
 from tfeff.export.quantize.proven import prove, quantize_proven
 from tfeff.export.quantize.trial import Trial
 from tfeff.export.request import Request
@@ -208,7 +209,7 @@ def finish(context: ExportContext, begun: Begun, file: Path) -> Quantized:
         int8.quantize(made.ranges, files, context.converter)
         return made
     if allowed.points:
-        simulation = prove(_MixedFiles(context, made).write(allowed.points, files), inside, calibration)
+        simulation = prove(MixedFiles(context, made).write(allowed.points, files), inside, calibration)
     else:
         simulation = quantize_proven(int8, made.ranges, files, context.converter, calibration)
     entry = replace_part(made.entry, simulation=simulation)
@@ -282,7 +283,7 @@ def keep_some_float(
         return compared, _refused(made, f"{target.name} takes no float operation, so no layer can be kept in float")
     if made.int8 is None or made.int8.graph is None or made.calibration is None:
         return compared, _refused(made, "only with our own quantizer, of a Keras graph, can layers be kept in float")
-    mixed = _MixedFiles(context, made)
+    mixed = MixedFiles(context, made)
     files = Files(made.int8, file, twin, made.calibration)
 
     def worse(path: Path) -> Comparison:
@@ -316,33 +317,6 @@ def keep_some_float(
     )
     simulation = prove(int8, inside, made.calibration)
     return found.compared, replace_part(made.entry, kept_float=kept, simulation=simulation)
-
-
-class _MixedFiles:
-    """Files in which some layers stay in float: their weights are not rounded, biases are corrected for the rest."""
-
-    def __init__(self, context: ExportContext, made: Quantized):
-        self._context, self._ranges, self._biases, self._count = context, made.ranges, made.biases, 0
-        self._int8, self._calibration = made.made_of
-        self._made: Int8File | None = None
-
-    def write(self, kept: Collection[str], files: Mapping[str, Path]) -> Int8File:
-        """Writes a file for each dtype of inputs and outputs; the fake-quant graph has its biases."""
-        context, int8 = self._context, self._int8
-        if self._made is None or self._biases is not None:
-            if self._biases is not None:
-                from tfeff.export.quantize.bias_correction import SAMPLES, correct_biases
-
-                int8.set_biases(self._biases)
-                samples = self._calibration.batch(self._calibration.typical(SAMPLES))
-                correct_biases(int8.graph, samples, kept)
-            self._count += 1
-            self._made = int8.again(context.folder / f"mixed-{self._count}", rounded_weights=False)
-            context.converter.convert([self._made.job(None)], self._calibration.paths)
-            self._made.take()
-        made = self._made
-        made.quantize(made.own_ranges(self._ranges, int8), files, context.converter, kept)
-        return made
 
 
 def _refused(made, why, **more):
