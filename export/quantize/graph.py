@@ -33,7 +33,7 @@ from tfeff.layers import GroupConv2D
 
 # What the converter does by itself, done in the graph, where its roundings can be simulated; and what it cannot
 # quantize as it is.
-_FIRST = ("silu:multiply", "curves", "unroll", "batch_norm:fold")
+_FIRST = ("attention", "silu:multiply", "curves", "unroll", "batch_norm:fold")
 INPUT = "image"  # what the input of a network of one image is called
 _TOLERANCE = 1e-3  # of an output's range: what folding and unfolding may move it by
 _MAGNIFIED = 100  # times what 2e-7 more input moves it by

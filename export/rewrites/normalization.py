@@ -49,7 +49,8 @@ class Normalization(Rewrite):
                  seen: Mapping[str, np.ndarray] | None = None):  # fmt: skip
         """`seen`: inputs of the model by name, in its order, (n, ...) each, from which the floors are taken."""
         super().__init__(form, choices)
-        self._seen, self._floors = seen, {}
+        self._seen = seen
+        self._floors: dict[str, float] = {}
 
     def is_place(self, layer: Any, graph: GraphView) -> bool:
         return _norm(layer) is not None
