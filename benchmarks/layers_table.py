@@ -158,6 +158,14 @@ def table(cases, kind, rows=None):
     return lines
 
 
+def replace_rows(path, lines):
+    """Puts the rows of `--only` in the place of those that are in the file."""
+    fresh = {line.split("|")[1]: line for line in lines if line.count("|") == 5 and "`" in line}
+    held = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join(fresh.get(each.split("|")[1], each) if each.count("|") == 5 else each
+                              for each in held) + "\n", encoding="utf-8")  # fmt: skip
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", default=[])
@@ -173,7 +181,9 @@ def main():
     text += ["", "Those that no graph of numbers holds:", "", "| class | why |", "|---|---|"]
     text += [f"| `{name}` | {why} |" for name, why in sorted(without.items())]
     made = "\n".join(text) + "\n"
-    if options.write:
+    if options.write and options.only:
+        replace_rows(options.write, text)
+    elif options.write:
         options.write.write_text(made, encoding="utf-8")
     else:
         print(made)
