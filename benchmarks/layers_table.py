@@ -55,7 +55,9 @@ def activation_cases():
     """{name: as above} of every function of `keras.activations`."""
     names = [name for name, value in vars(keras.activations).items() if callable(value) and name[0] != "_"]
     names = [name for name in names if name not in ("get", "serialize", "deserialize")]
-    return {name: (lambda name=name: layers.Activation(name), [SHAPE], "float32", False) for name in sorted(names)}
+    made = {name: lambda name=name: layers.Activation(name) for name in sorted(names)}
+    made["threshold"] = lambda: lambda x: keras.activations.threshold(x, 0.3, 0.1)  # takes its numbers only so
+    return {name: (make, [SHAPE], "float32", False) for name, make in made.items()}
 
 
 def settle(model, seed=5):
