@@ -92,6 +92,11 @@ def outcome(case):
         model = keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0], name="net")
     except Exception as error:
         return f"no such model: {first_line(error)}", "", ""
+    try:
+        if len(inlined(model).operations) == len(inputs):
+            return "left out: does nothing outside training", "", ""
+    except TfeffError as error:
+        return f"refused: {first_line(error.what)}", "", ""
     settle(model)
     ports = tuple(InputPort(f"given{n}", tuple(shape), dtype) for n, shape in enumerate(shapes))
     names = tuple(f"out{n}" for n in range(len(outputs)))

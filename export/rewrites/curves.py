@@ -145,7 +145,13 @@ def _positive(x):
 
 
 def _clipped(x):
-    return layers.ReLU(6.0)(ops.add(ops.multiply(x, 3.0), 3.0))
+    """relu6(3 x + 3), the sum as a batch normalization: it goes into the weights in front, with the clip behind it."""
+    if len(x.shape) not in (3, 4) or x.shape[-1] is None:
+        return layers.ReLU(6.0)(ops.add(ops.multiply(x, 3.0), 3.0))
+    norm, size = layers.BatchNormalization(epsilon=0.0), x.shape[-1]
+    y = norm(x)
+    norm.set_weights([np.full(size, 3.0), np.full(size, 3.0), np.zeros(size), np.ones(size)])
+    return layers.ReLU(6.0)(y)
 
 
 def _log_sigmoid_of_size(x):
