@@ -176,7 +176,8 @@ class Int8File:
         held = TfliteFile(self.path.read_bytes())
         inner = measured if of is self else _carried(measured, TfliteFile(of.path.read_bytes()), held)
         inner = {number: bounds for number, bounds in inner.items() if held.measured_range(number) is not None}
-        return inner | {self.tensors[point]: bounds for point, bounds in self.ranges().items()}
+        return inner | {self.tensors[point]: bounds for point, bounds in self.ranges().items()
+                        if point in self.tensors}  # fmt: skip
 
     def set_ranges(self, ranges: Mapping[int, tuple[float, float]]) -> None:
         """Gives the graph's points the ranges of their tensors."""

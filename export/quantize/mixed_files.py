@@ -2,22 +2,32 @@
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
+
+from tfeff.calibration import Calibration
 from tfeff.export.context import ExportContext
-from tfeff.export.quantize.int8_file import Int8File
-
-if TYPE_CHECKING:
-    from tfeff.export.quantize.orchestrate import Quantized
+from tfeff.export.quantize.int8_file import Bounds, Int8File
 
 
 class MixedFiles:
     """Files in which some layers stay in float: their weights are not rounded, biases are corrected for the rest."""
 
-    def __init__(self, context: ExportContext, made: "Quantized"):
-        """`made`: the file all in int8, and what it was made of."""
-        self._context, self._ranges, self._biases, self._count = context, made.ranges, made.biases, 0
-        self._int8, self._calibration = made.made_of
+    def __init__(
+        self,
+        context: ExportContext,
+        made_of: tuple[Int8File, Calibration],
+        ranges: Mapping[int, Bounds],
+        biases: Mapping[str, np.ndarray] | None,
+    ):
+        """
+        Args:
+            made_of: what the file all in int8 was made of.
+            ranges: of that file, by tensor.
+            biases: of its graph as they were before they were corrected; None where they were not.
+        """
+        self._context, self._ranges, self._biases, self._count = context, ranges, biases, 0
+        self._int8, self._calibration = made_of
         self._made: Int8File | None = None
 
     def write(self, kept: Collection[str], files: Mapping[str, Path]) -> Int8File:

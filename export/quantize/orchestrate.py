@@ -209,7 +209,11 @@ def finish(context: ExportContext, begun: Begun, file: Path) -> Quantized:
         int8.quantize(made.ranges, files, context.converter)
         return made
     if allowed.points:
-        simulation = prove(MixedFiles(context, made).write(allowed.points, files), inside, calibration)
+        simulation = prove(
+            MixedFiles(context, made.made_of, made.ranges, made.biases).write(allowed.points, files),
+            inside,
+            calibration,
+        )
     else:
         simulation = quantize_proven(int8, made.ranges, files, context.converter, calibration)
     entry = replace_part(made.entry, simulation=simulation)
@@ -283,7 +287,7 @@ def keep_some_float(
         return compared, _refused(made, f"{target.name} takes no float operation, so no layer can be kept in float")
     if made.int8 is None or made.int8.graph is None or made.calibration is None:
         return compared, _refused(made, "only with our own quantizer, of a Keras graph, can layers be kept in float")
-    mixed = MixedFiles(context, made)
+    mixed = MixedFiles(context, made.made_of, made.ranges, made.biases)
     files = Files(made.int8, file, twin, made.calibration)
 
     def worse(path: Path) -> Comparison:
