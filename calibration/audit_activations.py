@@ -66,7 +66,7 @@ def stability(seen: Observation, method: Method, rng: np.random.Generator) -> De
     """
     method = parse_method("image-percentile") if method.values else method
     count = seen.extremes.count if seen.kept is None else int(seen.kept.sum())
-    if count < 2:
+    if count < 2 or not seen.tensors:
         return {"method": method.name, "halves": None, "shuffles": None}
     orders = [np.arange(count), *(rng.permutation(count) for _ in range(_SHUFFLES))]
     moved = np.array([[_movement(each, order, method) for order in orders] for each in seen.statistics()])

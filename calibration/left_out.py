@@ -27,7 +27,7 @@ def distances(extremes: Extremes) -> tuple[np.ndarray, np.ndarray]:
             np.percentile(np.maximum(-lows, highs), [percentile for percentile, _ in _RULES], method="lower")
             for lows, highs in extremes.columns()
         ]
-    )
+    ).reshape(-1, len(_RULES))  # of a network that computes nothing there is no tensor
     alive = (usual > 0).all(1)
     if not alive.any():
         return np.zeros(count), np.zeros(count)

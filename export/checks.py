@@ -44,6 +44,7 @@ def check_request(request: Request, path: Path) -> None:
     check_compiler(request.compiler, target)
     measuring.parse_choice(request.method, request.ranges)
     orchestrate.check_quantizer(request)
+    check_allow_float(request, target)
     if request.max_drop is not None and request.dataset is None:
         raise TfeffError("--max-drop: there is nothing to compare on", "give --dataset with labelled images")
     if request.max_latency_ms is not None and not request.devices:
@@ -66,6 +67,14 @@ def check_space_for(model: Model, path: Path) -> None:
     converter, the float file, and as much again for the others."""
     if model.is_keras:
         check_space(path.parent, _COPIES * 4 * int(model.keras.count_params()), f"the files of {model.network}")
+
+
+def check_allow_float(request: Request, target: Target) -> None:
+    """Raises TfeffError for `--allow-float` where nothing is in int8, or nothing can be in float."""
+    if request.allow_float and request.precision != "int8":
+        raise TfeffError(f"--allow-float: means nothing for {request.precision}", "leave it out, or export --int8")
+    if request.allow_float and target.whole:
+        raise TfeffError(f"--allow-float: {target.name} takes no float operation", "leave it out, or choose a --target")
 
 
 def check_compiler(options: CompilerOptions, target: Target) -> None:

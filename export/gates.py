@@ -1,9 +1,10 @@
 """Gates: operations left in float, what the target refuses, and the limits that the user gave."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from tfeff.errors import GateFailed
 from tfeff.export.context import ExportContext
+from tfeff.export.quantize.allowed import FENCES, is_allowed
 from tfeff.export.targets.common.verdict import Verdict
 from tfeff.record import words
 from tfeff.record.schema import Accuracy, Check, Latency, Quantization
@@ -12,20 +13,25 @@ from tfeff.tflite.graph import Graph
 _SHOWN = 5  # float operations
 
 
-def gate_operations(context: ExportContext, graph: Graph) -> Verdict:
-    """No float operation in an integer file, and nothing that makes the target refuse it whole.
+def gate_operations(context: ExportContext, graph: Graph, allowed: Collection[str] = ()) -> Verdict:
+    """No float operation in an integer file but those that were let through, and nothing that makes the target refuse
+    it whole.
+
+    Args:
+        allowed: names of tensors that a float operation may write, besides those that `--allow-float` names.
 
     Raises:
         GateFailed: there is; nothing is written then.
     """
     precision, target = context.precision, context.target
-    if precision.integer and (left := graph.float_operations()):
+    if precision.integer and (left := _left_in_float(graph, context.request.allow_float, allowed)):
         left.sort(key=lambda op: op.name in ("QUANTIZE", "DEQUANTIZE"))  # the cause first, its fence last
         more = f"; and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
         raise GateFailed(
             f"--{precision.name} left {len(left)} of {len(graph.operations)} operations in float: "
             f"{'; '.join(op.label for op in left[:_SHOWN])}{more}",
-            "replace these layers by ones that quantize, or export --float16; nothing was written",
+            "replace these layers by ones that quantize, let them stay in float with --allow-float OP, or export "
+            "--float16; nothing was written",
         )
     verdict = target.check(graph)
     if verdict.problems:
@@ -35,6 +41,17 @@ def gate_operations(context: ExportContext, graph: Graph) -> Verdict:
             f"target {target.name} would not run this file: {reasons}", f"{mends}; nothing was written".lstrip("; ")
         )
     return verdict
+
+
+def _left_in_float(graph, words, allowed):
+    """Operations in float that nobody let through; where all that compute were, their fences are too."""
+
+    def is_let(op):
+        tensor = op.outputs[0].name
+        return tensor in allowed or any(is_allowed(word, op.name, tensor) for word in words)
+
+    left = [op for op in graph.float_operations() if not is_let(op)]
+    return left if any(op.name not in FENCES for op in left) or not (words or allowed) else []
 
 
 def unproven(precision: str, quantization: Quantization | None) -> str | None:

@@ -113,7 +113,7 @@ def _export(context: ExportContext, trained: Trained | None, command: str) -> Ex
     copied = proofs.prove_copy(context, reference)
     way = _rewritten(context, reference, trained)
     made = making.make_files(context, way.twin, way.rewritten, calibration, trained)
-    gates.gate_operations(context, read_graph(made.file))
+    gates.gate_operations(context, read_graph(made.file), made.int8.allowed.tensors if made.int8 else ())
 
     context.progress("proving", 0, 0)
     float_error = proofs.prove_float(context, made.twin, reference)

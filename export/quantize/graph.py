@@ -27,12 +27,13 @@ from tfeff.export.rewrites.graph import (
     walk,
 )
 from tfeff.export.rewrites.matching import groups_of
+from tfeff.export.rewrites.normalization import Normalization
 from tfeff.export.rewrites.proving import Distance, distance, floors
 from tfeff.layers import GroupConv2D
 
 # What the converter does by itself, done in the graph, where its roundings can be simulated; and what it cannot
 # quantize as it is.
-_FIRST = ("silu:multiply", "unroll", "batch_norm:fold")
+_FIRST = ("attention", "silu:multiply", "curves", "unroll", "batch_norm:fold")
 INPUT = "image"  # what the input of a network of one image is called
 _TOLERANCE = 1e-3  # of an output's range: what folding and unfolding may move it by
 _MAGNIFIED = 100  # times what 2e-7 more input moves it by
@@ -46,6 +47,7 @@ def fake_quant_graph(
     train_ranges: bool = False,
     tied: bool = False,
     proof: Mapping[str, np.ndarray] | None = None,
+    seen: Mapping[str, np.ndarray] | None = None,
 ) -> Any:
     """Makes the fake-quant graph of a network that its target's rewrites have been applied to.
 
@@ -58,6 +60,7 @@ def fake_quant_graph(
             where it is trained; else each call has its own, which can be corrected for it.
         proof: by input, in the model's order, (n, ...) each; on these the float network in the graph is proven to
             compute what the model does. None leaves it unproven.
+        seen: the same, for sizes that normalizations are built for; None is those of `proof`, if it is given.
 
     Returns:
         A functional Keras model of the same inputs and outputs. Batch normalization is folded. Its ranges are those of
@@ -74,7 +77,8 @@ def fake_quant_graph(
     if len(functional.inputs) != len(inputs):
         raise CannotRewrite(f"{model.name}: takes {len(functional.inputs)} inputs, not {', '.join(inputs)}")
     network = inlined(functional)
-    for rewrite in (*map(load_rewrite, _FIRST), Constants()):
+    normalization = Normalization(seen=proof if seen is None else seen)
+    for rewrite in (normalization, *map(load_rewrite, _FIRST), Constants()):
         network, _ = rewrite.apply(network)
     graph = _Builder(network, inputs, per_tensor, train_ranges, tied).build()
     if proof is not None:

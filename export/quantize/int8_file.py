@@ -139,6 +139,10 @@ class Int8File:
             for io, path in files.items()
         ])  # fmt: skip
 
+    def quantize_as_it_is(self, path: Path, converter: Converter) -> None:
+        """Writes a file quantized by the ranges that the float file came with, to see what cannot be."""
+        converter.convert([Job(str(self.path), "int8", "int8", str(path), step="quantize")])
+
     def folded_ranges(self, ranges: Mapping[int, Bounds], points: Collection[str]) -> dict[int, Bounds]:
         """The same ranges, but of points that are another tensor times a number, which the quantizer folds into the
         weights behind: there it keeps the other tensor's scale, so that must be the point's over the number.
@@ -172,7 +176,8 @@ class Int8File:
         held = TfliteFile(self.path.read_bytes())
         inner = measured if of is self else _carried(measured, TfliteFile(of.path.read_bytes()), held)
         inner = {number: bounds for number, bounds in inner.items() if held.measured_range(number) is not None}
-        return inner | {self.tensors[point]: bounds for point, bounds in self.ranges().items()}
+        return inner | {self.tensors[point]: bounds for point, bounds in self.ranges().items()
+                        if point in self.tensors}  # fmt: skip
 
     def set_ranges(self, ranges: Mapping[int, tuple[float, float]]) -> None:
         """Gives the graph's points the ranges of their tensors."""

@@ -6,7 +6,7 @@ weights to TensorFlow's converter, as everybody has them.
 
 import os
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ from tfeff.export import quantize, steps
 from tfeff.export.context import ExportContext
 from tfeff.export.on_device import time_files
 from tfeff.export.quantize import Int8File, choosing, measuring
+from tfeff.export.quantize.allowed import Allowed, find_allowed
 from tfeff.export.quantize.mixed import Files, find_kept, worst_drop
+from tfeff.export.quantize.mixed_files import MixedFiles
 from tfeff.export.quantize.proven import prove, quantize_proven
 from tfeff.export.quantize.trial import Trial
 from tfeff.export.request import Request
@@ -71,6 +73,7 @@ class Quantized:
         ranges: by tensor.
         biases: of the graph as they were before they were corrected; None where they were not.
         graph_distance: as in `Begun`.
+        allowed: what stays in float because the user said so.
     """
 
     entry: Quantization
@@ -80,6 +83,7 @@ class Quantized:
     ranges: dict[int, tuple[float, float]] = field(default_factory=dict)
     biases: dict[str, np.ndarray] | None = None
     graph_distance: Any = None
+    allowed: Allowed = field(default_factory=Allowed)
 
     @property
     def made_of(self) -> tuple[Int8File, Calibration]:
@@ -154,7 +158,7 @@ def _graph(context, callable, calibration):
             raise CannotRewrite("the model is no Keras model")
         names = [port.name for port in context.model.inputs]
         proof = calibration.batch(steps.PROOF_SAMPLES)
-        graph = fake_quant_graph(callable, names, per_tensor=request.per_tensor)
+        graph = fake_quant_graph(callable, names, per_tensor=request.per_tensor, seen=proof)
         return graph, (), prove_graph(graph, as_functional(callable), proof)
     except CannotRewrite as why:
         if request.equalize:
@@ -188,7 +192,13 @@ def finish(context: ExportContext, begun: Begun, file: Path) -> Quantized:
     if begun.int8 is None:
         return Quantized(entry, measuring.audited(context, _ranged(context), begun.calibration))
     begun.int8.take()
-    made = _with_ranges(context, begun, begun.int8, entry)
+    words = request.allow_float
+    allowed = find_allowed(words, begun.int8, context.converter, context.folder)
+    if words:
+        entry = replace_part(
+            entry, kept_float=KeptFloat(layers=list(allowed.points), allowed=list(words), left=list(allowed.operations))
+        )
+    made = replace(_with_ranges(context, begun, begun.int8, entry), allowed=allowed)
     int8, calibration = made.made_of
     context.progress("quantizing", 0, 0)
     # The same file with int8 doors takes the simulation's own input.
@@ -198,7 +208,14 @@ def finish(context: ExportContext, begun: Begun, file: Path) -> Quantized:
     if int8.graph is None:
         int8.quantize(made.ranges, files, context.converter)
         return made
-    simulation = quantize_proven(int8, made.ranges, files, context.converter, calibration)
+    if allowed.points:
+        simulation = prove(
+            MixedFiles(context, made.made_of, made.ranges, made.biases).write(allowed.points, files),
+            inside,
+            calibration,
+        )
+    else:
+        simulation = quantize_proven(int8, made.ranges, files, context.converter, calibration)
     entry = replace_part(made.entry, simulation=simulation)
     as_begun = int8.graph is begun.int8.graph
     apart = begun.graph_distance if as_begun else begun.unequalized_distance
@@ -270,7 +287,7 @@ def keep_some_float(
         return compared, _refused(made, f"{target.name} takes no float operation, so no layer can be kept in float")
     if made.int8 is None or made.int8.graph is None or made.calibration is None:
         return compared, _refused(made, "only with our own quantizer, of a Keras graph, can layers be kept in float")
-    mixed = _MixedFiles(context, made)
+    mixed = MixedFiles(context, made.made_of, made.ranges, made.biases)
     files = Files(made.int8, file, twin, made.calibration)
 
     def worse(path: Path) -> Comparison:
@@ -278,7 +295,12 @@ def keep_some_float(
         assert found is not None  # there is a dataset: `compared` came from it
         return found
 
-    found = find_kept(context, files, lambda kept, path: mixed.write(kept, {context.io: path}), worse, allowed)
+    asked = made.allowed.points  # in float already
+
+    def write(kept, path):
+        return mixed.write((*asked, *kept), {context.io: path})
+
+    found = find_kept(context, files, write, worse, allowed)
     if found.path is None or found.compared is None:
         better = 1 if compared.accuracy[0].higher_is_better else -1
         best = max(found.tried, key=lambda each: (better * each.delta, -each.kept), default=None)
@@ -289,41 +311,21 @@ def keep_some_float(
     latency = _cost(context, file, found.path) if context.request.devices else []
     os.replace(found.path, file)
     inside = context.folder / "mixed_inside.tflite"
-    int8 = mixed.write(found.kept, {"int8": inside})
-    kept = KeptFloat(layers=list(found.kept), all_int8=compared.accuracy, tried=list(found.tried), latency=latency)
+    int8 = mixed.write((*asked, *found.kept), {"int8": inside})
+    kept = replace_part(
+        made.entry.kept_float or KeptFloat(),
+        layers=[*asked, *found.kept],
+        all_int8=compared.accuracy,
+        tried=list(found.tried),
+        latency=latency,
+    )
     simulation = prove(int8, inside, made.calibration)
     return found.compared, replace_part(made.entry, kept_float=kept, simulation=simulation)
 
 
-class _MixedFiles:
-    """Files in which some layers stay in float: their weights are not rounded, biases are corrected for the rest."""
-
-    def __init__(self, context: ExportContext, made: Quantized):
-        self._context, self._ranges, self._biases, self._count = context, made.ranges, made.biases, 0
-        self._int8, self._calibration = made.made_of
-        self._made: Int8File | None = None
-
-    def write(self, kept: Collection[str], files: Mapping[str, Path]) -> Int8File:
-        """Writes a file for each dtype of inputs and outputs; the fake-quant graph has its biases."""
-        context, int8 = self._context, self._int8
-        if self._made is None or self._biases is not None:
-            if self._biases is not None:
-                from tfeff.export.quantize.bias_correction import SAMPLES, correct_biases
-
-                int8.set_biases(self._biases)
-                samples = self._calibration.batch(self._calibration.typical(SAMPLES))
-                correct_biases(int8.graph, samples, kept)
-            self._count += 1
-            self._made = int8.again(context.folder / f"mixed-{self._count}", rounded_weights=False)
-            context.converter.convert([self._made.job(None)], self._calibration.paths)
-            self._made.take()
-        made = self._made
-        made.quantize(made.own_ranges(self._ranges, int8), files, context.converter, kept)
-        return made
-
-
 def _refused(made, why, **more):
-    return replace_part(made.entry, kept_float=KeptFloat(refused=why, **more))
+    kept = replace_part(made.entry.kept_float or KeptFloat(), refused=why, **more)
+    return replace_part(made.entry, kept_float=kept)
 
 
 def _cost(context, int8, mixed):

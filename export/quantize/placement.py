@@ -12,7 +12,8 @@ from keras import layers
 from tfeff.export.rewrites.graph import GraphView
 from tfeff.export.rewrites.matching import relu_of
 from tfeff.layers import ChannelShuffle, ChannelSplit, GroupConv2D
-from tfeff.layers.keras_private import nodes_of
+from tfeff.layers.keras_private import maker, nodes_of
+from tfeff.layers.reciprocal_root import ReciprocalRoot
 from tfeff.layers.strided_dilated import StridedDilatedDepthwiseConv2D
 
 WEIGHTED = (
@@ -64,6 +65,7 @@ _COMPUTED = (
     layers.Normalization,
     layers.Softmax,
     layers.Activation,
+    ReciprocalRoot,
 )
 _COMPUTED_OPERATIONS = {
     "Add", "Subtract", "Multiply", "Mean", "Relu", "Relu6", "ReLU", "Sigmoid", "Tanh", "Softmax",
@@ -120,7 +122,8 @@ def fixed_range(operation: Any) -> tuple[float, float] | None:
 
 def useful_range(tensor: Any, graph: GraphView) -> tuple[float | None, float | None] | None:
     """What of a tensor's values makes a difference, where that is less than all: hard-swish and hard-sigmoid are 0
-    below -3, hard-sigmoid is 1 above 3, spelled as one layer or as what `rewrites.hard_swish` makes of them.
+    below -3, hard-sigmoid is 1 above 3, spelled as one layer or as what `rewrites.hard_swish` makes of them; a
+    reciprocal root says itself.
 
     Args:
         graph: a `GraphView` of its model.
@@ -128,6 +131,9 @@ def useful_range(tensor: Any, graph: GraphView) -> tuple[float | None, float | N
     Returns:
         (lowest, highest), None for an open end; None where all values count.
     """
+    operation = maker(tensor)
+    if isinstance(operation, ReciprocalRoot) and operation.highest is not None:
+        return None, operation.highest
     readers = graph.consumers(tensor)
     if not readers or graph.is_output(tensor):
         return None

@@ -50,6 +50,12 @@ def layer_called_twice(image):
     return layers.Dense(3, name="scores")(_pooled(again(again(_convolved(image, 8, 2)))))
 
 
+def normalized(image):
+    x = layers.ELU()(layers.GroupNormalization(2)(layers.Conv2D(8, 3, 2, "same")(image)))
+    x = layers.LayerNormalization()(layers.Reshape((64, 8))(x))
+    return layers.Dense(3, name="scores")(layers.GlobalAveragePooling1D()(layers.Dense(8, "mish")(x)))
+
+
 def picture(image):
     x = layers.Conv2DTranspose(8, 4, 2, "same", activation="relu")(_convolved(image, 8, 2))
     return layers.Conv2D(3, 3, padding="same", activation="sigmoid", name="picture")(x)
@@ -65,6 +71,7 @@ MODELS = {
     "two_outputs": (two_outputs, (16, 16, 3), {"kind": "classes", "box": "tensors"}),
     "gated_labels": (gated_labels, (16, 16, 3), {"labels": "multi-label"}),
     "layer_called_twice": (layer_called_twice, (16, 16, 3), {"scores": "tensors"}),
+    "normalized": (normalized, (16, 16, 3), {"scores": "tensors"}),
     "picture": (picture, (16, 16, 3), {"picture": "tensors"}),
     "vector": (vector, (12,), {"values": "tensors"}),
 }

@@ -64,6 +64,12 @@ def _precision_options(function):
     help="Of int8: our own, simulated and proven, or TensorFlow's converter. [default: graph]",
 )
 @click.option("--per-tensor", is_flag=True, help="One scale for all int8 weights of a layer, for NPUs without more.")
+@click.option(
+    "--allow-float",
+    multiple=True,
+    metavar="LAYER|OP",
+    help="Of int8: this layer, or this operation (SIN), may stay in float; repeat it.",
+)
 @click.option("--equalize", is_flag=True, help="Bring channels to like ranges before int8; float stays the same.")
 @click.option(
     "--correct-bias/--no-correct-bias",
@@ -179,6 +185,7 @@ def request_of(network: str, precision: str, options: Mapping[str, Any]) -> "Req
         strict=options.get("strict", False),
         tune=options["tune"],
         compiler=CompilerOptions(options["compiler"], options["accelerator"], options["compiler_timeout"]),
+        allow_float=tuple(options.get("allow_float", ())),
         force=options["force"],
         keep_failed=options.get("keep_failed", False),
         seed=options["seed"],

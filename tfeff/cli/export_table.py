@@ -147,7 +147,11 @@ def _simulation_rows(quantization: Quantization | None) -> Rows:
         text += f"; {moved} scales are not as planned"
     yield "simulation", text
     kept = quantization.kept_float
-    if kept is not None and kept.layers:
+    if kept is not None and kept.allowed:
+        left = [*kept.left, *(kept.layers if kept.all_int8 is None else ())]
+        more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
+        yield "allowed in float", f"{len(left)} by --allow-float: {', '.join(left[:_NAMED])}{more}"
+    if kept is not None and kept.layers and kept.all_int8 is not None:
         more = f" and {len(kept.layers) - _NAMED} more" if len(kept.layers) > _NAMED else ""
         names = ", ".join(kept.layers[:_NAMED]) + more
         yield "kept in float", f"{len(kept.layers)} layers for --max-drop: {names}"

@@ -180,9 +180,12 @@ class LatencyOfMixed(Part, kw_only=True):
 
 
 class KeptFloat(Part, kw_only=True):
-    """Layers kept in float for `--max-drop`; or why that was `refused`."""
+    """Layers kept in float for `--max-drop`, or because `--allow-float` named them (`allowed`, its words); the
+    operations without an int8 kernel that these `left` in float; or why `--max-drop` was `refused`."""
 
     layers: list[str] = []
+    allowed: list[str] = []
+    left: list[str] = []
     refused: str | None = None
     all_int8: list[Accuracy] | None = None
     tried: list[MixedTrial] = []
