@@ -3,12 +3,12 @@
 Every figure in a record belongs to one file, named by its sha256. What a record holds: `tfeff.record`.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tfeff.errors import TfeffError
+from tfeff.files import write_whole
 from tfeff.record import MAX_BYTES, Record, decode, encode
 from tfeff.tflite.verify import check_tflite
 
@@ -101,15 +101,8 @@ def read_record(path: Path) -> Record:
 
 
 def write_record(path: Path, record: Record) -> None:
-    """Writes a record whole or not at all: a temporary file beside it, then a rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(encode(record))
-        os.replace(temporary, path)
-    except OSError as error:
-        raise TfeffError(f"{path}: cannot be written ({error.strerror})", "choose a folder you can write to") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Writes a record whole or not at all, over the one that is there."""
+    write_whole(path, encode(record))
 
 
 def update_record(artifact: Artifact, change: Callable[[Record], None]) -> bool:
