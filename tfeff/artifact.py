@@ -3,7 +3,7 @@
 Every figure in a record belongs to one file, named by its sha256. What a record holds: `tfeff.record`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,6 +103,30 @@ def read_record(path: Path) -> Record:
 def write_record(path: Path, record: Record) -> None:
     """Writes a record whole or not at all, over the one that is there."""
     write_whole(path, encode(record))
+
+
+def check_ports(artifact: Artifact) -> None:
+    """Whether the record's inputs and outputs are those of the file, for who uses them without opening the file.
+
+    Raises:
+        TfeffError: a shape or a type that the file does not have.
+    """
+    if artifact.record is None:
+        return
+    from tfeff.tflite.graph import read_graph
+
+    graph = read_graph(artifact.path)
+    for side in ("inputs", "outputs"):
+        own = sorted((list(tensor.shape), tensor.dtype.lower()) for tensor in getattr(graph, side))
+        said = sorted((port.shape, port.dtype) for port in getattr(artifact.record, side))
+        if own != said:
+            raise TfeffError(
+                f"{artifact.path}: its {side} are {_shapes(own)}, its record says {_shapes(said)}", "export it anew"
+            )
+
+
+def _shapes(ports: Iterable[tuple[list[int], str]]) -> str:
+    return ", ".join(f"{dtype} {shape}" for shape, dtype in ports) or "none"
 
 
 def update_record(artifact: Artifact, change: Callable[[Record], None]) -> bool:

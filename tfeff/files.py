@@ -26,6 +26,14 @@ _PATIENCE_S = 10.0
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EINVAL)
 
 
+def home() -> Path:
+    """The user's home folder; raises TfeffError where the machine knows none."""
+    try:
+        return Path.home()
+    except (RuntimeError, KeyError):
+        raise TfeffError("the home folder is not known", "set HOME to a folder that you can write to") from None
+
+
 def write_whole(path: Path, data: bytes, *, force: bool = True, mend: str = "choose a folder you can write to") -> None:
     """Writes a file; see `written_whole`."""
     with written_whole(path, force=force, mend=mend) as part:

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from tfeff.cli.output import Output, output_options
+from tfeff.cli.words import shown_lines
 from tfeff.errors import TfeffError
 from tfeff.files import write_whole
 
@@ -39,7 +40,7 @@ def command(
     items = read_reported(records, verify=verify)
     text = report(items, form, title=title)
     if destination is None:
-        sys.stdout.write(text)
+        sys.stdout.write(shown_lines(text))
         return
     data = text.encode("utf-8", "replace")
     write_whole(destination, data, force=force)

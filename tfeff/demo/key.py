@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tfeff.demo import der
 from tfeff.errors import TfeffError
-from tfeff.files import written_whole
+from tfeff.files import home, written_whole
 
 _BITS = 2048
 _PUBLIC_EXPONENT = 65537
@@ -57,7 +57,7 @@ class Key:
 
 def default_key_path() -> Path:
     """`tfeff/demo-key.pem` in the user's configuration folder."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "tfeff" / "demo-key.pem"
+    return Path(os.environ.get("XDG_CONFIG_HOME") or home() / ".config") / "tfeff" / "demo-key.pem"
 
 
 def open_key(path: Path) -> Key:

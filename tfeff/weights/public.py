@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tfeff.errors import TfeffError
-from tfeff.files import written_whole
+from tfeff.files import home, written_whole
 
 _CACHE = "set TFEFF_CACHE to another folder"
 
@@ -113,11 +113,11 @@ def cache_folder() -> Path:
     if os.environ.get("TFEFF_CACHE"):
         return Path(os.environ["TFEFF_CACHE"])
     if sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
+        base = home() / "Library" / "Caches"
     elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        base = Path(os.environ.get("LOCALAPPDATA") or home() / "AppData" / "Local")
     else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        base = Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache")
     return base / "tfeff"
 
 
