@@ -108,7 +108,7 @@ def publish_all(files: Mapping[Path, Path], away: Mapping[Path, bool], folder: P
     placed: list[Path] = []
     with _turn(next(iter(files.values())).parent):
         try:
-            for number, old in enumerate([*reversed(files.values()), *away]):
+            for number, old in enumerate([*reversed(list(files.values())), *away]):
                 if not os.path.lexists(old):
                     continue
                 if old.is_dir() and not old.is_symlink():

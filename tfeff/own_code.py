@@ -29,12 +29,12 @@ def import_named(*names: str) -> list[ModuleType]:
         whatever a module raises.
     """
     finder, folder, before = _Named(names, os.getcwd()), os.getcwd(), list(sys.path)
-    sys.meta_path.insert(0, finder)  # type: ignore[arg-type]  # typeshed asks for more than Python does
+    sys.meta_path.insert(0, finder)
     sys.path[:] = [*_elsewhere(), folder]
     try:
         return [import_module(name) for name in names]
     finally:
-        sys.meta_path.remove(finder)  # type: ignore[arg-type]
+        sys.meta_path.remove(finder)
         sys.path[:] = before
 
 
