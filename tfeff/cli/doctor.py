@@ -23,7 +23,12 @@ _TOOLS = {
     "qemu-aarch64": ("", "--on emulated", "apt-get install qemu-user"),
     "chromium": ("", "--on browser", "apt-get install chromium"),
 }
-_VARIABLES = re.compile(r"(TF|TFEFF|KERAS|XLA|OMP|CUDA|XDG_CACHE|ANDROID)_.*|ADB|VELA|EDGETPU_COMPILER|PYTHONPATH")
+# By name: other programs keep tokens in variables that begin alike (Terraform's TF_TOKEN_...).
+_VARIABLES = re.compile(
+    r"TF_(ENABLE_ONEDNN_OPTS|NUM_(INTRA|INTER)OP_THREADS|USE_LEGACY_KERAS|CPP_MIN_LOG_LEVEL|XLA_FLAGS|DETERMINISTIC_OPS)"
+    r"|TFEFF_(CACHE|DATA)|KERAS_(BACKEND|HOME)|XLA_FLAGS|OMP_NUM_THREADS|CUDA_VISIBLE_DEVICES|XDG_CACHE_HOME"
+    r"|ANDROID_(HOME|SDK_ROOT|ADB_SERVER_PORT)|ADB|VELA|EDGETPU_COMPILER|PYTHONPATH|PYTHONSAFEPATH|LANG|LC_ALL"
+)
 
 
 @click.command("doctor")
@@ -36,8 +41,13 @@ def command(out: Output) -> None:
     """
     packages = _packages()
     faults = [f"{one['name']} {one['fault']}" for one in packages if one["fault"] and not one["extra"]]
-    facts = {"machine": _machine(), "environment": _environment(), "tools": _tools(), "devices": _devices(),
-             "data": _data()}  # fmt: skip
+    facts: dict[str, dict[str, Any]] = {
+        "machine": _machine(),
+        "environment": _environment(),
+        "tools": _tools(),
+        "devices": _devices(),
+        "data": _data(),
+    }
     out.facts("Machine", [*facts["machine"].items(), *facts["environment"].items()])
     rows = [[p["name"], p["version"] or "-", p["wanted"], p["extra"], p["fault"]] for p in packages]
     out.table("Packages", ["name", "installed", "wanted", "for", ""], rows, words=("installed", "wanted", "for", ""))
@@ -104,12 +114,10 @@ def _packages() -> list[dict[str, Any]]:
         extra = (re.findall(r'extra == [\'"]([\w-]+)', line) or [""])[0]
         if extra in ("test", "dev") or (wanted.marker and not wanted.marker.evaluate({"extra": extra})):
             continue
-        try:
-            version = metadata.version(wanted.name)
+        version, fault = _version(wanted.name), "is not installed"
+        if version is not None:
             fits = wanted.specifier.contains(version, prereleases=True)
             fault = "" if fits else f"{version} is installed, {wanted.specifier} is wanted"
-        except metadata.PackageNotFoundError:
-            version, fault = None, "is not installed"
         found.setdefault(wanted.name, {"name": wanted.name, "version": version, "wanted": str(wanted.specifier),
                                        "extra": extra, "fault": fault})  # fmt: skip
     return list(found.values())
@@ -127,9 +135,8 @@ def _tools() -> dict[str, dict[str, str]]:
 
 def _devices() -> dict[str, str]:
     """Where files can be timed: this machine, and phones where adb's server runs already; none is started."""
-    found = {
-        "local": f"ai-edge-litert {metadata.version('ai-edge-litert')}" if _has("ai-edge-litert") else "no runtime"
-    }
+    runtime = _version("ai-edge-litert")
+    found = {"local": f"ai-edge-litert {runtime}" if runtime else "no runtime"}
     try:
         found["phones"] = ", ".join(_phones()) or "none ready"
     except OSError:
@@ -158,8 +165,9 @@ def _data() -> dict[str, str]:
     return {"fashion_mnist": str(place) if place else "the bundled sample only (docs/data.md)"}
 
 
-def _has(name: str) -> bool:
+def _version(name: str) -> str | None:
+    """Of an installed package; None where it is not."""
     try:
-        return bool(metadata.version(name))
+        return metadata.version(name)
     except metadata.PackageNotFoundError:
-        return False
+        return None
