@@ -91,6 +91,8 @@ def read_record(path: Path) -> Record:
         TfeffError: missing, unreadable, or what `record.decode` refuses.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would never end
+            raise TfeffError(f"{path}: cannot be read (not a regular file)", "give the .json beside an artifact")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:

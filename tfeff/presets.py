@@ -6,6 +6,7 @@ A preset is a JSON file with its weight file beside it. `tfeff train` writes one
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from tfeff.errors import TfeffError
 from tfeff.files import write_whole
 from tfeff.networks import create, index, registry
 from tfeff.record import load_json, one_line
-from tfeff.record.base import FileName, PresetName, Sha256
+from tfeff.record.base import PRESET_NAME, FileName, PresetName, Sha256
 
 BUNDLED = Path(__file__).parent / "weights" / "bundled"
 SCHEMA_VERSION = 1
@@ -147,6 +148,8 @@ def _read(path):
         version = value.get("schema_version")
         if version != SCHEMA_VERSION:
             raise TfeffError(f"preset {path}: schema version {str(version)[:20]}", "update tfeff, or train anew")
+        if isinstance(name := value.get("preset"), str) and not re.fullmatch(PRESET_NAME, name):
+            raise ValueError(f"the name {name[:60]!r} is no plain name of a file")
         told = msgspec.convert(value, _File)
         preset = Preset(
             name=told.preset,
