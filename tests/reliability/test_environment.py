@@ -125,7 +125,7 @@ def test_names_from_files_are_escaped(capfd):
     out.table(name, [name], [[name]])
     out.facts(name, [(name, name)])
     said = capfd.readouterr().err
-    assert said.count("\\x1b]0;x\\x07\\n\\u202e\\x9bb:smile:[red]") == 6
+    assert said.count("\\x1b]0;x\\x07\\n\\u202e\\x9bb:smile:[red]") == 7
     assert not set("\x1b\x07\u202e\x9b") & set(said)
 
 
