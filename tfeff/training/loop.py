@@ -117,11 +117,11 @@ def train(
     batches = Batches(fit, ports, recipe.batch_size, move=move, seed=recipe.seed)
     validation = Batches(held_out, ports, 256)
     _make(out)
-    state.claim()
     for epoch in range(state.epoch, recipe.epochs):
         loss = _fit(model, batches, epoch, recipe, progress)
         row = {"epoch": epoch + 1, "loss": loss, "validation_top1": top1(model, validation)}
         if row["validation_top1"] > state.best:
+            state.claim()
             save_weights(model, weights, force=force or state.epoch > 0)
         state.save(model, row)
         report(row)
