@@ -5,12 +5,10 @@ them by name or in order where a model has several inputs.
 """
 
 import signal
-import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from tfeff.data import Dataset, open_dataset
 from tfeff.data.files import exists
 from tfeff.data.sources import NAMED
 from tfeff.errors import TfeffError
+from tfeff.own_code import import_named
 
 PATIENCE_S = 120.0  # how long a function may take for one sample
 
@@ -109,15 +108,13 @@ def _choose(spec, found, samples, default, seed, noun):
 
 def _from_function(spec: str, noun: str) -> Iterator[Sample]:
     module, _, name = spec.partition(":")
-    sys.path.insert(0, "")  # a module in the current folder, as `python -m` finds it
     try:
-        function = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+        function = getattr(import_named(module)[0], name)
+    except (Exception, SystemExit) as error:  # the user's own code
         raise TfeffError(
-            f"calibration {spec}: {error}", "give `module:function`, importable from this folder"
+            f"calibration {spec}: {error or type(error).__name__}",
+            "give `module:function`, importable from this folder",
         ) from None
-    finally:
-        sys.path.remove("")
     try:
         with _patience(spec, f"{noun} 0"):
             samples = iter(function())

@@ -1,5 +1,6 @@
 """Everything about a request that can be known to be wrong before seconds are spent."""
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -100,7 +101,7 @@ def _check_output(request: Request, target: Target, path: Path) -> None:
     others = [compiled_path(path, target.compiled_suffix)] if target.compiled_suffix else []
     others += [failed_path(path)] if request.keep_failed else []
     for existing in (path, record_path(path), twin_path(path), *others):
-        if existing.exists() and not request.force:
+        if os.path.lexists(existing) and not request.force:
             raise TfeffError(f"{existing}: exists already", "give --force to replace it, or another --out")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

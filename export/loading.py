@@ -1,14 +1,13 @@
 """A user's own file: a `.keras` model or a SavedModel, with all of its inputs and outputs."""
 
 import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from tfeff.errors import TfeffError
+from tfeff.own_code import import_named, nothing_from_here
 from tfeff.tasks import Head
 
 SIGNATURE = "serving_default"
@@ -108,16 +107,17 @@ def read_keras(path: Path, imports: Sequence[str] = ()) -> Any:
     from tfeff import layers  # noqa: F401  registers our layers
     from tfeff.export.quantize import fake_quant  # noqa: F401  registers those of a fake-quant network
 
-    sys.path.insert(0, "")
     for module in imports:
         try:
-            import_module(module)
-        except ImportError as error:
+            import_named(module)
+        except (Exception, SystemExit) as error:  # the user's own code
             raise TfeffError(
-                f"--import {module}: {error}", "give a module that can be imported from this folder"
+                f"--import {module}: {error or type(error).__name__}",
+                "give a module that can be imported from this folder",
             ) from None
     try:
-        model = keras.saving.load_model(path, compile=False)
+        with nothing_from_here():
+            model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # Keras has no type of its own for unreadable files
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise TfeffError(

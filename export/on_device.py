@@ -56,7 +56,7 @@ def check_binary(request: Request) -> None:
         return
     if not any(_is_phone(device) for device in (*request.devices, request.tune or "")):
         raise TfeffError("--benchmark-binary: is for a phone", "say --on adb too, or leave it out")
-    if not Path(request.benchmark_binary).is_file():
+    if "://" not in request.benchmark_binary and not Path(request.benchmark_binary).is_file():
         raise TfeffError(f"{request.benchmark_binary}: no such file", "give a benchmark_model for the phone")
 
 

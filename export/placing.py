@@ -1,12 +1,11 @@
 """Where an artifact's files go, and that they get there whole or not at all."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tfeff import files
 from tfeff.artifact import check_tflite, record_path, write_record
 from tfeff.errors import GateFailed, TfeffError
 from tfeff.export.context import ExportContext
@@ -57,42 +56,48 @@ def _keep(context: ExportContext, what: str, mend: str) -> Path | None:
     for file in made:
         os.replace(file, folder / f"{file.stem}.failed.tflite")
     (folder / "why.txt").write_text(f"{what}\n{mend}\n", encoding="utf-8")
-    if final.exists():  # --force, as checked at the start
-        shutil.rmtree(final)
-    os.replace(folder, final)
+    if context.request.force and final.exists():
+        os.replace(final, context.folder / "failed.before")
+    try:
+        os.rename(folder, final)
+    except OSError:  # something took the name meanwhile
+        return None
     return final
 
 
 @contextmanager
 def scratch(path: Path) -> Iterator[Path]:
-    """A hidden folder beside the artifact, on the same file system so that renames are atomic; swept when it ends.
+    """A hidden folder beside the artifact, where its files are made; gone when the block ends.
 
-    What a killed export left behind (its process is gone) is swept here too.
+    What a killed export left behind is swept here too.
+
+    Raises:
+        TfeffError: the disk is full, or the folder cannot be written; whatever the block was doing then.
     """
-    prefix = ".tfeff-export-"
-    for leftover in path.parent.glob(f"{prefix}*"):
-        owner = leftover.name.removeprefix(prefix).split("-")[0]
-        if owner.isdigit() and not Path(f"/proc/{owner}").exists() and Path("/proc").exists():
-            shutil.rmtree(leftover, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=path.parent))
     try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with files.scratch(path.parent, "export") as folder:
+            yield folder
+    except OSError as error:
+        where = error.filename or path.parent
+        raise TfeffError(
+            f"{where}: cannot be read or written ({error.strerror or error})", "make room, or choose another --out"
+        ) from error
 
 
-def put_in_place(context: ExportContext, files: Mapping[Path, Path], record: Record) -> None:
+def put_in_place(context: ExportContext, made: Mapping[Path, Path], record: Record) -> None:
     """Renames the finished files; the record comes last, so an artifact with a record is always whole.
 
     A compiled file of an earlier export, which would not be this artifact's, goes.
 
     Args:
-        files: from where each was made to where it goes.
+        made: from where each was made to where it goes.
+
+    Raises:
+        TfeffError: without `--force`, and a file of that name was made meanwhile.
     """
-    own = record_path(context.path)
-    own.unlink(missing_ok=True)
-    if context.target.compiled_suffix is not None:
-        compiled_path(context.path, context.target.compiled_suffix).unlink(missing_ok=True)
-    for made, final in files.items():
-        os.replace(made, final)
-    write_record(own, record)
+    written = context.folder / "record.json"
+    write_record(written, record)
+    suffix = context.target.compiled_suffix
+    stale = {compiled_path(context.path, suffix): True} if suffix is not None else {}
+    stale = {path: forced for path, forced in stale.items() if path not in made.values()}
+    files.publish_all({**made, written: record_path(context.path)}, stale, context.folder, force=context.request.force)

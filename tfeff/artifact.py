@@ -3,12 +3,12 @@
 Every figure in a record belongs to one file, named by its sha256. What a record holds: `tfeff.record`.
 """
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tfeff.errors import TfeffError
+from tfeff.files import write_whole
 from tfeff.record import MAX_BYTES, Record, decode, encode
 from tfeff.tflite.verify import check_tflite
 
@@ -91,6 +91,8 @@ def read_record(path: Path) -> Record:
         TfeffError: missing, unreadable, or what `record.decode` refuses.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would never end
+            raise TfeffError(f"{path}: cannot be read (not a regular file)", "give the .json beside an artifact")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
@@ -101,15 +103,32 @@ def read_record(path: Path) -> Record:
 
 
 def write_record(path: Path, record: Record) -> None:
-    """Writes a record whole or not at all: a temporary file beside it, then a rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(encode(record))
-        os.replace(temporary, path)
-    except OSError as error:
-        raise TfeffError(f"{path}: cannot be written ({error.strerror})", "choose a folder you can write to") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Writes a record whole or not at all, over the one that is there."""
+    write_whole(path, encode(record))
+
+
+def check_ports(artifact: Artifact) -> None:
+    """Whether the record's inputs and outputs are those of the file, for who uses them without opening the file.
+
+    Raises:
+        TfeffError: a shape or a type that the file does not have.
+    """
+    if artifact.record is None:
+        return
+    from tfeff.tflite.graph import read_graph
+
+    graph = read_graph(artifact.path)
+    for side in ("inputs", "outputs"):
+        own = sorted((list(tensor.shape), tensor.dtype.lower()) for tensor in getattr(graph, side))
+        said = sorted((port.shape, port.dtype) for port in getattr(artifact.record, side))
+        if own != said:
+            raise TfeffError(
+                f"{artifact.path}: its {side} are {_shapes(own)}, its record says {_shapes(said)}", "export it anew"
+            )
+
+
+def _shapes(ports: Iterable[tuple[list[int], str]]) -> str:
+    return ", ".join(f"{dtype} {shape}" for shape, dtype in ports) or "none"
 
 
 def update_record(artifact: Artifact, change: Callable[[Record], None]) -> bool:

@@ -6,18 +6,24 @@ A preset is a JSON file with its weight file beside it. `tfeff train` writes one
 
 import hashlib
 import json
-import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from tfeff.data import Preprocessing
 from tfeff.errors import TfeffError
+from tfeff.files import write_whole
 from tfeff.networks import create, index, registry
+from tfeff.record import load_json, one_line
+from tfeff.record.base import PRESET_NAME, FileName, PresetName, Sha256
 
 BUNDLED = Path(__file__).parent / "weights" / "bundled"
 SCHEMA_VERSION = 1
+_LARGEST = 2**15  # a size or a number of classes
 
 
 @dataclass(frozen=True)
@@ -51,12 +57,22 @@ class Preset:
         from tfeff.weights import load_weights
 
         arguments = {**self.arguments, "input_shape": tuple(self.arguments["input_shape"])}
-        model = create(self.network, **arguments)
+        try:
+            model = create(self.network, **arguments)
+        except (TypeError, ValueError, OverflowError) as error:  # an argument that the network does not have, or take
+            raise TfeffError(
+                f"preset {self.name}: {self.network} cannot be built ({one_line(str(error))})", "train it anew"
+            ) from None
         load_weights(model, self.weights)
         return model
 
-    def write(self, path: Path, **extra: Any) -> None:
-        """Writes the preset's JSON, whole or not at all; the weight file must lie beside it already."""
+    def write(self, path: Path, *, force: bool = True, **extra: Any) -> None:
+        """Writes the preset's JSON, whole or not at all; the weight file must lie beside it already.
+
+        Args:
+            force: whether a file that is there is replaced.
+            extra: entries beside the preset's own.
+        """
         value = {
             "schema_version": SCHEMA_VERSION,
             "preset": self.name,
@@ -71,14 +87,8 @@ class Preset:
         }
         if self.calibration_method is not None:
             value["calibration_method"] = self.calibration_method
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-            os.replace(temporary, path)
-        except OSError as error:
-            raise TfeffError(f"preset {path}: cannot be written ({error.strerror})", "choose another folder") from None
-        finally:
-            temporary.unlink(missing_ok=True)
+        text = json.dumps(value, indent=1, allow_nan=False) + "\n"
+        write_whole(path, text.encode(), force=force, mend="choose another folder")
 
 
 def list_presets() -> dict[str, Path]:
@@ -113,34 +123,70 @@ def load_preset(name: str | Path) -> Preset:
     return _read(path)
 
 
+class _Weights(msgspec.Struct):
+    file: FileName
+    sha256: Sha256
+
+
+class _File(msgspec.Struct):
+    """What a preset's JSON holds; anybody may have written it. What else it holds is passed over."""
+
+    preset: PresetName
+    network: str
+    arguments: dict[str, Any]
+    preprocessing: dict[str, Any]
+    labels: list[str]
+    dataset: str
+    weights: _Weights
+    training: dict[str, Any]
+    calibration_method: str | None = None
+
+
 def _read(path):
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        if value["schema_version"] != SCHEMA_VERSION:
-            raise TfeffError(f"preset {path}: schema version {value['schema_version']}", "update tfeff, or train anew")
+        value = load_json(path)
+        version = value.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise TfeffError(f"preset {path}: schema version {str(version)[:20]}", "update tfeff, or train anew")
+        if isinstance(name := value.get("preset"), str) and not re.fullmatch(PRESET_NAME, name):
+            raise ValueError(f"the name {name[:60]!r} is no plain name of a file")
+        told = msgspec.convert(value, _File)
         preset = Preset(
-            name=value["preset"],
-            network=value["network"],
-            arguments=value["arguments"],
-            preprocessing=Preprocessing.from_dict(value["preprocessing"]),
-            labels=tuple(value["labels"]),
-            dataset=value["dataset"],
-            weights=path.with_name(value["weights"]["file"]),
-            training=value["training"],
-            calibration_method=value.get("calibration_method"),
+            name=told.preset,
+            network=told.network,
+            arguments=_checked(told.arguments),
+            preprocessing=Preprocessing.from_dict(told.preprocessing),
+            labels=tuple(told.labels),
+            dataset=told.dataset,
+            weights=path.with_name(told.weights.file),
+            training=told.training,
+            calibration_method=told.calibration_method,
         )
-        sha256 = value["weights"]["sha256"]
+        sha256 = told.weights.sha256
         if tuple(preset.arguments["input_shape"]) != preset.preprocessing.shape:
             raise ValueError(f"input_shape {preset.arguments['input_shape']} is not what preprocessing gives")
         if len(preset.labels) != preset.arguments["classes"]:
             raise ValueError(f"{len(preset.labels)} labels for {preset.arguments['classes']} classes")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TfeffError(f"preset {path}: damaged ({type(error).__name__}: {error})", "train it anew") from None
+    except (OSError, ValueError) as error:  # msgspec's and json's are ValueErrors
+        raise TfeffError(f"preset {path}: damaged ({one_line(str(error))})", "train it anew") from None
     if not preset.weights.is_file():
         raise TfeffError(f"preset {path}: its weights {preset.weights} are missing", "put the file back beside it")
     if _sha256(preset.weights) != sha256:
         raise TfeffError(f"preset {path}: {preset.weights.name} is not the file it was made with (sha256 differs)")
     return preset
+
+
+def _checked(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of a network: sizes that a machine can hold, and plain values."""
+    arguments = {"input_shape": None, "classes": None, **arguments}
+    shape, classes = arguments["input_shape"], arguments["classes"]
+    sizes = shape if isinstance(shape, list) and len(shape) == 3 else [None]
+    if not all(type(size) is int and 0 < size <= _LARGEST for size in [*sizes, classes]):
+        raise ValueError(f"arguments: input_shape {str(shape)[:60]} and classes {str(classes)[:20]} are no sizes")
+    for name, value in arguments.items():
+        if name != "input_shape" and not isinstance(value, str | bool | int | float | None):
+            raise ValueError(f"arguments: {name[:60]!r} is no plain value")
+    return arguments
 
 
 def _sha256(path):

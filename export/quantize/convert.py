@@ -220,10 +220,22 @@ def convert(jobs: Sequence[Job], calibration: Mapping[str, Path] | None, folder:
         converter.convert(jobs, calibration)
 
 
+# Of TensorFlow: which kernels, and on how many threads their sums are split.
+SETTINGS = ("TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+
+
 def environment_versions() -> dict[str, str]:
-    """Versions of everything that has a say in the file's bytes."""
+    """Versions of everything that has a say in the file's bytes; settings of TensorFlow's kernels and threads too, for
+    they change roundings, and by them ranges."""
     from importlib.metadata import version
     from platform import python_version
 
     packages = ("tfeff", "tensorflow", "keras", "ai-edge-litert", "numpy")
-    return {"python": python_version(), **{name: version(name) for name in packages}, "system": os.uname().machine}
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "python": python_version(),
+        **{name: version(name) for name in packages},
+        "system": os.uname().machine,
+        "processors": str(processors),
+        **{name: os.environ.get(name, "default") for name in SETTINGS},
+    }

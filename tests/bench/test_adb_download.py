@@ -1,15 +1,20 @@
-"""Fetching the tool, from a server on the loopback."""
+"""Fetching the tool, from a server on the loopback: only what its user pinned."""
 
 import hashlib
 import http.server
 import threading
+from pathlib import Path
 
 import pytest
 
-from tfeff.bench.adb.download import fetched_tool
+from tfeff.bench.adb.download import found_tool
 from tfeff.errors import TfeffError
 
 PROGRAM = b"\x7fELF" + bytes(range(200))
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
 
 
 @pytest.fixture
@@ -26,7 +31,6 @@ def server(tmp_path, monkeypatch):
             data, length = server.answers[self.path]
             self.send_response(200)
             self.send_header("Content-Length", str(length))
-            self.send_header("Last-Modified", "Tue, 03 Jun 2025 07:00:00 GMT")
             self.end_headers()
             self.wfile.write(data)
 
@@ -35,7 +39,7 @@ def server(tmp_path, monkeypatch):
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.answers, server.asked = {}, []
-    server.address = f"http://127.0.0.1:{server.server_address[1]}/{{platform}}_benchmark_model"
+    server.address = f"http://127.0.0.1:{server.server_address[1]}/tool"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
@@ -46,45 +50,46 @@ def kept(tmp_path):
     return sorted(path.name for path in (tmp_path / "cache").rglob("*") if path.is_file())
 
 
-def test_it_is_fetched_once_and_kept_with_its_hash_and_date(server, tmp_path):
-    server.answers["/android_aarch64_benchmark_model"] = (PROGRAM, len(PROGRAM))
-    first = fetched_tool("arm64-v8a", server.address)
-    again = fetched_tool("arm64-v8a", server.address)
-    assert first == again
-    assert server.asked == ["/android_aarch64_benchmark_model"]
-    assert first["sha256"] == hashlib.sha256(PROGRAM).hexdigest()
-    assert first["version"] == "nightly of Tue, 03 Jun 2025 07:00:00 GMT"
-    assert first["url"].endswith("/android_aarch64_benchmark_model")
-    with open(first["path"], "rb") as file:
-        assert file.read() == PROGRAM
-    assert len(kept(tmp_path)) == 2
+def test_it_is_fetched_once_and_kept_under_its_hash(server, tmp_path):
+    server.answers["/tool"] = (PROGRAM, len(PROGRAM))
+    named = f"{server.address}#sha256={sha256(PROGRAM)}"
+    first = found_tool(named)
+    assert found_tool(named) == first
+    assert server.asked == ["/tool"]
+    assert (first["sha256"], first["url"]) == (sha256(PROGRAM), server.address)
+    assert Path(first["path"]).read_bytes() == PROGRAM
+    Path(first["path"]).write_bytes(PROGRAM + b"!")
+    assert Path(found_tool(named)["path"]).read_bytes() == PROGRAM  # a kept file that was changed is not used
+    assert kept(tmp_path) == [sha256(PROGRAM)]
 
 
-def test_a_kept_file_that_was_changed_is_refused(server, tmp_path):
-    server.answers["/android_arm_benchmark_model"] = (PROGRAM, len(PROGRAM))
-    found = fetched_tool("armeabi-v7a", server.address)
-    with open(found["path"], "ab") as file:
-        file.write(b"!")
-    with pytest.raises(TfeffError, match="is not the file that was fetched"):
-        fetched_tool("armeabi-v7a", server.address)
+def test_a_tool_that_nobody_pinned_is_not_fetched(server, tmp_path):
+    server.answers["/tool"] = (PROGRAM, len(PROGRAM))
+    with pytest.raises(TfeffError, match="names no sha256"):
+        found_tool(server.address)
+    with pytest.raises(TfeffError, match="none was named"):
+        found_tool(None)
+    with pytest.raises(TfeffError, match="what came has sha256"):
+        found_tool(f"{server.address}#sha256={'0' * 64}")
+    assert server.asked == ["/tool"]
+    assert kept(tmp_path) == []
+    assert found_tool("a/file") == {"path": "a/file"}
 
 
 @pytest.mark.parametrize(
     ("answer", "says"),
-    [(None, "404"), ((b"<html>no</html>", 15), "no program"), ((PROGRAM, 1000), "cannot be fetched|no program")],
+    [(None, "404"), ((b"<html>no</html>", 15), "no program"), ((b"\x7fEL", 1000), "cannot be fetched|no program")],
 )
 def test_what_cannot_be_fetched_leaves_nothing(server, tmp_path, answer, says):
     if answer:
-        server.answers["/android_aarch64_benchmark_model"] = answer
-    with pytest.raises(TfeffError, match=says) as caught:
-        fetched_tool("arm64-v8a", server.address)
-    assert "--benchmark-binary" in str(caught.value)
+        server.answers["/tool"] = answer
+    wanted = sha256(answer[0] if answer else PROGRAM)
+    with pytest.raises(TfeffError, match=says):
+        found_tool(f"{server.address}#sha256={wanted}")
     assert kept(tmp_path) == []
 
 
-def test_no_server_and_no_such_build(tmp_path, monkeypatch):
+def test_no_server(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with pytest.raises(TfeffError, match="cannot be fetched"):
-        fetched_tool("arm64-v8a", "http://127.0.0.1:9/{platform}")
-    with pytest.raises(TfeffError, match="none is published for x86_64"):
-        fetched_tool("x86_64")
+        found_tool(f"http://127.0.0.1:9/tool#sha256={'0' * 64}")

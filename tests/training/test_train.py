@@ -460,3 +460,12 @@ def test_label_smoothing_is_keras_own():
     theirs = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
     expected = float(theirs(np.eye(5)[labels], logits))
     assert float(_SmoothCrossEntropy(0.1)(labels, logits)) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("end", [".json", ".weights.npz"])
+def test_a_preset_that_this_recipe_did_not_make_stays(recipe, tmp_path, end):
+    foreign = tmp_path / f"{recipe.network}.stripes{end}"
+    foreign.write_text('{"training": 5}')
+    with pytest.raises(TfeffError, match="exists, and is not of this run"):
+        train(recipe, tmp_path)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(foreign.name, '{"training": 5}')]

@@ -188,3 +188,25 @@ def test_it_can_be_closed_twice_and_leaves_no_thread():
     server.close()
     server.close()
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(("host", "public"), [("", True), ("0", True), ("0.0.0.0", True), ("127.0.0.1", False)])
+def test_it_knows_whether_other_machines_reach_it(host, public):
+    with PageServer({}, host=host) as server:
+        assert server.public is public
+        assert server.url == f"http://127.0.0.1:{server.port}/"
+
+
+def test_a_request_that_drips_is_ended(monkeypatch):
+    monkeypatch.setattr("tfeff.web.server.REQUEST_S", 0.5)
+    with PageServer({}) as server, socket.create_connection(("127.0.0.1", server.port), timeout=10) as dripping:
+        ended = False
+        for letter in b"GET / HTTP/1.1\r\nX: " + b"x" * 80:  # never silent for long
+            try:
+                dripping.sendall(bytes([letter]))
+            except OSError:
+                ended = True
+                break
+            time.sleep(0.05)
+        assert ended
+        assert not server._server._ends

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from tfeff.errors import TfeffError
+from tfeff.files import home
 
 SCHEMA_VERSION = 1
 SUITE, QEMU_SUITE = "bookworm", "trixie"  # QEMU 7.2, bookworm's, crashes in LiteRT's kernels
@@ -50,7 +51,7 @@ COMMAND = "python -m tfeff.bench.arm_root"
 def default_folder() -> Path:
     """Where it is built and looked for: TFEFF_AARCH64, else in the user's cache."""
     named = os.environ.get("TFEFF_AARCH64")
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    cache = os.environ.get("XDG_CACHE_HOME") or home() / ".cache"
     return Path(named) if named else Path(cache) / "tfeff" / "aarch64"
 
 

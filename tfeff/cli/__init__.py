@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from tfeff import __version__
-from tfeff.errors import TfeffError
+from tfeff.cli.ending import ended, open_standard_streams
 
 COMMANDS = {
     "list": "Networks and presets, with parameters, multiply-adds and size.",
@@ -29,6 +29,7 @@ COMMANDS = {
     "profile": "Where a file's time goes on a phone, layer by layer.",
     "demo": "An Android app, or a web page, with your files in it.",
     "report": "A page out of records: what int8 cost, where, and how fast it is.",
+    "doctor": "Versions, runtimes, devices and what is missing, for bug reports.",
     "serve": "A page that runs files in the browser, on this or any device.",
 }
 
@@ -61,23 +62,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter is not for users
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     _unwind_on_sigterm()
-    try:
-        code = cli.main(arguments, standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        code = stop.exit_code
-    except click.ClickException as error:
-        error.show()
-        code = 2
-    except TfeffError as error:
-        print(f"tfeff: {error}", file=sys.stderr)
-        code = error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        print("tfeff: interrupted", file=sys.stderr)
-        code = 130
-    except BrokenPipeError:  # `tfeff list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    sys.exit(code or 0)
+    open_standard_streams()
+    sys.exit(ended(lambda: cli.main(arguments, standalone_mode=False)))
 
 
 def _unwind_on_sigterm():

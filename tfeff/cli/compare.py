@@ -223,7 +223,7 @@ def _activation(values) -> str | None:
 
 def _open_dataset(artifact: "Artifact", spec: str | None) -> "tuple[Dataset, list[str]]":
     """What to compare on, and lines to say about it."""
-    from tfeff.data import default_evaluation
+    from tfeff.data import default_evaluation, is_within
 
     if spec:
         if spec == "fashion_mnist" and default_evaluation() != spec:  # opening it would import Keras to download it
@@ -233,6 +233,11 @@ def _open_dataset(artifact: "Artifact", spec: str | None) -> "tuple[Dataset, lis
     if spec is None:
         raise TfeffError(f"{artifact.path}: no record says what to compare it on", "--dataset FOLDER, .npz or name")
     if spec not in _FASHION_MNIST:
+        if not is_within(spec, artifact.path.parent):
+            raise TfeffError(
+                f"{artifact.path}: its record names the dataset {spec[:200]}, which is not in its folder",
+                "give --dataset with that path, if you mean it",
+            )
         if not Path(spec).exists():
             raise TfeffError(
                 f"{artifact.path}: its record names the dataset {spec}, which is not here", "give --dataset"

@@ -1,6 +1,5 @@
 """`tfeff debug`: where an int8 file goes wrong, layer by layer."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +49,7 @@ def command(
     """
     from tfeff.debug.picture import check_suffix, draw_picture
     from tfeff.debug.record import record_debug
+    from tfeff.files import write_whole
 
     if picture:
         check_suffix(picture)
@@ -62,7 +62,7 @@ def command(
     opened = _with_record(artifact) if record else None
     result = _debug(artifact, out, **given)
     if picture:
-        _write(picture, draw_picture(result, picture))
+        write_whole(picture, draw_picture(result, picture), force=force)
     _show(out, result, top)
     if opened:
         record_debug(opened, result)
@@ -87,17 +87,6 @@ def _with_record(path: Path) -> "Artifact":
     if opened.record is None:
         raise TfeffError(f"{path}: has no record to write into", "leave out --record; --json prints all of it")
     return opened
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise TfeffError(f"{path}: cannot be written ({error.strerror})", "choose a folder you can write to") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _show(out: Output, result: "DebugResult", top: int) -> None:

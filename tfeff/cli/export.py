@@ -88,7 +88,9 @@ def _precision_options(function):
 @click.option("--no-bench", is_flag=True, help="Do not time.")
 @click.option("--threads", type=int, default=1, show_default=True, help="Of the runtime, when timed.")
 @click.option(
-    "--benchmark-binary", metavar="PATH", help="--on adb: this benchmark_model; else TensorFlow's is fetched."
+    "--benchmark-binary",
+    metavar="PATH",
+    help="--on adb: its benchmark_model; or https://...#sha256=HEX.",
 )
 @click.option(
     "--tune",

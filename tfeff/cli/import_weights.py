@@ -39,7 +39,7 @@ def command(
     from tfeff.weights import save_weights
 
     model, metadata = import_file(file, network, layout=layout, classes=classes)
-    save_weights(model, destination, metadata=metadata)
+    save_weights(model, destination, metadata=metadata, force=force)
     digest = hashlib.sha256(destination.read_bytes()).hexdigest()
     values = sum(int(variable.shape.num_elements() or 1) for variable in model.weights)
     options = {k: v for k, v in metadata["arguments"].items() if k not in ("input_shape", "classes")}

@@ -21,11 +21,16 @@ def is_preset(name: str) -> bool:
 
 
 def own_dataset(name: str) -> str | None:
-    """What a preset was trained on; None for anything else."""
+    """What a preset was trained on; None for anything else, and for a path that is not in the preset's own folder: its
+    file may be a stranger's."""
+    from tfeff.data import is_within
     from tfeff.networks import index
     from tfeff.presets import load_preset
 
-    return None if is_user_file(name) or name in index() else load_preset(name).dataset
+    if is_user_file(name) or name in index():
+        return None
+    preset = load_preset(name)
+    return preset.dataset if is_within(preset.dataset, preset.weights.parent) else None
 
 
 def meant(name: str, *, own_weights: bool) -> str:

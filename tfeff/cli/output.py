@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tfeff.cli.words import shown
+
 if TYPE_CHECKING:  # --help does not load it
     from rich.console import Console
 
@@ -39,25 +41,29 @@ class Output:
         if self._console is None:
             from rich.console import Console
 
-            terminal = sys.stderr.isatty()
-            self._console = Console(stderr=True, quiet=self.quiet, highlight=False, width=None if terminal else 150)
+            class Pipe(Console):
+                def on_broken_pipe(self) -> None:  # Rich would leave by exit code 1, which means that a gate failed
+                    raise BrokenPipeError
+
+            width = None if sys.stderr.isatty() else 150
+            self._console = Pipe(stderr=True, quiet=self.quiet, highlight=False, emoji=False, width=width)
         return self._console
 
     def say(self, text: str) -> None:
-        """A line for people; rich markup is not interpreted, so file names are safe."""
-        self.console.print(text, markup=False, soft_wrap=True)
+        """A line for people. Neither Rich nor a terminal interprets it, so names from files are safe."""
+        self.console.print(shown(text), markup=False, soft_wrap=True)
 
     def table(self, title: str, columns: list[str], rows: list[list[str]], words: tuple[str, ...] = ()) -> None:
         """A table for people; columns after the first are right-aligned, but for those named in `words`."""
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, header_style="bold")
+        table = Table(title=Text(shown(title)), title_justify="left", box=None, pad_edge=False, header_style="bold")
         for number, column in enumerate(columns):
             left = number == 0 or column in words
-            table.add_column(Text(column), justify="left" if left else "right", overflow="fold")
+            table.add_column(Text(shown(column)), justify="left" if left else "right", overflow="fold")
         for row in rows:
-            table.add_row(*(Text(str(cell)) for cell in row))
+            table.add_row(*(Text(shown(str(cell))) for cell in row))
         self.console.print(table)
 
     def facts(self, title: str, rows: list[tuple[str, str]]) -> None:
@@ -65,11 +71,11 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, show_header=False)
+        table = Table(title=Text(shown(title)), title_justify="left", box=None, pad_edge=False, show_header=False)
         table.add_column(style="dim")
         table.add_column(overflow="fold")
         for name, value in rows:
-            table.add_row(Text(name), Text(str(value)))
+            table.add_row(Text(shown(name)), Text(shown(str(value))))
         self.console.print(table)
 
     @contextmanager
@@ -87,7 +93,7 @@ class Output:
     def json(self, value: Any) -> None:
         """The command's JSON object, on stdout, when --json was given."""
         if self.as_json:
-            print(json.dumps(value, indent=1, allow_nan=False))
+            print(json.dumps(value, indent=1, allow_nan=False))  # letters beyond ASCII are escaped
 
 
 class Advance:
@@ -103,4 +109,6 @@ class Advance:
     def step(self, text: str, done: float, total: float) -> None:
         """The same for work of several steps; a total of 0 is a step of unknown length."""
         if self._bar:
-            self._bar.update(self._task, description=text, completed=done, total=total or None)
+            from rich.markup import escape
+
+            self._bar.update(self._task, description=escape(shown(text)), completed=done, total=total or None)

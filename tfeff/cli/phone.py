@@ -43,7 +43,9 @@ def phone_options(function: Callable[..., Any]) -> Callable[..., Any]:
     `PhoneOptions`, empty where none was given."""
 
     @click.option(
-        "--benchmark-binary", metavar="PATH", help="Phone: this benchmark_model; else TensorFlow's is fetched."
+        "--benchmark-binary",
+        metavar="PATH",
+        help="Phone: its benchmark_model; or https://...#sha256=HEX.",
     )
     @click.option(
         "--delegate",

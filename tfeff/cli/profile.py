@@ -9,6 +9,7 @@ from tfeff.cli.output import Output, output_options
 from tfeff.cli.part import part_options, sized_part
 from tfeff.cli.phone import is_phone, phone_options, prepared
 from tfeff.errors import TfeffError
+from tfeff.files import write_whole
 
 if TYPE_CHECKING:
     from tfeff.profile.join import Profile, Profiled, Total
@@ -71,7 +72,8 @@ def command(
     profile = join(graph, artifact.path.name, found.tables)
     if picture:
         title = f"{profile.file} on {device}, {found.runtime}"
-        _write(picture, draw_picture(profile, title, picture))
+        mend = "--picture FILE in a folder of yours"
+        write_whole(picture, draw_picture(profile, title, picture), force=force, mend=mend)
     words = f"{threads} thread{'s' if threads > 1 else ''}, {profile.total_ms:.4g} ms in operations"
     _table(out, profile, f"{profile.file} on {device}: {found.runtime} {found.version}, {words}", by, top)
     said = which_runs(artifact.path, part, "profiled")
@@ -118,15 +120,3 @@ def _figures(one: "Profiled | Total") -> list[str]:
 
 def _large(number: int | None) -> str:
     return "" if not number else f"{number / 1e6:.4g} M" if number >= 1e6 else f"{number / 1e3:.4g} k"
-
-
-def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise TfeffError(
-            f"{path}: cannot be written ({error.strerror})", "--picture FILE in a folder of yours"
-        ) from None

@@ -1,6 +1,5 @@
 """What `tfeff qat` does once the network is loaded, by either engine; both end in an artifact."""
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from tfeff.errors import TfeffError
 from tfeff.export import Export, Model, Progress, QuantizedFile, Request, Trained, TrainedGraph, export_model
 from tfeff.export.placing import scratch
 from tfeff.export.targets import get_target
+from tfeff.files import written_whole
 
 TFMOT_LEARNING_RATE = 2e-4  # of --engine tfmot, where none is given
 
@@ -84,7 +84,7 @@ def by_tfeff(run: Run, options: Mapping[str, Any], report: Callable[[dict[str, A
 
     def keep(graph):
         if run.files.save is not None:
-            _save(graph, run.files.save)
+            _save(graph, run.files.save, run.request.force or run.files.save == run.files.resume)
 
     keep(graph)
     teacher = Teacher(run.model.callable, run.model.inputs, run.model.outputs, run.model.tasks)
@@ -140,16 +140,10 @@ def _resumed(run):
     return graph
 
 
-def _save(graph, path):
+def _save(graph, path, force):
     """Saves it whole or not at all."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.keras")
-    try:
-        graph.save(temporary)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise TfeffError(f"{path}: cannot be written ({error.strerror})", "choose another --save") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_whole(path, force=force, mend="choose another --save") as part:
+        graph.save(part)
 
 
 def by_tfmot(run: Run, options: Mapping[str, Any]) -> Export:

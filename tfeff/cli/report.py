@@ -1,14 +1,14 @@
 """`tfeff report RECORD...`: a page out of records."""
 
-import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from tfeff.cli.output import Output, output_options
+from tfeff.cli.words import shown_lines
 from tfeff.errors import TfeffError
+from tfeff.files import write_whole
 
 
 @click.command("report")
@@ -40,10 +40,10 @@ def command(
     items = read_reported(records, verify=verify)
     text = report(items, form, title=title)
     if destination is None:
-        sys.stdout.write(text)
+        sys.stdout.write(shown_lines(text))
         return
     data = text.encode("utf-8", "replace")
-    _write(destination, data)
+    write_whole(destination, data, force=force)
     _show(out, items, destination, data, verify)
     out.json({
         "file": str(destination),
@@ -80,18 +80,6 @@ def _check_destination(destination, records, force):
         raise TfeffError(f"{destination}: is one of the artifacts", "write the report to another file")
     if there and not force:
         raise TfeffError(f"{destination}: exists", "choose another name, or --force")
-
-
-def _write(path, data):
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise TfeffError(f"{path}: cannot be written ({error.strerror})", "choose a folder you can write to") from None
-    finally:
-        with suppress(OSError):  # a name that is too long cannot be removed either
-            temporary.unlink(missing_ok=True)
 
 
 def _show(out, items, destination, data, verify):

@@ -37,6 +37,7 @@ def command(
     from pathlib import Path
 
     from tfeff.artifact import open_artifact
+    from tfeff.cli.endings import Endings
     from tfeff.errors import TfeffError
     from tfeff.web import PageServer, site
     from tfeff.web.models import unique
@@ -54,9 +55,9 @@ def command(
         collector = Collector(artifacts, probes(assets), version, out.say)
         posts, fragment = {"collect": collector.post}, f"#collect={collector.token}"
     paths = {name: Path(value) if value else None for name, value in (("certificate", certificate), ("key", key))}
-    with PageServer(assets, host=host, port=port, posts=posts, **paths) as server:
+    with Endings() as endings, PageServer(assets, host=host, port=port, posts=posts, **paths) as server:
         out.say(f"serving {server.url}{fragment}  (Ctrl-C ends it)")
-        if host in ("0.0.0.0", "::"):
+        if server.public:
             out.say("other devices reach it under this machine's own address, by the same port")
         out.json(
             {
@@ -65,15 +66,4 @@ def command(
                 "files": sorted(a for a in assets if a.startswith("files/")),
             }
         )
-        _until_interrupted()
-
-
-def _until_interrupted() -> None:
-    import sys
-    import threading
-
-    sys.stdout.flush()
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:  # the way to end it
-        return
+        endings.wait()

@@ -36,10 +36,11 @@ _SMALL_IMAGE = 64  # pixels
 @click.option("--augment/--no-augment", default=True, show_default=True, help="Mirror and move images at random.")
 @click.option("--move", type=float, default=0.125, show_default=True, help="The largest move, a share of the size.")
 @click.option("--input-size", default="32", show_default=True, metavar="N|HxW", help="Pixels.")
+@click.option("--force", is_flag=True, help="Replace a preset of that name which this recipe did not make.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @output_options
 def command(
-    network: str, dataset: str, epochs: int, folder: Path, input_size: str, out: Output, **options: Any
+    network: str, dataset: str, epochs: int, folder: Path, input_size: str, force: bool, out: Output, **options: Any
 ) -> None:
     """Train NETWORK and leave a preset in --out, which `tfeff export OUT/NAME.json` takes.
 
@@ -82,6 +83,6 @@ def command(
     words = shlex.join(["tfeff", *sys.argv[1:]])
     recipe = Recipe(network, dataset, epochs, input_size=size, **options)
     with out.progress("training") as advance:
-        path = train(recipe, folder, command=words, report=report, progress=advance)
+        path = train(recipe, folder, command=words, force=force, report=report, progress=advance)
     out.say(f"preset {path}")
     out.json({"schema_version": 1, "preset": str(path)})

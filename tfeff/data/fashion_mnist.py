@@ -4,12 +4,14 @@ import gzip
 import os
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from tfeff.data.dataset import ArrayDataset
 from tfeff.errors import TfeffError
+from tfeff.files import home
 
 CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -29,8 +31,10 @@ def find_fashion_mnist() -> Path | None:
         root = Path(os.environ["TFEFF_DATA"])
         places = [root, root / "fashion-mnist", root / "fashion_mnist"]
     else:
-        keras_home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-        places = [_DEBIAN, keras_home / "datasets" / "fashion-mnist"]
+        places = [_DEBIAN]
+        with suppress(TfeffError):  # no home folder, so nothing was downloaded into it
+            keras_home = Path(os.environ.get("KERAS_HOME") or home() / ".keras")
+            places.append(keras_home / "datasets" / "fashion-mnist")
     return next((place for place in places if is_idx_folder(place)), None)
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 from tfeff.errors import TfeffError
 
 _CHANNELS = {"rgb": 3, "bgr": 3, "gray": 1}
+_LONGEST = 2**15  # pixels of a side
 _LARGEST = 2**24  # pixels of an image that is resized whole before the centre is cut out
 
 
@@ -56,6 +57,8 @@ class Preprocessing:
             raise TfeffError(f"preprocessing: mean {self.mean} and std {self.std} must be finite, every std above 0")
         if not len(self.size) == len(self.resized) == 2 or min(self.size) < 1:
             raise TfeffError(f"preprocessing: sizes are (h, w), at least 1, not {self.size} and {self.resize_size}")
+        if max(self.resized) > _LONGEST:
+            raise TfeffError(f"preprocessing: resizes to {self.resized}, no image is so large", "export it anew")
         if self.resized[0] < self.size[0] or self.resized[1] < self.size[1]:
             raise TfeffError(f"preprocessing: cannot cut {self.size} out of an image resized to {self.resize_size}")
 
@@ -136,7 +139,7 @@ class Preprocessing:
                 mean=tuple(value["mean"]),
                 std=tuple(value["std"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise TfeffError(f"preprocessing {json.dumps(value)[:200]} is not understood ({error})") from None
 
 

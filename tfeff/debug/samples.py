@@ -8,7 +8,7 @@ import numpy as np
 
 from tfeff.artifact import Artifact
 from tfeff.compare import FilePort
-from tfeff.data import Dataset, InputPort, Pixels, default_evaluation, feed, open_dataset, record_ports
+from tfeff.data import Dataset, InputPort, Pixels, default_evaluation, feed, is_within, open_dataset, record_ports
 from tfeff.debug.file import LayeredFile
 from tfeff.errors import TfeffError
 
@@ -162,6 +162,8 @@ def _recorded(artifact: Artifact, ports: Sequence[InputPort]) -> Dataset | None:
     for spec in named:
         if spec in _FASHION_MNIST:
             return open_dataset(default_evaluation() if spec == "fashion_mnist" else spec, "train", labelled=False)
+        if not is_within(spec, artifact.path.parent):
+            continue
         if Path(spec).is_dir() or (Path(spec).suffix == ".npz" and Path(spec).is_file()):
             return open_dataset(spec, "train", labelled=False)
     if NOISE in named or not any(port.preprocessing or _is_image(port) for port in ports):
@@ -170,7 +172,7 @@ def _recorded(artifact: Artifact, ports: Sequence[InputPort]) -> Dataset | None:
     if len(ports) > 1:
         mend = f"--images FILE.npz with an array an input: {', '.join(port.name for port in ports)}"
     if named:
-        raise TfeffError(f"{artifact.path}: its record names the images {named[0]}, which are not here", mend)
+        raise TfeffError(f"{artifact.path}: its record names the images {named[0]}, which are not in its folder", mend)
     raise TfeffError(f"{artifact.path}: no record says what images it takes", mend)
 
 

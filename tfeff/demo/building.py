@@ -5,7 +5,6 @@ needs neither a JDK nor Android's tools nor the sources.
 """
 
 import hashlib
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from tfeff.demo.key import default_key_path, open_key
 from tfeff.demo.self_test import SelfTest, make_self_test
 from tfeff.demo.signature import sign
 from tfeff.errors import TfeffError
+from tfeff.files import write_whole
 from tfeff.record import encode
 
 BASE = Path(__file__).with_name("base.apk")
@@ -91,7 +91,7 @@ def build_demo(
         models.append(DemoModel(name, artifact.sha256, test.answer))
         progress(number, len(artifacts))
     data = sign(add_files(BASE.read_bytes(), files), open_key(key or default_key_path()))
-    _write(out, data)
+    write_whole(out, data, force=force, mend="choose another place")
     return Demo(out, hashlib.sha256(data).hexdigest(), len(data), APPLICATION, tuple(models))
 
 
@@ -105,7 +105,7 @@ def write_app(path: Path, key: Path | None = None) -> None:
     Raises:
         TfeffError: see `open_key`; `path` cannot be written.
     """
-    _write(path, sign(BASE.read_bytes(), open_key(key or default_key_path())))
+    write_whole(path, sign(BASE.read_bytes(), open_key(key or default_key_path())), mend="choose another place")
 
 
 def _files(artifact: Artifact, test: SelfTest) -> dict[str, bytes]:
@@ -128,14 +128,3 @@ def _check_name(path: Path, others: Mapping[str, Path]) -> None:
         )
     if name in others:
         raise TfeffError(f"{path} and {others[name]}: the app cannot hold two models of one name", "rename one")
-
-
-def _write(out: Path, data: bytes) -> None:
-    part = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        part.write_bytes(data)
-        os.replace(part, out)
-    except OSError as error:
-        raise TfeffError(f"{out}: cannot be written ({error.strerror})", "choose another place") from None
-    finally:
-        part.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tfeff.demo import der
 from tfeff.errors import TfeffError
+from tfeff.files import home, written_whole
 
 _BITS = 2048
 _PUBLIC_EXPONENT = 65537
@@ -56,7 +57,7 @@ class Key:
 
 def default_key_path() -> Path:
     """`tfeff/demo-key.pem` in the user's configuration folder."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "tfeff" / "demo-key.pem"
+    return Path(os.environ.get("XDG_CONFIG_HOME") or home() / ".config") / "tfeff" / "demo-key.pem"
 
 
 def open_key(path: Path) -> Key:
@@ -92,16 +93,12 @@ def _make(path: Path) -> Key:
                pow(second, -1, first))  # fmt: skip
     body = base64.encodebytes(der.sequence(*map(der.integer, numbers))).decode()
     text = f"-----BEGIN RSA PRIVATE KEY-----\n{body}-----END RSA PRIVATE KEY-----\n"
-    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-            file.write(text)
-        os.replace(part, path)
     except OSError as error:
         raise TfeffError(f"{path}: the key cannot be written ({error.strerror})", "give a place by --key") from None
-    finally:
-        part.unlink(missing_ok=True)
+    with written_whole(path, force=False, mend="give a place by --key", mode=0o600) as part:
+        part.write_text(text, encoding="ascii")  # its folder is closed to others
     return key
 
 

@@ -6,6 +6,7 @@
 import json
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ _MAX_DEPTH = 32
 _LONGEST = 300  # letters of what a message quotes
 
 __all__ = ["MAX_BYTES", "SCHEMA_VERSION", "Contradiction", "Record", "build", "check_consistent", "decode", "encode",
-           "json_schema", "to_dict"]  # fmt: skip
+           "json_schema", "load_json", "one_line", "to_dict"]  # fmt: skip
 
 
 def decode(data: bytes, where: str) -> Record:
@@ -41,12 +42,13 @@ def decode(data: bytes, where: str) -> Record:
     except RecursionError:
         raise TfeffError(f"{where}: its values are nested too deep", "export the network anew") from None
     except ValueError as error:
-        raise TfeffError(f"{where}: not a readable record ({_line(str(error))})", "export the network anew") from None
+        reason = one_line(str(error))
+        raise TfeffError(f"{where}: not a readable record ({reason})", "export the network anew") from None
     if not isinstance(value, dict) or not {"schema_version", "file", "sha256"} <= value.keys():
         raise TfeffError(f"{where}: not a tfeff record", "give the .json that `tfeff export` wrote")
     version = value["schema_version"]
     if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
-        shown = _line(str(version)[:20]) if isinstance(version, str | float) else str(version)[:20]
+        shown = one_line(str(version)[:20]) if isinstance(version, str | float) else str(version)[:20]
         raise TfeffError(f"{where}: schema version {shown}, this tfeff reads 1 to {SCHEMA_VERSION}", "update tfeff")
     try:
         _check_values(value)
@@ -58,6 +60,29 @@ def decode(data: bytes, where: str) -> Record:
             f"{where}{as_read}: {_reason(error)}", "it was changed after it was written: export or measure anew"
         ) from None
     return record
+
+
+def load_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file that anybody may have written: not too large or deep, and every number finite.
+
+    Raises:
+        OSError: cannot be read.
+        ValueError: anything else; it says what.
+    """
+    if not path.is_file():  # a pipe would never end
+        raise ValueError("is no file")
+    with path.open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"larger than {MAX_BYTES:,} bytes")
+    try:
+        value = json.loads(data, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("its values are nested too deep") from None
+    if not isinstance(value, dict):
+        raise ValueError("holds no JSON object")
+    _check_values(value)
+    return value
 
 
 def build(value: dict[str, Any]) -> Record:
@@ -124,10 +149,12 @@ def _reason(error: Exception) -> str:
     text = str(error)
     if found := re.fullmatch(r"(.*) - at `\$\.?(.*)`", text, re.DOTALL):
         text = f"{found[2]}: {found[1][:1].lower()}{found[1][1:]}"
-    return _line(text[:1].lower() + text[1:] if isinstance(error, msgspec.ValidationError) else text).replace("`", "")
+    return one_line(text[:1].lower() + text[1:] if isinstance(error, msgspec.ValidationError) else text).replace(
+        "`", ""
+    )
 
 
-def _line(text: str) -> str:
+def one_line(text: str) -> str:
     """What a stranger wrote, as one line that a terminal can show."""
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

@@ -14,6 +14,7 @@ import numpy as np
 
 from tfeff.data import Dataset, Preprocessing, image_port, open_dataset
 from tfeff.errors import TfeffError
+from tfeff.files import write_whole
 from tfeff.networks import create
 from tfeff.presets import Preset
 from tfeff.training.batches import Batches, hold_out
@@ -72,6 +73,7 @@ def train(
     out: Path,
     *,
     command: str = "",
+    force: bool = False,
     report: Callable[[dict], None] = lambda row: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
@@ -82,6 +84,7 @@ def train(
 
     Args:
         command: the command line, for the preset's `training` entry.
+        force: whether a preset of that name, which this recipe did not make, is replaced.
         report: called after every epoch with {epoch, loss, validation_top1}, and once with {test_top1}.
         progress: called after every step with (steps done, steps in all).
 
@@ -90,9 +93,12 @@ def train(
 
     Raises:
         TfeffError: unknown names, unusable data, a loss that is no number any more, or an `out` that cannot be written
-            to or holds another recipe's run.
+            to, holds another recipe's run, or a preset of that name that this recipe did not make.
     """
     state = _State.load(out / "state.npz", recipe)
+    name = f"{recipe.network}.{_short_name(recipe.dataset)}"
+    weights, preset_path = out / f"{name}.weights.npz", out / f"{name}.json"
+    own = _check_free(preset_path, weights, state, force)
     whole, test = _open(recipe)
     for note in dict.fromkeys((*whole.notes, *test.notes)):
         report({"note": note})
@@ -111,13 +117,12 @@ def train(
     batches = Batches(fit, ports, recipe.batch_size, move=move, seed=recipe.seed)
     validation = Batches(held_out, ports, 256)
     _make(out)
-    name = f"{recipe.network}.{_short_name(recipe.dataset)}"
-    weights = out / f"{name}.weights.npz"
     for epoch in range(state.epoch, recipe.epochs):
         loss = _fit(model, batches, epoch, recipe, progress)
         row = {"epoch": epoch + 1, "loss": loss, "validation_top1": top1(model, validation)}
         if row["validation_top1"] > state.best:
-            save_weights(model, weights)
+            state.claim()
+            save_weights(model, weights, force=force or state.epoch > 0)
         state.save(model, row)
         report(row)
 
@@ -127,8 +132,25 @@ def train(
     training = {"command": command, "recipe": asdict(recipe), "best_epoch": state.best_epoch, "float_top1": test_top1,
                 "samples": len(test), "history": state.history}  # fmt: skip
     preset = Preset(name, recipe.network, arguments, preprocessing, whole.classes, recipe.dataset, weights, training)
-    preset.write(out / f"{name}.json")
-    return out / f"{name}.json"
+    preset.write(preset_path, force=force or own)
+    return preset_path
+
+
+def _check_free(preset: Path, weights: Path, state: "_State", force: bool) -> bool:
+    """Whether the preset in `out` is this run's own, of an earlier call; raises TfeffError for one that is not."""
+    own = state.path.exists() and _recipe_of(preset) == json.loads(json.dumps(asdict(state.recipe)))
+    foreign = preset if os.path.lexists(preset) and not own else weights
+    if not force and os.path.lexists(foreign) and (foreign is preset or not state.path.exists()):
+        raise TfeffError(f"{foreign}: exists, and is not of this run", "choose another --out, or give --force")
+    return own
+
+
+def _recipe_of(preset: Path) -> Any:
+    """The recipe that a preset says it was trained by; None where it says none."""
+    try:
+        return json.loads(preset.read_text(encoding="utf-8"))["training"]["recipe"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def _make(out: Path) -> None:
@@ -262,18 +284,20 @@ class _State:
             raise self._damaged(error) from None
         self.arrays.clear()
 
+    def claim(self):
+        """Leaves a state without an epoch, where there is none: what is written from now on is this run's."""
+        if not self.path.exists():
+            self._write({})
+
     def save(self, model, row):
         self.history.append(row)
-        arrays: dict[str, Any] = {key: np.asarray(variable.value) for key, variable in self._variables(model)}
+        self._write({key: np.asarray(variable.value) for key, variable in self._variables(model)})
+
+    def _write(self, arrays: dict[str, Any]) -> None:
         about = json.dumps({"recipe": asdict(self.recipe), "history": self.history})
         buffer = io.BytesIO()
         np.savez(buffer, about=np.array(about), **arrays)
-        temporary = self.path.with_name(f".{self.path.name}.tmp")
-        try:
-            temporary.write_bytes(buffer.getvalue())
-            os.replace(temporary, self.path)
-        except OSError as error:
-            raise TfeffError(f"{self.path}: cannot be written ({error.strerror})", "make room, then go on") from None
+        write_whole(self.path, buffer.getvalue(), mend="make room, then go on")
 
     @staticmethod
     def _variables(model):

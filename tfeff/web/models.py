@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tfeff.artifact import Artifact, verify_twin
+from tfeff.artifact import Artifact, check_ports, verify_twin
 from tfeff.errors import TfeffError
 from tfeff.record.schema import Port, Record, TaskSpec
 from tfeff.web.assets import Asset, mime_type
@@ -70,6 +70,7 @@ def page_model(artifact: Artifact) -> tuple[PageModel, dict[str, Asset]]:
             "give an artifact that `tfeff export` wrote",
         )
     _check_image(artifact, record)
+    check_ports(artifact)
     tasks = _checked_tasks(artifact, record)
     twin = verify_twin(artifact)
     parts = [(record.precision or "float32", artifact.path, artifact.sha256)]

@@ -8,6 +8,7 @@ through a name of its own that it points here); bodies, connections and waiting 
 import http.server
 import ipaddress
 import json
+import math
 import socket
 import socketserver
 import ssl
@@ -24,6 +25,8 @@ from tfeff.web.assets import Asset
 
 MAX_CONNECTIONS = 64
 IDLE_S = 30.0  # that a connection may stay silent
+REQUEST_S = 60.0  # that a request may take, head and all, however it drips
+SLOWEST = 32 << 10  # bytes a second, that a body or a file may take beyond that
 LINGER_S, LINGER_BYTES = 2.0, 16 << 20
 # Scripts and WebAssembly from this server only, and no request to any other host. Isolation gives threads and a clock
 # of 5 microseconds.
@@ -74,6 +77,7 @@ class PageServer:
     Attributes:
         assets: by address relative to the root; may be added to while it runs.
         url: of the root, as this machine reaches it.
+        public: whether other machines reach it: it listens on more than loopback.
 
     Raises:
         TfeffError: the address is taken or not this machine's, or the certificate cannot be used.
@@ -109,7 +113,12 @@ class PageServer:
                     f"{certificate}: cannot be used as a certificate ({error})", "give PEM files: --certificate, --key"
                 ) from None
             self._server.context = context
-        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+        # As the system understood the name: an empty one, or 0, is every address of this machine.
+        bound = ipaddress.ip_address(str(self._server.server_address[0]).partition("%")[0])
+        self.public = not bound.is_loopback
+        shown = f"[{host}]" if ":" in host else host
+        if bound.is_unspecified:
+            shown = "127.0.0.1" if bound.version == 4 else "[::1]"
         self.url = f"{'https' if certificate else 'http'}://{shown}:{self.port}/"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
         self._thread.start()
@@ -137,6 +146,7 @@ class _Server(http.server.ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], assets: Mapping[str, Asset], posts: Mapping[str, Post]):
         self.assets, self.posts = assets, posts
         self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self._ends: dict[int, tuple[float, socket.socket]] = {}  # by the thread that serves the connection
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:  # HTTPServer's asks the network for this machine's full name: it may take seconds
@@ -153,15 +163,36 @@ class _Server(http.server.ThreadingHTTPServer):
             self._slots.release()
             raise
 
+    def allow(self, seconds: float) -> None:
+        """How long the connection that this thread serves may still take; then it is closed."""
+        known = self._ends.get(threading.get_ident())
+        if known is not None:
+            self._ends[threading.get_ident()] = (time.monotonic() + seconds, known[1])
+
+    def service_actions(self) -> None:
+        """Ends connections whose time is over; called several times a second. A silence is not needed for it: who
+        sends a byte now and then is ended too."""
+        now = time.monotonic()
+        for end, connection in list(self._ends.values()):
+            if now > end:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits for it
+
     def process_request_thread(self, request: Any, address: Any) -> None:
+        watched = None
         try:
             request.settimeout(IDLE_S)
+            watched = request.dup()  # TLS takes the first one's place
+            self._ends[threading.get_ident()] = (time.monotonic() + REQUEST_S, watched)
             if self.context:
                 request = self.context.wrap_socket(request, server_side=True)
             super().process_request_thread(request, address)
         except (OSError, ValueError):  # no TLS, or gone
             self.shutdown_request(request)
         finally:
+            self._ends.pop(threading.get_ident(), None)
+            if watched is not None:
+                watched.close()
             self._slots.release()
 
     def handle_error(self, request: Any, address: Any) -> None:
@@ -177,6 +208,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     server_version, sys_version = "tfeff", ""
     protocol_version = "HTTP/1.1"
     timeout = IDLE_S
+
+    def handle_one_request(self) -> None:
+        self.server.allow(REQUEST_S)
+        super().handle_one_request()
 
     def do_GET(self) -> None:
         if not self._host_is_ours():
@@ -197,6 +232,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.send_header("Content-Encoding", "gzip")
         self.end_headers()
         if self.command == "GET":
+            self.server.allow(REQUEST_S + len(data) / SLOWEST)
             self.wfile.write(data)
 
     do_HEAD = do_GET
@@ -220,10 +256,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._json(refused.status, refused.value)
             self._linger()
         else:
+            self.server.allow(REQUEST_S + int(length) / SLOWEST)
             body = self.rfile.read(int(length))
             if len(body) < int(length):
                 return  # hung up in the middle
+            self.server.allow(math.inf)  # what takes long now is ours
             reply = post.answer(Request(body, headers, self.client_address[0]))
+            self.server.allow(REQUEST_S)
             self._json(reply.status, reply.value)
 
     def _linger(self) -> None:

@@ -7,8 +7,6 @@ sha256, and all else is data in `models.json`, which the page shows as text.
 import hashlib
 import io
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ import msgspec
 
 from tfeff.artifact import open_artifact
 from tfeff.errors import TfeffError
+from tfeff.files import write_folder
 from tfeff.web.assets import Asset, mime_type, page_assets
 from tfeff.web.models import PageModel, page_model, unique
 
@@ -105,24 +104,20 @@ def write_page(
             raise TfeffError(f"{folder}: holds other things than a page of ours", "name a new folder")
         if not force:
             raise TfeffError(f"{folder}: exists", "name a new folder, or replace it with --force")
-    new, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("new", "old"))
-    try:
+
+    def fill(new: Path) -> None:
         for address, asset in assets.items():
             path = new / address
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(asset.plain)
-        if folder.exists():
-            folder.rename(old)
-        new.rename(folder)
+
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        write_folder(folder, fill, force=force)
     except OSError as error:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
         raise TfeffError(
             f"{folder}: cannot be written ({error.strerror})", "choose a folder you can write to"
         ) from None
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
     return [folder / address for address in assets]
 
 

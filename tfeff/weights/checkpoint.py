@@ -1,6 +1,5 @@
 """Weights in a file: `.npz` by variable path (ours, numpy alone reads it), or Keras' `.weights.h5`."""
 
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from tfeff.errors import TfeffError
+from tfeff.files import written_whole
+from tfeff.own_code import nothing_from_here
 from tfeff.weights import compact
 from tfeff.weights import metadata as about
 
@@ -22,6 +23,7 @@ def save_weights(
     half: bool = False,
     mantissa_bits: int | None = None,
     metadata: Mapping[str, Any] | None = None,
+    force: bool = True,
 ) -> None:
     """Writes every weight of a Keras model as `.npz`: variable path -> array, compressed, the same bytes every time.
 
@@ -30,6 +32,7 @@ def save_weights(
         mantissa_bits: kernels in even fewer bits, 1 to 10 of float16's mantissa, see `tfeff.weights.compact`.
         metadata: `network`, `arguments` that it was built with, and what else is known; the graph's fingerprint is
             added. Without it the file holds arrays alone, and nobody can tell which graph they were made for.
+        force: whether a file that is there is replaced.
 
     Raises:
         TfeffError: a folder that cannot be written to, or a kernel beyond float16's 65504.
@@ -46,17 +49,8 @@ def save_weights(
         arrays[name] = value
     if metadata is not None:
         arrays[about.KEY] = about.encode({**metadata, "fingerprint": about.fingerprint(model)})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise TfeffError(
-            f"weights {path}: cannot be written ({error.strerror})", "choose a folder you can write to"
-        ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_whole(path, force=force) as part, part.open("wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def load_weights(model: Any, path: Path) -> None:
@@ -143,7 +137,8 @@ def _load_keras(model, path):
         if not zipfile.is_zipfile(path):
             raise TfeffError(f"weights {path}: damaged, or not a .keras file", "get it anew")
         try:
-            source = keras.saving.load_model(path, compile=False)
+            with nothing_from_here():
+                source = keras.saving.load_model(path, compile=False)
         except Exception as error:  # Keras has no type of its own for files it cannot load
             raise TfeffError(f"weights {path}: Keras cannot load it ({_first_line(error)})", "get it anew") from None
         return _assign(model, path, {v.path: np.asarray(v.value) for v in _variables(source)})

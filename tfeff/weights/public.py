@@ -19,6 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from tfeff.errors import TfeffError
+from tfeff.files import home, written_whole
+
+_CACHE = "set TFEFF_CACHE to another folder"
 
 PREFIX = "pretrained"
 REGISTRY = Path(__file__).with_name("public.json")
@@ -110,11 +113,11 @@ def cache_folder() -> Path:
     if os.environ.get("TFEFF_CACHE"):
         return Path(os.environ["TFEFF_CACHE"])
     if sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
+        base = home() / "Library" / "Caches"
     elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        base = Path(os.environ.get("LOCALAPPDATA") or home() / "AppData" / "Local")
     else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        base = Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache")
     return base / "tfeff"
 
 
@@ -138,24 +141,18 @@ def fetch(public: PublicFile, progress: Callable[[int, int], None] | None = None
     path = folder / public.file
     if path.is_file() and _sha256(path).startswith(public.sha256):
         return path
-    temporary = folder / f".{public.file}.{os.getpid()}.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+    except OSError as error:
+        raise TfeffError(f"cache folder {folder}: cannot be written ({error.strerror or error})", _CACHE) from None
+    with written_whole(path, mend=_CACHE) as part:
+        with part.open("wb") as file:
             digest = _download(public, file, progress)
         if not digest.startswith(public.sha256):
             raise TfeffError(
                 f"weights {public.url}: what came has sha256 {digest[:16]}..., not {public.sha256[:16]}...; it is gone",
                 "try again; if it stays so, the file was changed or something stands between, and should not be used",
             )
-        os.replace(temporary, path)
-    except OSError as error:
-        raise TfeffError(
-            f"cache folder {folder}: cannot be written ({error.strerror or error})", "set TFEFF_CACHE to another folder"
-        ) from None
-    finally:
-        if folder.is_dir():
-            temporary.unlink(missing_ok=True)
     return path
 
 

@@ -73,7 +73,7 @@ def find_compiler(given: str | Path | None = None) -> Path:
         if found := shutil.which(_NAME):
             return Path(found)
         raise TfeffError(f"{_NAME} is not on PATH", _GET)
-    found = shutil.which(Path(named).expanduser())
+    found = shutil.which(os.path.expanduser(named))
     if not found:
         raise TfeffError(f"{source}{named}: no such program", _GET)
     return Path(found).absolute()

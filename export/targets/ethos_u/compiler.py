@@ -133,7 +133,7 @@ def find_vela(given: str | Path | None = None) -> Path:
         TfeffError: there is none, or what was named cannot be run.
     """
     if named := str(given or os.environ.get(VARIABLE, "")):
-        found = shutil.which(Path(named).expanduser())
+        found = shutil.which(os.path.expanduser(named))
         if not found:
             raise TfeffError(f"{'' if given else f'{VARIABLE}='}{named}: no such program", f"name Vela, or {_INSTALL}")
         return Path(found).absolute()

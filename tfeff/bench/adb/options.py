@@ -30,7 +30,7 @@ class PhoneOptions:
     """Settings of `bench` that only a phone has.
 
     Attributes:
-        benchmark_binary: path of a `benchmark_model` for the phone; None fetches TensorFlow's own once.
+        benchmark_binary: a `benchmark_model` for the phone: a path, or `https://...#sha256=HEX`.
         delegate: one of `DELEGATES`; None is XNNPACK or nothing, as `xnnpack` of `bench` says.
         require_full_delegation: whether a graph that the delegate did not take whole is a missed gate.
         cores: kind of cores to stay on. "auto" takes the big ones while they are as many as the threads, then the

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tfeff.bench.adb.client import Phone, Timeout
-from tfeff.bench.adb.download import fetched_tool
+from tfeff.bench.adb.download import found_tool
 from tfeff.bench.adb.log import Log, parse_log
 from tfeff.errors import TfeffError
 from tfeff.record.schema import Kernels
@@ -141,12 +141,12 @@ def put_tool(phone: Phone, abi: str, binary: str | None) -> Tool:
 
     Args:
         abi: Android's name of the phone's instruction set.
-        binary: path of a tool; None for TensorFlow Lite's published one.
+        binary: path of a tool, or address and hash: see `download.found_tool`.
 
     Raises:
         TfeffError: no such file, not for this phone, or it cannot be fetched.
     """
-    about = fetched_tool(abi) if binary is None else {"path": binary}
+    about = found_tool(binary)
     path = Path(about["path"])
     try:
         data = path.read_bytes()
@@ -161,7 +161,7 @@ def put_tool(phone: Phone, abi: str, binary: str | None) -> Tool:
     version = about.get("version") or f"sha256 {sha256[:12]}"
     kept = {"sha256": sha256, **({"url": about["url"]} if "url" in about else {})}
     tool = Tool(phone, there, "benchmark_model", version, kept)
-    for library in sorted(path.parent.iterdir()) if binary else []:
+    for library in sorted(path.parent.iterdir()) if "url" not in about else []:
         if _LITERT_LIBRARY.fullmatch(library.name):
             phone.push(library, name=library.name)
             tool.environment = {"LD_LIBRARY_PATH": phone.folder}

@@ -133,7 +133,7 @@ class BaseDevice(ABC):
         """Raises TfeffError where it cannot be used; leaves nothing behind.
 
         Args:
-            benchmark_binary: path of the program that times itself there (`has_tool`); None for the published one.
+            benchmark_binary: the program that times itself there (`has_tool`): a path, or an address with its hash.
         """
         self.start().close()
 

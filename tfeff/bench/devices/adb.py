@@ -1,8 +1,7 @@
 """`adb[:SERIAL]`: an Android phone, by `benchmark_model` there. SERIAL may be HOST:PORT of a phone in the network."""
 
 from tfeff.bench.adb.client import Phone
-from tfeff.bench.adb.download import fetched_tool
-from tfeff.bench.adb.state import read_facts
+from tfeff.bench.adb.download import found_tool
 from tfeff.bench.devices import BaseDevice, Handle
 from tfeff.errors import TfeffError
 
@@ -24,9 +23,8 @@ class Device(BaseDevice):
 
     def check(self, benchmark_binary: str | None = None) -> None:
         """The phone is ready, and its benchmark tool here; what must be fetched is fetched now."""
-        with self.connect() as phone:
-            if benchmark_binary is None:
-                fetched_tool(read_facts(phone).abi)
+        with self.connect():
+            found_tool(benchmark_binary)
 
     def start(self) -> Handle:
         raise TfeffError(f"{self.name}: a phone has no Python to start", "time files on it with `tfeff bench`")

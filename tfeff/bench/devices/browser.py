@@ -321,7 +321,7 @@ class _Served:
 def _executable(name: str, argument: str) -> Path:
     if argument:
         found = shutil.which(argument) if os.sep not in argument else None
-        path = Path(found or argument).expanduser()
+        path = Path(os.path.expanduser(found or argument))
         mend = "name a Chromium or Chrome: browser:EXECUTABLE"
         if not path.exists():
             raise TfeffError(f"{name}: no such file", mend)

@@ -24,7 +24,7 @@ class Device(BaseDevice):
         if not argument:
             raise TfeffError("python: which one?", "give the path of an interpreter: python:PATH")
         found = shutil.which(argument) if os.sep not in argument else None
-        path = Path(found or argument).expanduser()
+        path = Path(os.path.expanduser(found or argument))
         mend = "give the path of a Python interpreter, such as python:venv/bin/python"
         if not path.exists():
             raise TfeffError(f"{self.name}: no such file", mend)
