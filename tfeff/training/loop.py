@@ -98,7 +98,7 @@ def train(
     state = _State.load(out / "state.npz", recipe)
     name = f"{recipe.network}.{_short_name(recipe.dataset)}"
     weights, preset_path = out / f"{name}.weights.npz", out / f"{name}.json"
-    own = _check_free(preset_path, weights, state, force)
+    own, begun = _check_free(preset_path, weights, state, force), state.path.exists()
     whole, test = _open(recipe)
     for note in dict.fromkeys((*whole.notes, *test.notes)):
         report({"note": note})
@@ -122,7 +122,7 @@ def train(
         row = {"epoch": epoch + 1, "loss": loss, "validation_top1": top1(model, validation)}
         if row["validation_top1"] > state.best:
             state.claim()
-            save_weights(model, weights, force=force or state.epoch > 0)
+            save_weights(model, weights, force=force or begun or state.epoch > 0)
         state.save(model, row)
         report(row)
 
