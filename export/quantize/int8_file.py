@@ -127,7 +127,9 @@ class Int8File:
             set_ranges(
                 self.graph, {point: ranges[tensor] for point, tensor in self.tensors.items() if tensor in ranges}
             )
-            ranges |= {self.tensors[point]: bounds for point, bounds in get_ranges(self.graph).items()}
+            ranges |= {
+                self.tensors[point]: bounds for point, bounds in get_ranges(self.graph).items() if point in self.tensors
+            }
         ranges = {tensor: bounds if bounds[0] < bounds[1] else (0.0, 1.0) for tensor, bounds in ranges.items()}
         ranged = self._folder / "ranges.tflite"
         file = with_ranges(self.path.read_bytes(), ranges)
