@@ -73,7 +73,7 @@ class _File:
 
 
 def prove(monkeypatch, wanted, given, moves=0.0, chances=()):
-    monkeypatch.setattr(proofs, "Runner", lambda path: _File(**given))
+    monkeypatch.setattr(proofs, "Runner", lambda path, **options: _File(**given))
     rows = len(next(iter(wanted.values())))
 
     def run(x, training):
