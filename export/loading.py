@@ -48,21 +48,30 @@ class Loaded:
 
 
 def is_user_file(name: str) -> bool:
-    """Whether a name is that of a `.keras` file or a SavedModel folder."""
-    return name.endswith(".keras") or (Path(name).is_dir() and (Path(name) / "saved_model.pb").is_file())
+    """Whether a name is that of a Keras file or a SavedModel folder."""
+    return _is_keras_file(name) or (Path(name).is_dir() and (Path(name) / "saved_model.pb").is_file())
 
 
-def load(path: Path, imports: Sequence[str] = ()) -> Loaded:
+def _is_keras_file(name):
+    return name.endswith((".keras", ".h5", ".hdf5")) and not name.endswith(".weights.h5")
+
+
+def load(path: Path, imports: Sequence[str] = (), signature: str | None = None) -> Loaded:
     """Loads a file of the user's.
 
     Args:
-        path: of a `.keras` file or a SavedModel folder.
+        path: of a Keras file (`.keras`, or the `.h5` of Keras 2) or a SavedModel folder.
         imports: modules that register custom layers.
+        signature: of a SavedModel; None is `serving_default`, or the only one there is.
 
     Raises:
         TfeffError: no such file, unreadable, or without a graph.
     """
-    return _load_keras(path, imports) if path.suffix == ".keras" else _load_saved_model(path)
+    if not _is_keras_file(path.name):
+        return _load_saved_model(path, signature)
+    if signature is not None:
+        raise TfeffError(f"--signature: {path} is no SavedModel and has none", "leave it out")
+    return _load_keras(path, imports)
 
 
 def _load_keras(path: Path, imports: Sequence[str]) -> Loaded:
@@ -99,7 +108,7 @@ def _by_position(model: Any) -> Any:
 
 
 def read_keras(path: Path, imports: Sequence[str] = ()) -> Any:
-    """The functional model in a `.keras` file."""
+    """The functional model in a Keras file."""
     if not path.is_file():
         raise TfeffError(f"{path}: no such file", "check the path")
     import keras
@@ -158,14 +167,15 @@ def unique(names: Iterable[str]) -> list[str]:
     return found
 
 
-def _load_saved_model(path: Path) -> Loaded:
+def _load_saved_model(path: Path, chosen: str | None = None) -> Loaded:
     import tensorflow as tf
 
     try:
         loaded = tf.saved_model.load(str(path))
-        signature = loaded.signatures[SIGNATURE]
+        signatures = dict(loaded.signatures)
     except (OSError, KeyError, ValueError) as error:
         raise TfeffError(f"{path}: cannot be loaded ({str(error).splitlines()[0][:200]})", "export it anew") from None
+    signature = signatures[_chosen(path, sorted(signatures), chosen)]
     # By name: in the file they have no order.
     taken, given = (dict(sorted(ports.items())) for ports in
                     (signature.structured_input_signature[1], signature.structured_outputs))  # fmt: skip
@@ -180,6 +190,18 @@ def _load_saved_model(path: Path) -> Loaded:
     heads = [Head(name, tuple(spec.shape[1:]), spec.dtype.name)
              for name, spec in zip(outputs, given.values(), strict=True)]  # fmt: skip
     return Loaded(call, tuple(inputs), tuple(heads))
+
+
+def _chosen(path, names, chosen):
+    """The name of the signature that is meant."""
+    if not names:
+        raise TfeffError(f"{path}: has no signature", "save it with model.export(FOLDER)")
+    if chosen is None and SIGNATURE not in names and len(names) > 1:
+        raise TfeffError(f"{path}: has the signatures {', '.join(names)}", "choose one: --signature NAME")
+    name = chosen or (SIGNATURE if SIGNATURE in names else names[0])
+    if name not in names:
+        raise TfeffError(f"--signature {name}: {path} has no such one", f"choose {' or '.join(names)}")
+    return name
 
 
 def _calling(signature: Any, taken: Mapping[str, Any], outputs: Mapping[str, str]) -> Any:

@@ -120,3 +120,55 @@ def test_files_that_are_none(tmp_path):
     for name, words in (("none.keras", "no such file"), ("broken.keras", "cannot be loaded")):
         with pytest.raises(TfeffError, match=words):
             load(tmp_path / name)
+
+
+def test_the_h5_of_keras_2(tmp_path):
+    old = pytest.importorskip("tf_keras")
+    model = old.Sequential([
+        old.layers.Input((8, 8, 3)), old.layers.Conv2D(4, 3, activation="relu"), old.layers.BatchNormalization(),
+        old.layers.GlobalAveragePooling2D(), old.layers.Dense(3, activation="softmax", name="kind"),
+    ])  # fmt: skip
+    model.save(tmp_path / "old.h5")
+    loaded = load(tmp_path / "old.h5")
+    assert [head.activation for head in loaded.heads] == ["softmax"]
+    images = np.random.default_rng(0).standard_normal((2, 8, 8, 3)).astype("float32")
+    np.testing.assert_allclose(loaded.callable(images, training=False), model(images, training=False), atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def two_signatures(tmp_path_factory):
+    class Two(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec((None, 4), name="x")])
+        def double(self, x):
+            return {"y": 2.0 * x}
+
+        @tf.function(input_signature=[tf.TensorSpec((None, 4), name="x")])
+        def add(self, x):
+            return {"y": x + 1.0}
+
+    folder, module = tmp_path_factory.mktemp("two"), Two()
+    for names in ("double", "add"), ("double",), ():
+        signatures = {name: getattr(module, name) for name in names}
+        tf.saved_model.save(module, str(folder / str(len(names))), signatures=signatures)
+    return folder
+
+
+def test_a_signature_is_chosen(two_signatures):
+    ones = np.ones((1, 4), "float32")
+    for name, wanted in (("double", 2 * ones), ("add", ones + 1)):
+        np.testing.assert_array_equal(load(two_signatures / "2", signature=name).callable(ones)["y"], wanted)
+    np.testing.assert_array_equal(load(two_signatures / "1").callable(3 * ones)["y"], 6 * ones)  # the only one
+
+
+@pytest.mark.parametrize(
+    ("folder", "signature", "said", "mend"),
+    [
+        ("2", None, "has the signatures add, double", "--signature NAME"),
+        ("2", "half", "--signature half: .* has no such one", "choose add or double"),
+        ("0", None, "has no signature", "model.export(FOLDER)"),
+    ],
+)
+def test_signatures_that_are_not_clear(two_signatures, folder, signature, said, mend):
+    with pytest.raises(TfeffError, match=said) as raised:
+        load(two_signatures / folder, signature=signature)
+    assert mend in raised.value.mend

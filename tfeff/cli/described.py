@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tfeff.cli.model import check_known, is_preset
-from tfeff.cli.source import is_user_file
+from tfeff.cli.source import is_keras_file, is_user_file
 from tfeff.errors import TfeffError
 
 
@@ -58,12 +58,12 @@ def described_model(name: str, input_size: tuple[int, int] | None, classes: int 
 
 
 def _user_network(path, input_size, imports):
-    """The model in a `.keras` file, for inputs of one size; its weights are those of the file only where it has one."""
+    """The model in a Keras file, for inputs of one size; its weights are those of the file only where it has one."""
     import keras
 
     from tfeff.export.loading import read_keras
 
-    if path.suffix != ".keras":
+    if not is_keras_file(path.name):
         raise TfeffError(f"{path}: of a SavedModel no layers are known to count", "give the .keras file")
     model = read_keras(path, imports)
     shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]

@@ -12,6 +12,18 @@ if TYPE_CHECKING:  # importing it takes a second that --help does not have
     from tfeff.export import Model
 
 
+# How files of other frameworks come here.
+_ONNX = "`pip install onnx2tf`, then `onnx2tf -i {0} -o saved`, and give the folder: `tfeff export saved --int8 ...`"
+_WAYS = {
+    ".onnx": _ONNX.format("model.onnx"),
+    ".tflite": "give the model that it was converted from; `tfeff check`, `bench`, `compare` and `debug` take this",
+    ".pb": "give the whole SavedModel folder that it lies in, with its variables/",
+} | dict.fromkeys(
+    (".pt", ".pth"),
+    "in Python `torch.onnx.export(model.eval(), example, 'model.onnx')`; then " + _ONNX.format("model.onnx"),
+)  # fmt: skip
+
+
 def is_preset(name: str) -> bool:
     """Whether NETWORK is a bundled preset, its alias, or the path of a preset's JSON file."""
     from tfeff import presets
@@ -50,7 +62,8 @@ def check_known(name: str) -> None:
         return
     if Path(name).exists():
         raise TfeffError(
-            f"{name}: neither a .keras file, a SavedModel folder nor a preset's .json", "give one of these"
+            f"{name}: neither a .keras or .h5 file, a SavedModel folder nor a preset's .json",
+            _WAYS.get(Path(name).suffix, "give one of these"),
         )
     try:
         registry.get_network(name)  # newer than the index?
@@ -78,8 +91,8 @@ def build_model(source: Source, progress: Callable[[int, int], None] | None = No
         from tfeff.cli.user_model import build_user_model
 
         return build_user_model(source)
-    if source.tasks or source.input_shapes:
-        word = "--task" if source.tasks else "--input-shape"
+    if source.tasks or source.input_shapes or source.signature:
+        word = "--task" if source.tasks else "--input-shape" if source.input_shapes else "--signature"
         raise TfeffError(f"{word}: {name} is a classifier of one image", "leave it out; it is for files of your own")
     if is_preset(name) and name not in index():
         if replace(source, imports=(), dataset=None) != Source(name, input_shapes=source.input_shapes):

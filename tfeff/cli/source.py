@@ -32,6 +32,8 @@ def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
         source_options,
         click.option("--input-shape", "input_shapes", multiple=True, metavar="NAME=1,N,...",
                      help="Shape of an input that leaves it open, with a batch of 1; repeat it."),
+        click.option("--signature", metavar="NAME",
+                     help="Of a SavedModel with several signatures, the one that is meant. [default: serving_default]"),
         pixel_options,
         click.option("--task", "tasks", multiple=True, metavar="[OUTPUT=]NAME[:KIND]",
                      help="What the outputs of a file mean: classification[:binary|:multi-label], regression, tensors. "
@@ -108,6 +110,7 @@ class Source:
             None where nobody says it.
         imports: modules that register custom layers.
         tasks: as `--task` takes them.
+        signature: of a SavedModel; None is `serving_default`, or the only one.
         dataset: whose labels may tell what an output means; None without one.
     """
 
@@ -124,6 +127,7 @@ class Source:
     crop: tuple[int, int] | float | None = None
     imports: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
+    signature: str | None = None
     dataset: str | None = None
 
     @property
@@ -150,6 +154,7 @@ class Source:
             crop=parse_crop(options["crop"]),
             imports=options["imports"],
             tasks=options["tasks"],
+            signature=options.get("signature"),
             dataset=dataset,
         )
 
@@ -191,13 +196,18 @@ def parse_values(text: str | None, option: str) -> tuple[float, ...] | None:
 
 
 def is_user_file(name: str) -> bool:
-    """Whether NETWORK is a `.keras` file or a SavedModel folder rather than a name."""
-    return name.endswith(".keras") or (Path(name).is_dir() and (Path(name) / "saved_model.pb").is_file())
+    """Whether NETWORK is a Keras file or a SavedModel folder rather than a name."""
+    return is_keras_file(name) or (Path(name).is_dir() and (Path(name) / "saved_model.pb").is_file())
+
+
+def is_keras_file(name: str) -> bool:
+    """Whether it is the name of a model that Keras saved: `.keras`, or the `.h5` of Keras 2."""
+    return name.endswith((".keras", ".h5", ".hdf5")) and not name.endswith(".weights.h5")
 
 
 def file_stem(path: Path) -> str:
     """What artifacts of a user's file are called."""
-    return path.stem if path.suffix == ".keras" else path.resolve().name
+    return path.stem if is_keras_file(path.name) else path.resolve().name
 
 
 def plain_preprocessing(shape: Sequence[int], source: Source) -> "Preprocessing":

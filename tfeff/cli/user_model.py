@@ -20,13 +20,13 @@ _INTEGERS = ("int8", "uint8", "int16", "int32", "int64", "bool")
 
 
 def build_user_model(source: Source) -> Model:
-    """The model in a `.keras` file or a SavedModel folder.
+    """The model in a Keras file or a SavedModel folder.
 
     Raises:
         TfeffError: a file that cannot be used, or options that do not fit it.
     """
     path = Path(source.name)
-    loaded = load(path, source.imports)
+    loaded = load(path, source.imports, source.signature)
     ports, notes = _ports(path, loaded.inputs, source)
     loaded = replace(loaded, heads=_seen(loaded, ports))
     tasks, told = _tasks(loaded.heads, source)
