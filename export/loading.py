@@ -56,13 +56,16 @@ def _is_keras_file(name):
     return name.endswith((".keras", ".h5", ".hdf5")) and not name.endswith(".weights.h5")
 
 
-def load(path: Path, imports: Sequence[str] = (), signature: str | None = None) -> Loaded:
+def load(
+    path: Path, imports: Sequence[str] = (), signature: str | None = None, *, trust_lambda: bool = False
+) -> Loaded:
     """Loads a file of the user's.
 
     Args:
         path: of a Keras file (`.keras`, or the `.h5` of Keras 2) or a SavedModel folder.
         imports: modules that register custom layers.
         signature: of a SavedModel; None is `serving_default`, or the only one there is.
+        trust_lambda: whether code that a Keras file holds (Lambda layers) may run.
 
     Raises:
         TfeffError: no such file, unreadable, or without a graph.
@@ -71,16 +74,16 @@ def load(path: Path, imports: Sequence[str] = (), signature: str | None = None) 
         return _load_saved_model(path, signature)
     if signature is not None:
         raise TfeffError(f"--signature: {path} is no SavedModel and has none", "leave it out")
-    return _load_keras(path, imports)
+    return _load_keras(path, imports, trust_lambda)
 
 
-def _load_keras(path: Path, imports: Sequence[str]) -> Loaded:
+def _load_keras(path: Path, imports: Sequence[str], trust_lambda: bool) -> Loaded:
     from tfeff.export.heads import heads_of
     from tfeff.export.quantize.simulation import float_model, is_fake_quant
     from tfeff.export.rewrites.float32 import coarsest, in_float32
     from tfeff.export.rewrites.graph import as_functional
 
-    graph = read_keras(path, imports)
+    graph = read_keras(path, imports, trust_lambda=trust_lambda)
     model, brought = float_model(graph) if is_fake_quant(graph) else graph, None
     if coarsest(model) is not None:
         brought, model = _by_position(model), in_float32(model)
@@ -107,7 +110,7 @@ def _by_position(model: Any) -> Any:
     return keras.Model(one, model.outputs, name=model.name)
 
 
-def read_keras(path: Path, imports: Sequence[str] = ()) -> Any:
+def read_keras(path: Path, imports: Sequence[str] = (), *, trust_lambda: bool = False) -> Any:
     """The functional model in a Keras file."""
     if not path.is_file():
         raise TfeffError(f"{path}: no such file", "check the path")
@@ -126,13 +129,14 @@ def read_keras(path: Path, imports: Sequence[str] = ()) -> Any:
             ) from None
     try:
         with nothing_from_here():
-            model = keras.saving.load_model(path, compile=False)
+            model = keras.saving.load_model(path, compile=False, safe_mode=not trust_lambda)
     except Exception as error:  # Keras has no type of its own for unreadable files
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise TfeffError(
-            f"{path}: cannot be loaded ({reason})",
-            "save it with model.save('x.keras'); --import MODULE registers custom layers",
-        ) from None
+        mend = "save it with model.save('x.keras'); --import MODULE registers custom layers"
+        if not trust_lambda and "lambda" in str(error).lower():
+            reason = "it holds Python code, a Lambda layer"
+            mend = "make it a layer of its own; or --trust-lambda runs that code with all your rights"
+        raise TfeffError(f"{path}: cannot be loaded ({reason})", mend) from None
     if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
         raise TfeffError(
             f"{path}: has no graph of layers", "build the model functionally: keras.Model(inputs, outputs)"

@@ -10,7 +10,7 @@ import keras
 from keras import layers
 
 from tfeff.errors import TfeffError
-from tfeff.layers.keras_private import flat_layers, forget_nodes
+from tfeff.layers.keras_private import flat_layers, forget_nodes, like_lambda
 
 COPIED = "_tfeff_copied"  # set on an operation whose name is that of the one it was copied from
 SHARED = "_tfeff_shared"  # set on copies of a layer: what all copies of one layer have in common
@@ -66,7 +66,7 @@ def copy_layer(
 
     def call(*args, **kwargs):
         try:
-            new = type(layer).from_config({**layer.get_config(), "name": name or layer.name, **(config or {})})
+            new = _fresh(layer, {"name": name or layer.name, **(config or {})})
         except Exception as error:  # a user's own layer may raise anything
             raise _cannot(layer, error) from None
         setattr(new, COPIED, True)
@@ -79,6 +79,12 @@ def copy_layer(
         return outputs
 
     return call
+
+
+def _fresh(layer, config):
+    if isinstance(layer, layers.Lambda):  # whoever loaded it trusts its code, which no config may bring
+        return like_lambda(layer, config["name"])
+    return type(layer).from_config({**layer.get_config(), **config})
 
 
 def mark_shared(new: keras.layers.Layer, layer: keras.layers.Layer, shared: Any = None) -> None:

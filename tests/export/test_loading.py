@@ -8,6 +8,7 @@ from keras import layers, ops
 
 from tfeff.errors import TfeffError
 from tfeff.export.loading import load
+from tfeff.export.rewrites.graph import inline
 
 
 def saved(model, tmp_path, loss=None):
@@ -172,3 +173,17 @@ def test_signatures_that_are_not_clear(two_signatures, folder, signature, said, 
     with pytest.raises(TfeffError, match=said) as raised:
         load(two_signatures / folder, signature=signature)
     assert mend in raised.value.mend
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_code_in_a_file_runs_only_where_it_is_trusted(suffix, tmp_path):
+    vector = keras.Input((4,))
+    model = keras.Model(vector, layers.Dense(2)(layers.Lambda(lambda x: 2.0 * x + 1.0)(vector)))
+    model.save(tmp_path / f"coded{suffix}")
+    with pytest.raises(TfeffError, match="it holds Python code, a Lambda layer") as raised:
+        load(tmp_path / f"coded{suffix}")
+    assert "--trust-lambda" in raised.value.mend
+    loaded = load(tmp_path / f"coded{suffix}", trust_lambda=True)
+    ones = np.ones((1, 4), "float32")
+    np.testing.assert_array_equal(loaded.callable(ones), model(ones))
+    np.testing.assert_array_equal(inline(loaded.callable)(ones), model(ones))  # a copy of the layer runs it too

@@ -34,6 +34,8 @@ def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
                      help="Shape of an input that leaves it open, with a batch of 1; repeat it."),
         click.option("--signature", metavar="NAME",
                      help="Of a SavedModel with several signatures, the one that is meant. [default: serving_default]"),
+        click.option("--trust-lambda", is_flag=True,
+                     help="Run the Python code of Lambda layers in a Keras file; only if you trust its author."),
         pixel_options,
         click.option("--task", "tasks", multiple=True, metavar="[OUTPUT=]NAME[:KIND]",
                      help="What the outputs of a file mean: classification[:binary|:multi-label], regression, tensors. "
@@ -111,6 +113,7 @@ class Source:
         imports: modules that register custom layers.
         tasks: as `--task` takes them.
         signature: of a SavedModel; None is `serving_default`, or the only one.
+        trust_lambda: whether code in a Keras file may run.
         dataset: whose labels may tell what an output means; None without one.
     """
 
@@ -128,6 +131,7 @@ class Source:
     imports: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     signature: str | None = None
+    trust_lambda: bool = False
     dataset: str | None = None
 
     @property
@@ -155,6 +159,7 @@ class Source:
             imports=options["imports"],
             tasks=options["tasks"],
             signature=options.get("signature"),
+            trust_lambda=options.get("trust_lambda", False),
             dataset=dataset,
         )
 

@@ -26,7 +26,7 @@ def build_user_model(source: Source) -> Model:
         TfeffError: a file that cannot be used, or options that do not fit it.
     """
     path = Path(source.name)
-    loaded = load(path, source.imports, source.signature)
+    loaded = load(path, source.imports, source.signature, trust_lambda=source.trust_lambda)
     ports, notes = _ports(path, loaded.inputs, source)
     loaded = replace(loaded, heads=_seen(loaded, ports))
     tasks, told = _tasks(loaded.heads, source)

@@ -111,3 +111,11 @@ def output_structure(model: Any) -> Any:
 def flat_layers(layer: Any) -> list[Any]:
     """A layer and all layers that it holds."""
     return list(layer._flatten_layers())
+
+
+def like_lambda(layer: keras.layers.Lambda, name: str) -> keras.layers.Lambda:
+    """A new Lambda layer of the same function: its config would hold the function's bytecode."""
+    return keras.layers.Lambda(
+        layer.function, output_shape=layer._output_shape, mask=layer.mask, arguments=layer.arguments, name=name,
+        dtype=layer.dtype_policy,
+    )  # fmt: skip
