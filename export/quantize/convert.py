@@ -96,6 +96,12 @@ def freeze(network: Callable[[list[Any]], Mapping[str, Any]], folder: Path, inpu
     traced = partial(tf.function, input_signature=signature, autograph=False)
     function = traced(call).get_concrete_function()
     frozen = convert_variables_to_constants_v2(function)
+    if tables := [tensor.name for tensor in frozen.inputs if tensor.dtype == tf.resource]:
+        where = tables[0].rpartition("/")[0] or tables[0]
+        raise TfeffError(
+            f"the network looks values up in a table, which cannot become constants: {where}",
+            "look them up before they are given to the network (in the app), and export what comes behind",
+        )
     names = sorted(function.structured_outputs)  # the order in which TensorFlow flattens them
 
     module = tf.Module()
