@@ -83,6 +83,6 @@ def test_a_name_that_no_signature_can_have_is_refused(tmp_path):
 def test_a_table_is_refused_by_its_name(tmp_path):
     word = keras.Input((1,), dtype="int64", name="word")
     model = keras.Model(word, layers.IntegerLookup(vocabulary=[1, 5, 9], name="look")(word))
-    with pytest.raises(TfeffError, match="looks values up in a table, .*look"):
+    with pytest.raises(TfeffError, match=r"looks values up in a table, .*look"):
         quantize.write_saved_model(model, tmp_path / "saved", [InputPort("word", (1,), "int64")], ["number"])
     assert not (tmp_path / "saved").exists()
