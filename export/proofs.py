@@ -23,6 +23,7 @@ from tfeff.tasks import get_task
 FLOAT_TOLERANCE = 1e-4  # of a port's largest output: float kernels of another runtime sum in another order
 _LEAST, _NEAR = 1e-30, 1e-7  # a probability, and one less a probability, that a logit is made of
 INTEGER_TOLERANCE = 0.01  # of integers, the share that may differ: numbers of classes, where two scores are equal
+_BATCH = 8  # samples that are run at once, where the model takes as many
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,40 @@ def _reason(error):
 
 
 def _each(run, inputs):
-    """What the model gives for each sample alone, put together by output."""
-    outputs = [run({name: value[None] for name, value in each.items()}) for each in samples(inputs)]
+    """What the model gives for each sample alone, put together by output.
+
+    Some are run together, which is several times as quick, where the first and the last alone give the same: a model
+    may have a fixed batch, or a layer that mixes samples.
+    """
+    count = len(next(iter(inputs.values())))
+    ends = {number: run({name: value[number : number + 1] for name, value in inputs.items()})
+            for number in {0, count - 1}}  # fmt: skip
+    together = _together(run, inputs, count) if count > 2 else None
+    alone = ((number, name, value[0]) for number, each in ends.items() for name, value in each.items())
+    if together is not None and all(_same(together[name][number], value) for number, name, value in alone):
+        return together
+    rest = ({name: value[None] for name, value in each.items()} for each in samples(inputs))
+    outputs = [ends[number] if number in ends else run(each) for number, each in enumerate(rest)]
     return {name: np.concatenate([each[name] for each in outputs]) for name in outputs[0]}
+
+
+def _together(run, inputs, count):
+    """The same of `_BATCH` samples at once; None where the model does not take or give as many."""
+    parts = []
+    for start in range(0, count, _BATCH):
+        try:
+            parts.append(run({name: value[start : start + _BATCH] for name, value in inputs.items()}))
+        except Exception:  # a batch of 1 is all that it promised
+            return None
+    made = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return made if all(len(value) == count for value in made.values()) else None
+
+
+def _same(one, other):
+    """Whether two outputs are equal but for the rounding of other kernels."""
+    if not np.issubdtype(one.dtype, np.floating):
+        return bool(np.array_equal(one, other))
+    return bool(np.allclose(one, other, rtol=1e-5, atol=1e-6 * float(np.abs(other).max(initial=0)), equal_nan=True))
 
 
 def samples(arrays: Mapping[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:

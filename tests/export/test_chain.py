@@ -124,3 +124,31 @@ def test_a_model_that_cannot_be_run_is_refused():
     model = Model(run, "m", "my network", (InputPort("x", (1,)),), ("out",), ())
     with pytest.raises(TfeffError, match="my network cannot be run: no such kernel"):
         proofs.refer(model, {"x": np.zeros((1, 1), np.float32)}, "zeros")
+
+
+def test_samples_are_run_together_only_where_that_is_the_same():
+    def model(of_batch):
+        calls = []
+
+        def run(batch):
+            calls.append(len(batch["x"]))
+            return {"y": of_batch(batch["x"])}
+
+        return run, calls
+
+    x = {"x": np.random.default_rng(0).standard_normal((20, 3)).astype("float32")}
+    alone = np.concatenate([x["x"][n : n + 1] * 2 for n in range(20)])
+    run, calls = model(lambda x: 2 * x)
+    np.testing.assert_array_equal(proofs._each(run, x)["y"], alone)
+    assert calls == [1, 1, 8, 8, 4]
+
+    def one_at_a_time(x):
+        if len(x) > 1:
+            raise ValueError("a batch of 1")
+        return 2 * x
+
+    run, calls = model(one_at_a_time)
+    np.testing.assert_array_equal(proofs._each(run, x)["y"], alone)
+    run, calls = model(lambda x: 2 * x - x.mean(0, keepdims=True))  # of one sample: x itself
+    np.testing.assert_array_equal(proofs._each(run, x)["y"], x["x"])
+    assert calls.count(1) == 20
