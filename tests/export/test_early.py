@@ -105,7 +105,7 @@ def test_a_full_disk_is_said_at_the_start(tmp_path, monkeypatch, no_work):
 
 @pytest.mark.parametrize("keep", [False, True])
 def test_what_a_late_gate_refuses_is_kept_if_that_is_wished(tmp_path, monkeypatch, keep):
-    def refuse(context, graph):
+    def refuse(context, graph, *more):
         raise GateFailed(f"{context.folder}/mine.tflite: no good", "do better; nothing was written")
 
     monkeypatch.setattr("tfeff.export.gates.gate_operations", refuse)
