@@ -228,6 +228,8 @@ def test_fit_does_not_take_xla(monkeypatch):
     # On a machine with nothing but CPUs Keras' "auto" never takes XLA for the step; make it think there is a GPU.
     devices = [tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")]
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda *kind: devices)
+    # Nor where operations must be deterministic, as `tfeff train` in an earlier test has set for the whole process.
+    monkeypatch.setattr("tensorflow.python.framework.config.is_op_determinism_enabled", lambda: False)
     ours, theirs = GroupConv2D(8, 3, 4), keras.layers.Conv2D(8, 3, groups=2)
     chosen = []
     for layer in (ours, theirs):
