@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from group_conv_pairs import assert_equal_layers, output_and_gradients, pair_of_layers
+from tensorflow.python.framework import config as framework_config
 
 from tfeff.layers import GroupConv2D, group_conv
 
@@ -229,7 +230,7 @@ def test_fit_does_not_take_xla(monkeypatch):
     devices = [tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")]
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda *kind: devices)
     # Nor where operations must be deterministic, as `tfeff train` in an earlier test has set for the whole process.
-    monkeypatch.setattr("tensorflow.python.framework.config.is_op_determinism_enabled", lambda: False)
+    monkeypatch.setattr(framework_config, "is_op_determinism_enabled", lambda: False)
     ours, theirs = GroupConv2D(8, 3, 4), keras.layers.Conv2D(8, 3, groups=2)
     chosen = []
     for layer in (ours, theirs):
