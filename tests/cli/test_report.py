@@ -105,8 +105,9 @@ def test_refused_records_leave_nothing(path, tmp_path, capfd):
 
 
 def test_an_unwritable_place_is_told(path, tmp_path, capfd):
-    long = tmp_path / ("x" * 252 + ".md")  # the temporary name beside it is longer than a disk takes
-    assert_refused(tfeff(capfd, "report", path, "--out", long), "cannot be written")
+    longest = tmp_path / ("x" * 252 + ".md")  # as long as a disk takes: no temporary name is longer
+    assert tfeff(capfd, "report", path, "--out", longest).code == 0
+    assert longest.is_file()
     longer = tmp_path / ("x" * 300 + ".json")
     assert_refused(tfeff(capfd, "report", path, "--out", longer), "cannot be written")
     assert_refused(tfeff(capfd, "report", longer, "--format", "md"), "cannot be read")
