@@ -5,6 +5,7 @@ what is named here is left out of the quick one (`pytest -m "not slow"`), but fo
 SLOW = (
     "presets/test_bundled.py::test_export", "presets/test_bundled.py::test_file",
     "presets/test_bundled.py::test_arm", "presets/test_bundled.py::test_bench",
+    "web/test_presets.py::test_the_page",
     "networks/test_networks.py::test_index_is_current", "networks/test_networks.py::test_published",
     "networks/test_networks.py::test_forward", "networks/test_networks.py::test_features",
     "networks/test_networks.py::test_image_that",
@@ -33,12 +34,19 @@ SLOW = (
     "training/test_train.py::test_killed", "training/test_train.py::test_interrupted", "training/test_qat.py",
     "presets/test_presets.py::test_bundled_preset", "weights/test_public.py::test_pretrained",
     "cost/test_cost.py::test_memory", "cli/test_info.py::test_latencies",
+    "cli/test_calibrate.py::test_export_stops", "cli/test_calibrate.py::test_both_spoilt",
+    "cli/test_calibrate.py::test_counts", "cli/test_calibrate.py::test_no_order",
+    "cli/test_import_weights.py::test_from_a_reference", "export/quantize/test_mixed.py::test_a_drop_that",
+    "export/quantize/test_mixed.py::test_biases_are", "export/targets/test_tosa.py::test_an_export",
+    "export/quantize/test_ports.py::test_every_unit", "bench/test_collect.py::test_the_page",
+    "reliability/test_environment.py::test_names", "bench/test_phone.py::test_bench",
     "layers/test_group_conv.py::test_equals_keras_where", "demo/test_android_demo.py", "bench/test_emulated.py",
 )  # fmt: skip
 # One of a kind that stays in the quick run.
 QUICK = (
     "presets/test_bundled.py::test_export_by_the_family_s_name[mobilenet_v1]",
     "presets/test_bundled.py::test_file_is_int8_throughout_and_taken_whole[mobilenet_v1]",
+    "web/test_presets.py::test_the_page_classifies_as_python_does[mobilenet_v1]",
     "networks/test_networks.py::test_index_is_current[mobilenet_v1_025]",
     "networks/test_networks.py::test_forward_backward_and_save[shiftresnet_20_e1]",
     "networks/test_golden.py::test_logits_are_the_references[timm_lcnet_050]",
