@@ -1,17 +1,15 @@
 """A float `.tflite` file, run one sample at a time with every tensor kept: what its layers give."""
 
 import difflib
-import os
 import re
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from tfeff.errors import TfeffError
+from tfeff.runtime import native_stderr_muted
 from tfeff.tensor_names import find_scope, layer_names
 from tfeff.tflite.file import TfliteFile
 
@@ -142,7 +140,7 @@ def _open(path):
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     try:
-        with _native_stderr_muted():
+        with native_stderr_muted():
             interpreter = Interpreter(
                 model_path=str(path),
                 num_threads=1,  # sums are then made in one order: two runs give the same bits
@@ -160,22 +158,3 @@ def _open(path):
 
 def _first_line(error):
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-@contextmanager
-def _native_stderr_muted():
-    """LiteRT writes on file descriptor 2, with no way to stop it; its errors are raised."""
-    sys.stderr.flush()
-    try:
-        saved = os.dup(2)
-    except OSError:  # stderr is closed
-        yield
-        return
-    try:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 2)
-        os.close(null)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)

@@ -47,15 +47,6 @@ class Loaded:
     brought: Any = None
 
 
-def is_user_file(name: str) -> bool:
-    """Whether a name is that of a Keras file or a SavedModel folder."""
-    return _is_keras_file(name) or (Path(name).is_dir() and (Path(name) / "saved_model.pb").is_file())
-
-
-def _is_keras_file(name):
-    return name.endswith((".keras", ".h5", ".hdf5")) and not name.endswith(".weights.h5")
-
-
 def load(
     path: Path, imports: Sequence[str] = (), signature: str | None = None, *, trust_lambda: bool = False
 ) -> Loaded:
@@ -70,7 +61,7 @@ def load(
     Raises:
         TfeffError: no such file, unreadable, or without a graph.
     """
-    if not _is_keras_file(path.name):
+    if path.is_dir():
         return _load_saved_model(path, signature)
     if signature is not None:
         raise TfeffError(f"--signature: {path} is no SavedModel and has none", "leave it out")

@@ -125,9 +125,10 @@ def samples(arrays: Mapping[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]
 
 def _output_ports(model):
     """The model's outputs by name: as a Keras graph says them, else by one run on noise."""
-    made = getattr(model.callable, "outputs", None)
-    in_order = isinstance(getattr(model.callable, "output", None), list) or (made is not None and len(made) == 1)
-    if made is not None and in_order and all(None not in tensor.shape[1:] for tensor in made):
+    made = getattr(model.callable, "outputs", None) or ()
+    # A dict's outputs are called by its keys, whatever their order.
+    in_order = len(made) == 1 or (made and isinstance(model.callable.output, list))
+    if in_order and all(None not in tensor.shape[1:] for tensor in made):
         shapes = {name: (tensor.shape, str(tensor.dtype)) for name, tensor in zip(model.outputs, made, strict=True)}
     else:
         ran = model.run(some_inputs(model.inputs, 1))

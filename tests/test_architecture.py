@@ -43,7 +43,9 @@ MAY_IMPORT = {
     "tfeff.demo": {"tfeff.record", "tfeff.artifact", "tfeff.tasks", "tfeff.data", "tfeff.compare"},
     "tfeff.bench": {"tfeff.record", "tfeff.tflite", "tfeff.artifact", "tfeff.tasks", "tfeff.edgetpu", "tfeff.web"},
     "tfeff.report": {"tfeff.record", "tfeff.artifact", "tfeff.tasks"},
-    "tfeff.calibration": {"tfeff.record", "tfeff.tflite", "tfeff.tasks", "tfeff.tensor_names", "tfeff.data"},
+    "tfeff.calibration": {
+        "tfeff.runtime", "tfeff.record", "tfeff.tflite", "tfeff.tasks", "tfeff.tensor_names", "tfeff.data",
+    },
     "tfeff.export": {
         "tfeff.runtime", "tfeff.record", "tfeff.tflite", "tfeff.artifact", "tfeff.tasks", "tfeff.tensor_names",
         "tfeff.layers", "tfeff.data", "tfeff.cost", "tfeff.compare", "tfeff.debug", "tfeff.bench", "tfeff.calibration",
