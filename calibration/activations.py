@@ -11,7 +11,7 @@ import numpy as np
 from tfeff.errors import TfeffError
 from tfeff.runtime import native_stderr_muted
 from tfeff.tensor_names import find_scope, layer_names
-from tfeff.tflite.file import TfliteFile
+from tfeff.tflite.file import read_only
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def read_network(path: Path) -> Network:
 
     What the body of a loop holds is not among them: it is not to be seen while it runs.
     """
-    file = TfliteFile(path.read_bytes(), path)
+    file = read_only(path.read_bytes(), path)
     inputs, outputs = file.signature()
     inputs = inputs or {file.name(index): index for index in file.inputs}
     outputs = outputs or {file.name(index): index for index in file.outputs}

@@ -14,7 +14,7 @@ from tfeff.data import Dataset, open_dataset
 from tfeff.errors import TfeffError
 from tfeff.export.context import ExportContext
 from tfeff.export.model import Model
-from tfeff.export.rewrites.proving import FLOORS, NOISE
+from tfeff.export.rewrites.proving import FLOORS, NOISE, batch_size
 from tfeff.export.rewrites.proving import floors as measure_floors
 from tfeff.export.steps import some_inputs
 from tfeff.record.schema import Port, PortAgreement
@@ -23,7 +23,6 @@ from tfeff.tasks import get_task
 FLOAT_TOLERANCE = 1e-4  # of a port's largest output: float kernels of another runtime sum in another order
 _LEAST, _NEAR = 1e-30, 1e-7  # a probability, and one less a probability, that a logit is made of
 INTEGER_TOLERANCE = 0.01  # of integers, the share that may differ: numbers of classes, where two scores are equal
-_BATCH = 8  # samples that are run at once, where the model takes as many
 
 
 @dataclass(frozen=True)
@@ -99,11 +98,11 @@ def _each(run, inputs):
 
 
 def _together(run, inputs, count):
-    """The same of `_BATCH` samples at once; None where the model does not take or give as many."""
-    parts = []
-    for start in range(0, count, _BATCH):
+    """The same of some samples at once; None where the model does not take or give as many."""
+    parts, size = [], batch_size(inputs)
+    for start in range(0, count, size):
         try:
-            parts.append(run({name: value[start : start + _BATCH] for name, value in inputs.items()}))
+            parts.append(run({name: value[start : start + size] for name, value in inputs.items()}))
         except Exception:  # a batch of 1 is all that it promised
             return None
     made = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -9,7 +9,7 @@ from pathlib import Path
 from tfeff.errors import GateFailed, TfeffError
 from tfeff.export.quantize.convert import Converter
 from tfeff.export.quantize.int8_file import Int8File
-from tfeff.tflite.file import TfliteFile
+from tfeff.tflite.file import read_only
 from tfeff.tflite.graph import read_graph
 
 FENCES = ("QUANTIZE", "DEQUANTIZE")
@@ -52,7 +52,7 @@ def find_allowed(words: Sequence[str], int8: Int8File, converter: Converter, fol
         GateFailed: an operation has no int8 kernel and was not let through; nothing was measured yet.
         TfeffError: a word names nothing.
     """
-    read = TfliteFile(int8.path.read_bytes())
+    read = read_only(int8.path.read_bytes())
     points = [point for point, number in int8.tensors.items() if _is_named(words, _makers(read, number), point)]
     left = []
     if {op.name for op in read.operators} - _QUANTIZED:

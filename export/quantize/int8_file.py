@@ -15,7 +15,7 @@ from tfeff.data import InputPort
 from tfeff.export.quantize.convert import Converter, Job, freeze, write_saved_model
 from tfeff.export.quantize.points_file import Scale, read_scales, shape_of, take_points, tensor_names, with_points
 from tfeff.export.quantize.shared_ranges import share_ranges
-from tfeff.tflite.file import TfliteFile
+from tfeff.tflite.file import read_only
 from tfeff.tflite.writer import with_constants, with_ranges
 
 Bounds = tuple[float, float]
@@ -154,7 +154,7 @@ class Int8File:
             points: that were folded. Of one whose other tensor is a point too, the point itself gets its range times
                 the number; of any other kind it stays.
         """
-        read, found, own = TfliteFile(self.path.read_bytes()), dict(ranges), set(self.tensors.values())
+        read, found, own = read_only(self.path.read_bytes()), dict(ranges), set(self.tensors.values())
         for point in points:
             folded = _factor(read, self.tensors[point])
             if folded is None or self.tensors[point] not in ranges:
@@ -175,8 +175,8 @@ class Int8File:
         Args:
             measured: by tensor of the other file.
         """
-        held = TfliteFile(self.path.read_bytes())
-        inner = measured if of is self else _carried(measured, TfliteFile(of.path.read_bytes()), held)
+        held = read_only(self.path.read_bytes())
+        inner = measured if of is self else _carried(measured, read_only(of.path.read_bytes()), held)
         inner = {number: bounds for number, bounds in inner.items() if held.measured_range(number) is not None}
         return inner | {self.tensors[point]: bounds for point, bounds in self.ranges().items()
                         if point in self.tensors}  # fmt: skip
@@ -211,7 +211,7 @@ class Int8File:
     def scales(self, path: Path) -> tuple[dict[str, Scale], dict[str, int]]:
         """How the quantized file holds the points; see `points_file.read_scales`."""
         held = self.path.read_bytes()
-        read = TfliteFile(held)
+        read = read_only(held)
         shapes = {point: shape_of(read, number) for point, number in self.tensors.items()}
         return read_scales(path.read_bytes(), tensor_names(held, self.tensors), shapes)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfeff.export.model import named_outputs
-from tfeff.tflite.file import TfliteFile, pack
+from tfeff.tflite.file import TfliteFile, pack, read_only
 
 _PREFIX = "point_"
 _SHAPES = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
@@ -118,7 +118,7 @@ def read_scales(
     Returns:
         {point: its scale} of those in int8, and {point: number of its tensor} of those in float.
     """
-    read = TfliteFile(file)
+    read = read_only(file)
     scales: dict[str, Scale] = {}
     floats: dict[str, int] = {}
     held: dict[int, Scale] = {}
@@ -171,5 +171,5 @@ def shape_of(read: TfliteFile, number: int) -> tuple[int, ...]:
 
 def tensor_names(file: bytes, tensors: Mapping[str, int]) -> dict[str, str]:
     """{point: name of its tensor}."""
-    read = TfliteFile(file)
+    read = read_only(file)
     return {point: read.name(number) for point, number in tensors.items()}

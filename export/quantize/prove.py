@@ -15,7 +15,7 @@ from tfeff.export.quantize.fake_quant import scale_of
 from tfeff.export.quantize.points_file import Scale
 from tfeff.export.quantize.simulation import get_ranges, set_ranges, step_by_step
 from tfeff.record.schema import Simulation, UnitDifference
-from tfeff.tflite.file import TfliteFile
+from tfeff.tflite.file import read_only
 from tfeff.tflite.writer import with_outputs
 
 PROMISED = 1  # steps of int8
@@ -105,7 +105,7 @@ def _run(file, scales, floats, batch):
     """Every point's int8 values, and what they stand for, float32."""
     from ai_edge_litert.interpreter import Interpreter
 
-    read = TfliteFile(file)
+    read = read_only(file)
     doors, _ = read.signature()
     held = {name: _held(value, scales[name]) if name in scales else value for name, value in batch.items()}
     tensors = {point: scale.tensor for point, scale in scales.items() if point not in batch} | dict(floats)

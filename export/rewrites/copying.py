@@ -10,7 +10,7 @@ import keras
 from keras import layers
 
 from tfeff.errors import TfeffError
-from tfeff.layers.keras_private import flat_layers, forget_nodes, like_lambda
+from tfeff.layers.keras_private import flat_layers, forget_nodes, like_lambda, undrawn
 
 COPIED = "_tfeff_copied"  # set on an operation whose name is that of the one it was copied from
 SHARED = "_tfeff_shared"  # set on copies of a layer: what all copies of one layer have in common
@@ -71,7 +71,8 @@ def copy_layer(
             raise _cannot(layer, error) from None
         setattr(new, COPIED, True)
         mark_shared(new, layer, shared)
-        outputs = new(*args, **kwargs)
+        with undrawn():
+            outputs = new(*args, **kwargs)
         if change is None:
             copy_state(layer, new)
         else:
@@ -100,8 +101,7 @@ def copy_state(layer: keras.layers.Layer, new: keras.layers.Layer) -> None:
         CannotRewrite: it has other variables or parts, or its own way of saving fails.
     """
     try:
-        new.set_weights(layer.get_weights())
-        for variable, held in zip(new.variables, layer.variables, strict=True):  # seeds are no weights
+        for variable, held in zip(new.variables, layer.variables, strict=True):  # weights, and seeds, which are none
             variable.assign(held)
         for one, other in zip(flat_layers(layer), flat_layers(new), strict=True):
             _copy_saved(one, other)

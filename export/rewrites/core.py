@@ -19,6 +19,9 @@ from tfeff.export.rewrites.channels_last import with_channels_last
 from tfeff.export.rewrites.copying import CannotRewrite, again
 from tfeff.export.rewrites.graph import GraphView, as_functional, inline, rebuild, run_model
 from tfeff.export.rewrites.proving import FLOORS, TOLERANCE, Distance, Outputs, distance, distances, floors
+from tfeff.layers.keras_private import flat_layers
+
+_INLINED = "_tfeff_inlined"  # set on a model that rewrites made of an inlined one
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,13 @@ class Rewrite(ABC):
         form: the one to make.
         choices: forms of single places, by `shape_key`, that were chosen by measurement.
         exact: a form that rounds nothing, taken where a network magnifies the rounding of the one asked for.
+        kinds: of layers, one of which a model must hold for the rewrite to find a place; None where others may do.
     """
 
     name: str
     forms: tuple[str, ...] = ()
     exact: str | None = None
+    kinds: tuple[type, ...] | None = None
 
     def __init__(self, form: str | None = None, choices: Mapping[str, str] | None = None):
         if form is not None and not self.knows(form):
@@ -59,6 +64,10 @@ class Rewrite(ABC):
     def knows(self, form: str) -> bool:
         """Whether it can make that form; one with a number in its forms overrides this."""
         return form in self.forms
+
+    def may_apply(self, model: Any) -> bool:
+        """Whether the model holds a layer of `kinds`, at whatever depth: told without a copy of it."""
+        return self.kinds is None or any(isinstance(layer, self.kinds) for layer in flat_layers(model))
 
     def form_of(self, layer: Any) -> str | None:
         """The form to make of this layer."""
@@ -163,6 +172,8 @@ def rewrite_proven(
         TfeffError: a rewrite changed an output by more than `TOLERANCE` of its range, the model has no graph, or one of
         its layers cannot be copied.
     """
+    if not any(rewrite.may_apply(model) for rewrite in rewrites) and not measured:
+        return Rewriting(model)
     given, model = model, inlined(model)
     chain = _Chain(given, proof)
     applied, left_out = [], []
@@ -195,6 +206,7 @@ def rewrite_proven(
             )
     if not applied:
         return Rewriting(given, left_out=tuple(left_out), inlined=chain.inlined)
+    setattr(model, _INLINED, True)
     return Rewriting(model, tuple(applied), tuple(left_out), chain.inlined, chain.rewritten)
 
 
@@ -280,11 +292,14 @@ def _blame(floor):
 
 
 def inlined(model: Any) -> Any:
-    """A copy of a model in which every layer is called once and holds its channels last, without models in the model.
+    """A copy of a model in which every layer is called once and holds its channels last, without models in the model;
+    the model itself where it is what rewrites made of such a copy.
 
     Raises:
         CannotRewrite: it has no graph, or a layer that cannot be copied.
     """
+    if getattr(model, _INLINED, False):
+        return model
     functional = as_functional(model)
     if functional is None:
         raise CannotRewrite(f"{model.name}: has no graph to rewrite", "build it functionally")

@@ -24,6 +24,7 @@ class FreezeShift(Rewrite):
     """Replaces every shift layer by one or two `DepthwiseConv2D` that hold the shifts as they are now."""
 
     name = "freeze_shift"
+    kinds = SHIFTS
 
     def match(self, layer: Any, graph: GraphView) -> Match | None:
         return Match([layer], lambda x: taps(x, layer)) if isinstance(layer, SHIFTS) else None

@@ -9,6 +9,7 @@ import numpy as np
 from keras import layers
 
 from tfeff.export.rewrites.copying import COPIED, copy_layer, copy_operation
+from tfeff.export.rewrites.proving import batch_size
 from tfeff.layers.keras_private import (
     computes_its_graph,
     has_graph,
@@ -52,7 +53,7 @@ def pack_inputs(model: Any, values: Sequence[Any]) -> Any:
     return keras.tree.pack_sequence_as(input_structure(model), list(values))
 
 
-def run_model(model: Any, batch: Mapping[str, np.ndarray], size: int = 8) -> list[np.ndarray]:
+def run_model(model: Any, batch: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     """What a functional model gives, as `predict` calls it, some samples at a time.
 
     Args:
@@ -61,7 +62,7 @@ def run_model(model: Any, batch: Mapping[str, np.ndarray], size: int = 8) -> lis
     Returns:
         Its outputs, flattened as Keras does, (n, ...) each.
     """
-    arrays, parts = list(batch.values()), []
+    arrays, parts, size = list(batch.values()), [], batch_size(batch)
     for start in range(0, len(arrays[0]), size):
         made = model(pack_inputs(model, [each[start : start + size] for each in arrays]), training=False)
         parts.append([np.asarray(each) for each in keras.tree.flatten(made)])

@@ -6,7 +6,9 @@ names each of these attributes, so that another version that lacks one says so t
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import keras
@@ -111,6 +113,32 @@ def output_structure(model: Any) -> Any:
 def flat_layers(layer: Any) -> list[Any]:
     """A layer and all layers that it holds."""
     return list(layer._flatten_layers())
+
+
+@contextmanager
+def undrawn() -> Iterator[None]:
+    """Weights that are made meanwhile are zeros where they would be drawn at random: whoever copies a layer gives it
+    others, and drawing them takes longer than anything else."""
+    held = [(each, each.__call__) for each in _drawing()]
+    for each, _ in held:
+        each.__call__ = _zeros
+    try:
+        yield
+    finally:
+        for each, call in held:
+            each.__call__ = call
+
+
+@cache
+def _drawing() -> tuple[Any, ...]:
+    """Keras' initializers that draw, but for those that inherit how."""
+    kinds = [each for each in vars(keras.initializers).values() if isinstance(each, type)]
+    drawing = keras.initializers.RandomNormal.__mro__[1]
+    return tuple(each for each in dict.fromkeys(kinds) if issubclass(each, drawing) and "__call__" in vars(each))
+
+
+def _zeros(initializer: Any, shape: Any, dtype: Any = None) -> Any:
+    return keras.ops.zeros(shape, dtype=keras.backend.standardize_dtype(dtype))
 
 
 def like_lambda(layer: keras.layers.Lambda, name: str) -> keras.layers.Lambda:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tfeff.errors import TfeffError
-from tfeff.tflite.file import DAMAGE, LEFT_OUT, NUMPY, TYPES, Subgraph, TfliteFile, damaged
+from tfeff.tflite.file import DAMAGE, LEFT_OUT, NUMPY, TYPES, Subgraph, TfliteFile, damaged, read_only
 from tfeff.tflite.verify import read_whole
 
 _MOST_BYTES = 2**31  # of one tensor; LiteRT's own kernels count elements in 32 bits
@@ -86,7 +86,7 @@ def check_file(path: Path) -> CheckedFile:
         TfeffError: what `check_tflite` raises, or the first thing that is wrong and where.
     """
     data = read_whole(path)
-    file = TfliteFile(data, path)
+    file = read_only(data, path)
     try:
         for number, subgraph in enumerate((file, *file.bodies)):
             place = f"subgraph {number}, " if file.bodies else ""

@@ -6,6 +6,7 @@ Nothing else unpacks a file: `graph.read_graph` shows it as values that cannot c
 import struct
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import flatbuffers
@@ -287,3 +288,26 @@ class TfliteFile(Subgraph):
             self.bodies = tuple(Subgraph(model, n, external) for n in range(1, len(model.subgraphs)))
         except DAMAGE as error:
             raise damaged(what, error) from None
+
+
+_KEPT = 2**25  # bytes; of larger files a second reading costs less than what it would keep
+
+
+def read_only(data: bytes | bytearray, what: object = "the file") -> TfliteFile:
+    """A file that nobody will change: of the last few the same object again, for an export reads each of its files a
+    dozen times.
+
+    Raises:
+        TfeffError: what `TfliteFile` raises.
+    """
+    if len(data) > _KEPT:
+        return TfliteFile(data, what)
+    try:
+        return _read(bytes(data))
+    except TfeffError:
+        return TfliteFile(data, what)  # the same error, with its name
+
+
+@lru_cache(maxsize=4)
+def _read(data: bytes) -> TfliteFile:
+    return TfliteFile(data)

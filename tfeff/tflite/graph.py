@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tfeff.tflite.file import DAMAGE, LEFT_OUT, TfliteFile, damaged
+from tfeff.tflite.file import DAMAGE, LEFT_OUT, damaged, read_only
 from tfeff.tflite.part import parts_of
 
 _FLOATS = {"FLOAT32", "FLOAT16", "BFLOAT16", "FLOAT64"}
@@ -160,7 +160,7 @@ def read_graph(path: str | Path, data: bytes | None = None) -> Graph:
     Raises:
         TfeffError: not a TFLite file, or damaged.
     """
-    file = TfliteFile(Path(path).read_bytes() if data is None else data, path)
+    file = read_only(Path(path).read_bytes() if data is None else data, path)
     try:
         version = _metadata(file.model, b"min_runtime_version")
         names = parts_of(file) if file.bodies else [""]
