@@ -20,7 +20,6 @@ from tfeff.weights import save_weights
 
 NAME = "vargnet_v1_025_g8.fashion_mnist"
 FEW = ("--no-bench", "--evaluation-samples", 200, "--samples", 64)
-QUICK = (*FEW, "--calibration-method", "minmax")
 SMALL = "mobilenet_v1"  # the preset of the fewest layers
 
 
@@ -138,7 +137,7 @@ def test_the_record_says_how_it_was_quantized(exported):
 
 
 def test_per_tensor_weights_have_one_scale_and_are_proven(tmp_path, capfd):
-    ran = tfeff(capfd, "export", "vargnet", "--per-tensor", "--out", tmp_path, "--json", *QUICK)
+    ran = tfeff(capfd, "export", SMALL, "--per-tensor", "--out", tmp_path, "--json", *FEW)
     assert ran.code == 0, ran.err
     assert set(weight_scales(tmp_path / ran.json["file"])) == {1}
     assert ran.json["quantization"]["per_tensor"] is True
@@ -149,7 +148,7 @@ def test_per_tensor_weights_have_one_scale_and_are_proven(tmp_path, capfd):
 
 @pytest.mark.parametrize("flags", [[], ["--per-tensor"]])
 def test_the_converters_own_quantizer(tmp_path, capfd, flags):
-    ran = tfeff(capfd, "export", "vargnet", "--quantizer", "converter", *flags, "--out", tmp_path, "--json", *FEW)
+    ran = tfeff(capfd, "export", SMALL, "--quantizer", "converter", *flags, "--out", tmp_path, "--json", *FEW)
     assert ran.code == 0, ran.err
     assert ran.json["quantization"]["quantizer"] == "converter"
     assert ran.json["quantization"]["simulation"] is None
@@ -191,7 +190,7 @@ def test_artifact_is_read_by_the_later_commands(exported, tmp_path, capfd):
     ids=["float32", "float16", "int8-dynamic", "int16x8", "float-door", "uint8-door"],
 )
 def test_precisions(tmp_path, capfd, flags, doors, weights):
-    ran = tfeff(capfd, "export", SMALL, *flags, "--out", tmp_path, "--json", *(QUICK if "--int8" in flags else FEW))
+    ran = tfeff(capfd, "export", SMALL, *flags, "--out", tmp_path, "--json", *FEW)
     assert ran.code == 0, ran.err
     record = ran.json
     assert (record["inputs"][0]["dtype"], record["outputs"][0]["dtype"]) == doors
@@ -359,7 +358,7 @@ def test_random_weights_claim_no_accuracy(tmp_path, capfd):
 
 def test_gates_are_met_or_exit_1(tmp_path, capfd):
     met = ["--max-drop", 50, "--max-latency-ms", 1000]
-    quick = ["--evaluation-samples", 100, "--samples", 32, "--calibration-method", "minmax", "--out", tmp_path]
+    quick = ["--evaluation-samples", 100, "--samples", 32, "--out", tmp_path]
     ran = tfeff(capfd, "export", SMALL, *quick, *met, "--json")
     assert ran.code == 0, ran.err
     assert ran.json["gates"]["failed"] == []
@@ -395,7 +394,7 @@ def test_full_dataset_folder_and_samples(tmp_path, capfd):
             tmp_path / "c" / f"{number}.{'png' if number % 3 else 'jpg'}"
         )
     ran = tfeff(capfd, "export", SMALL, "--calibration", tmp_path / "c", "--samples", 40, "--no-bench",
-                "--evaluation-samples", 100, "--calibration-method", "minmax", "--out", tmp_path, "--json")  # fmt: skip
+                "--evaluation-samples", 100, "--out", tmp_path, "--json")  # fmt: skip
     assert ran.code == 0, ran.err
     assert ran.json["calibration"]["used"] == 40
 

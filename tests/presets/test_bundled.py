@@ -85,10 +85,9 @@ def files_of(exported, *names):
 
 @pytest.mark.parametrize("alias", sorted(FAMILIES))
 def test_export_by_the_family_s_name(capfd, exported, alias):
-    """As a user types it, no --dataset and no --calibration, which the preset knows; with fewer images, and without the
-    choice among methods, which `tests/cli/test_export.py` sees of one."""
+    """As a user types it, no --dataset, no --calibration and no method, which the preset knows; with fewer images."""
     ran = tfeff(capfd, "export", alias, "--int8", "--no-bench", "--evaluation-samples", "256", "--samples", "64",
-                "--calibration-method", "minmax", "--out", exported / alias, "--json")  # fmt: skip
+                "--out", exported / alias, "--json")  # fmt: skip
     assert ran.code == 0, ran.err
     (path,) = files_of(exported, alias)
     record = open_artifact(path).record
@@ -117,11 +116,15 @@ def test_file_is_int8_throughout_and_taken_whole(exported, alias):
 DIFFER = {"litert": {"MUL"}, "tflite-runtime": {"CONV_2D", "DEPTHWISE_CONV_2D"}}
 
 
+# One of each kind of operation: group convolutions, gates, shuffles, PReLU and dilated kernels, shifts, concatenations.
+ON_ARM = ("as_resnet", "espnet_v2", "mobilenet_v3", "shufflenet_v2", "vargnet", "vovnet")
+
+
 @pytest.mark.parametrize("runtime", sorted(DIFFER))
 def test_arm_computes_what_this_machine_does(exported, arm_phone, tmp_path, runtime):
-    """All files of above on the stand-in phone's arm64 runtime, operation by operation, against x86: bytes are equal
-    but for the operations in `DIFFER`, which are one step off at most."""
-    files = files_of(exported, *sorted(FAMILIES))
+    """Files of above on the stand-in phone's arm64 runtime, operation by operation, against x86: bytes are equal but
+    for the operations in `DIFFER`, which are one step off at most."""
+    files = files_of(exported, *ON_ARM)
     # x86's own tflite-runtime where it is; else LiteRT without XNNPACK, whose kernels those are.
     other = os.environ.get("TFEFF_TFLITE_RUNTIME_PYTHON")
     here = f"python:{other}" if runtime == "tflite-runtime" and other else "local"
@@ -145,7 +148,7 @@ def test_arm_computes_what_this_machine_does(exported, arm_phone, tmp_path, runt
                 np.testing.assert_array_equal(ours[opened.last], theirs[opened.last])
     assert {name for found in differing.values() for name in found} <= DIFFER[runtime], differing
     assert all(steps == 1 for found in differing.values() for steps in found.values()), differing
-    assert sum(not found for found in differing.values()) >= (10 if runtime == "litert" else 1), differing
+    assert sum(not found for found in differing.values()) >= (5 if runtime == "litert" else 1), differing
 
 
 # Where answers differ, or XNNPACK takes a file in parts; and one that is equal.

@@ -46,7 +46,7 @@ SLOW = (
 QUICK = (
     "presets/test_bundled.py::test_export_by_the_family_s_name[mobilenet_v1]",
     "presets/test_bundled.py::test_file_is_int8_throughout_and_taken_whole[mobilenet_v1]",
-    "web/test_presets.py::test_the_page_classifies_as_python_does[mobilenet_v1]",
+    "web/test_presets.py::test_the_page_classifies_as_python_does[mobilenet_v3]",
     "networks/test_networks.py::test_index_is_current[mobilenet_v1_025]",
     "networks/test_networks.py::test_forward_backward_and_save[shiftresnet_20_e1]",
     "networks/test_golden.py::test_logits_are_the_references[timm_lcnet_050]",
