@@ -1,14 +1,19 @@
-"""A user's own file: a `.keras` model or a SavedModel, with all of its inputs and outputs."""
+"""A user's own file: a `.keras` model, a SavedModel or a float `.tflite`, with all of its inputs and outputs."""
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfeff.errors import TfeffError
 from tfeff.own_code import import_named, nothing_from_here
+from tfeff.record.schema import SourceFile
 from tfeff.tasks import Head
+
+if TYPE_CHECKING:
+    from tfeff.export.rebuild.reading import FloatFile
 
 SIGNATURE = "serving_default"
 
@@ -21,11 +26,13 @@ class OpenInput:
         name: the user's own, such that a signature can have it.
         shape: of one sample; None where it is open.
         dtype: numpy's name.
+        pixels: whether it takes 8-bit pixels, which are given as floats of the same values.
     """
 
     name: str
     shape: tuple[int | None, ...]
     dtype: str
+    pixels: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,33 +43,45 @@ class Loaded:
         callable: a Keras model; or of a SavedModel a function of its inputs, which gives its outputs by name.
         inputs: in the order in which `callable` takes them.
         heads: of its outputs, in the order in which `callable` gives them.
-        brought: the model as it was loaded, where `callable` is a copy of it in float32.
+        source: the file, for the record.
+        brought: the model as it was loaded, where `callable` is a copy of it.
+        copied: what the record calls such a copy.
         fake_quant: the fake-quant graph that the file holds; `callable` is then the float network inside.
     """
 
     callable: Any
     inputs: tuple[OpenInput, ...]
     heads: tuple[Head, ...]
+    source: SourceFile
     fake_quant: Any = None
     brought: Any = None
+    copied: str = "float32 copy"
 
 
 def load(
-    path: Path, imports: Sequence[str] = (), signature: str | None = None, *, trust_lambda: bool = False
+    path: Path,
+    imports: Sequence[str] = (),
+    signature: str | None = None,
+    *,
+    trust_lambda: bool = False,
+    float_file: "FloatFile | None" = None,
 ) -> Loaded:
     """Loads a file of the user's.
 
     Args:
-        path: of a Keras file (`.keras`, or the `.h5` of Keras 2) or a SavedModel folder.
+        path: of a Keras file (`.keras`, or the `.h5` of Keras 2), a SavedModel folder, or a float `.tflite`.
         imports: modules that register custom layers.
-        signature: of a SavedModel; None is `serving_default`, or the only one there is.
+        signature: of a SavedModel or a `.tflite`; None is `serving_default`, or the only one there is.
         trust_lambda: whether code that a Keras file holds (Lambda layers) may run.
+        float_file: of a `.tflite` what `rebuild.reading` has read of it; it is read here without.
 
     Raises:
         TfeffError: no such file, unreadable, or without a graph.
     """
     if path.is_dir():
         return _load_saved_model(path, signature)
+    if path.suffix == ".tflite":
+        return _load_float_file(path, signature, float_file)
     if signature is not None:
         raise TfeffError(f"--signature: {path} is no SavedModel and has none", "leave it out")
     return _load_keras(path, imports, trust_lambda)
@@ -85,7 +104,27 @@ def _load_keras(path: Path, imports: Sequence[str], trust_lambda: bool) -> Loade
               for name, tensor in zip(taken, model.inputs, strict=True)]  # fmt: skip
     heads = heads_of(model, given, path)
     fake_quant = graph if is_fake_quant(graph) else None
-    return Loaded(_by_position(model), tuple(inputs), tuple(heads), fake_quant, brought)
+    source = SourceFile(file=path.name, format="keras" if path.suffix == ".keras" else "h5", sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    return Loaded(_by_position(model), tuple(inputs), tuple(heads), source, fake_quant, brought)
+
+
+def _load_float_file(path: Path, signature: str | None, file: "FloatFile | None") -> Loaded:
+    """The network rebuilt as a Keras model, and the file itself as the model that was brought."""
+    from tfeff.export.heads import heads_of
+    from tfeff.export.rebuild.network import rebuild_network
+    from tfeff.export.rebuild.reading import read_float_file
+    from tfeff.export.rebuild.running import FileModel
+
+    file = file or read_float_file(path, signature)
+    model = rebuild_network(file)
+    taken = unique(file.inputs)
+    inputs = [
+        OpenInput(name, tuple(given.shape[1:]), str(given.dtype), tensor.index in file.pixels)
+        for name, given, tensor in zip(taken, model.inputs, file.inputs.values(), strict=True)
+    ]
+    heads = heads_of(model, unique(file.outputs))
+    source = SourceFile(file=path.name, format="tflite", sha256=file.sha256, signature=signature)
+    return Loaded(model, tuple(inputs), tuple(heads), source, brought=FileModel(file), copied="rebuilt")
 
 
 def _by_position(model: Any) -> Any:
@@ -184,7 +223,8 @@ def _load_saved_model(path: Path, chosen: str | None = None) -> Loaded:
     call.keep_alive = loaded  # the signature holds its variables by weak references only
     heads = [Head(name, tuple(spec.shape[1:]), spec.dtype.name)
              for name, spec in zip(outputs, given.values(), strict=True)]  # fmt: skip
-    return Loaded(call, tuple(inputs), tuple(heads))
+    source = SourceFile(file=path.resolve().name, format="saved-model", signature=chosen)
+    return Loaded(call, tuple(inputs), tuple(heads), source)
 
 
 def _chosen(path, names, chosen):

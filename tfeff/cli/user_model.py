@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
-from tfeff.cli.source import Source, file_stem, plain_preprocessing
+from tfeff.cli.source import Source, file_stem, is_float_file, plain_preprocessing
 from tfeff.data import InputPort, open_dataset
 from tfeff.errors import TfeffError
 from tfeff.export import Model
@@ -16,28 +16,47 @@ from tfeff.export.steps import some_inputs
 from tfeff.record.schema import TaskSpec
 from tfeff.tasks import Head, get_task, recognise, said
 
+if TYPE_CHECKING:
+    from tfeff.export.rebuild.reading import FloatFile
+
 _INTEGERS = ("int8", "uint8", "int16", "int32", "int64", "bool")
 
 
-def build_user_model(source: Source) -> Model:
-    """The model in a Keras file or a SavedModel folder.
+def build_user_model(source: Source, float_file: "FloatFile | None" = None) -> Model:
+    """The model in a Keras file, a SavedModel folder or a float `.tflite` file.
+
+    Args:
+        float_file: of a `.tflite` what was read of it; it is read here without.
 
     Raises:
         TfeffError: a file that cannot be used, or options that do not fit it.
     """
     path = Path(source.name)
-    loaded = load(path, source.imports, source.signature, trust_lambda=source.trust_lambda)
+    if is_float_file(source.name) and float_file is None:
+        float_file = read_source(source)
+    loaded = load(
+        path, source.imports, source.signature, trust_lambda=source.trust_lambda, float_file=float_file
+    )
     ports, notes = _ports(path, loaded.inputs, source)
     loaded = replace(loaded, heads=_seen(loaded, ports))
     tasks, told = _tasks(loaded.heads, source)
     outputs = [head.output for head in loaded.heads]
-    ports, outputs, tasks = _renamed(ports, outputs, tasks)
+    if not is_float_file(source.name):  # what takes the place of a file has its names
+        ports, outputs, tasks = _renamed(ports, outputs, tasks)
     if loaded.fake_quant is not None:
         notes.append(f"{path.name} is a fake-quant network: the float twin is the float network inside it")
     return Model(
         loaded.callable, file_stem(path), path.name, tuple(ports), tuple(outputs), tuple(tasks),
-        brought=loaded.brought, fake_quant=loaded.fake_quant, notes=(*notes, *told),
+        brought=loaded.brought, copied=loaded.copied, fake_quant=loaded.fake_quant, notes=(*notes, *told),
+        source=loaded.source,
     )  # fmt: skip
+
+
+def read_source(source: Source) -> "FloatFile":
+    """Reads the `.tflite` file that is meant; raises what `rebuild.reading.read_float_file` does."""
+    from tfeff.export.rebuild.reading import read_float_file
+
+    return read_float_file(Path(source.name), source.signature, source.input_shapes, source.input_size)
 
 
 def _ports(path: Path, inputs: Sequence[OpenInput], source: Source) -> tuple[list[InputPort], list[str]]:
