@@ -104,7 +104,11 @@ def _load_keras(path: Path, imports: Sequence[str], trust_lambda: bool) -> Loade
               for name, tensor in zip(taken, model.inputs, strict=True)]  # fmt: skip
     heads = heads_of(model, given, path)
     fake_quant = graph if is_fake_quant(graph) else None
-    source = SourceFile(file=path.name, format="keras" if path.suffix == ".keras" else "h5", sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    source = SourceFile(
+        file=path.name,
+        format="keras" if path.suffix == ".keras" else "h5",
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+    )
     return Loaded(_by_position(model), tuple(inputs), tuple(heads), source, fake_quant, brought)
 
 

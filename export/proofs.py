@@ -242,7 +242,9 @@ def _judged(context, what, reference, given, expected):
         if not np.issubdtype(wanted.dtype, np.floating):
             share = float(np.mean(values != wanted))
             if share > INTEGER_TOLERANCE:
-                _differs(context, what, name, f"in {100 * share:.1f} % of its numbers", f"{100 * INTEGER_TOLERANCE:g} %")
+                _differs(
+                    context, what, name, f"in {100 * share:.1f} % of its numbers", f"{100 * INTEGER_TOLERANCE:g} %"
+                )
             continue
         (error, relative), allowed, of_logits = _error(values, wanted), FLOAT_TOLERANCE, None
         if not relative <= allowed:

@@ -11,6 +11,7 @@ from tfeff.errors import TfeffError
 from tfeff.export.rebuild import moving, pointwise, reducing, spatial, weighted  # noqa: F401  they register themselves
 from tfeff.export.rebuild.reading import FloatFile
 from tfeff.export.rebuild.values import HANDLERS, Step, Value, of_batch, sample_of
+from tfeff.export.rewrites.graph import name_operations
 from tfeff.layers import Constant
 from tfeff.tensor_names import find_scope, layer_names, names_a_layer
 from tfeff.tflite.graph import Operation, Tensor
@@ -58,6 +59,7 @@ class _Network:
             made = self._values[tensor.index].tensor
             again = any(made is each for each in (*inputs, *outputs))  # a tensor of its own for each output
             outputs.append(layers.Identity(name=self._fresh("output"))(made) if again else made)
+        name_operations(outputs)
         stem = re.sub(r"[^A-Za-z0-9_]", "_", self._file.path.stem) or "network"
         name = stem if stem[0].isalpha() else f"n{stem}"
         return keras.Model(_one(inputs), _one(outputs), name=name[:_LONGEST])
@@ -74,7 +76,8 @@ class _Network:
         except (ValueError, TypeError, KeyError, IndexError, AssertionError) as error:
             said = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise TfeffError(
-                f"{label} cannot be rebuilt as a Keras layer ({said})", "give the model that the file was converted from"
+                f"{label} cannot be rebuilt as a Keras layer ({said})",
+                "give the model that the file was converted from",
             ) from error
         for tensor, value in zip(op.outputs, made if isinstance(made, list) else [made], strict=True):
             self._check(label, tensor, value)

@@ -40,7 +40,7 @@ def of_two(step: Step) -> Value:
     sides = [_side(each, rank, batch) for each in (one, other)]
     if len(values) == 2 and step.op in _MERGES:
         merged = sides[0] is not sides[1]
-        made = (_MERGES[step.op](name=step.name)(sides) if merged else _TWO[step.op](*sides))
+        made = _MERGES[step.op](name=step.name)(sides) if merged else _TWO[step.op](*sides)
     else:
         made = _TWO[step.op](*sides)
     made = step.activated(made)
@@ -127,7 +127,9 @@ def activation(step: Step) -> Value:
 @handles("GELU")
 def gelu(step: Step) -> Value:
     x = step.value(0)
-    return Value(ops.gelu(x.tensor, approximate=bool(step.options.get("approximate"))), x.shape)
+    if step.options.get("approximate"):
+        return Value(ops.gelu(x.tensor, approximate=True), x.shape)
+    return Value(layers.Activation("gelu", name=step.name)(x.tensor), x.shape)
 
 
 @handles("LEAKY_RELU")

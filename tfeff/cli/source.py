@@ -202,7 +202,11 @@ def parse_values(text: str | None, option: str) -> tuple[float, ...] | None:
 
 def is_user_file(name: str) -> bool:
     """Whether NETWORK is a Keras file, a `.tflite` or a SavedModel folder rather than a name."""
-    return is_keras_file(name) or is_float_file(name) or (Path(name).is_dir() and (Path(name) / "saved_model.pb").is_file())
+    return (
+        is_keras_file(name)
+        or is_float_file(name)
+        or (Path(name).is_dir() and (Path(name) / "saved_model.pb").is_file())
+    )
 
 
 def is_keras_file(name: str) -> bool:

@@ -34,9 +34,7 @@ def build_user_model(source: Source, float_file: "FloatFile | None" = None) -> M
     path = Path(source.name)
     if is_float_file(source.name) and float_file is None:
         float_file = read_source(source)
-    loaded = load(
-        path, source.imports, source.signature, trust_lambda=source.trust_lambda, float_file=float_file
-    )
+    loaded = load(path, source.imports, source.signature, trust_lambda=source.trust_lambda, float_file=float_file)
     ports, notes = _ports(path, loaded.inputs, source)
     loaded = replace(loaded, heads=_seen(loaded, ports))
     tasks, told = _tasks(loaded.heads, source)
