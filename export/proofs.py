@@ -67,8 +67,10 @@ def refer(model: Model, inputs: Mapping[str, np.ndarray], source: str) -> Refere
     try:
         return Reference(inputs, outputs, source, _each(model.run, inputs))
     except Exception as error:  # of half precision there are fewer kernels
-        if not hasattr(model.brought, "layers"):  # LiteRT, which runs the user's file and then ours
-            raise
+        if not hasattr(model.brought, "layers"):  # a file, or a signature, runs here or nowhere
+            raise TfeffError(
+                f"{model.network} cannot be run: {_reason(error)}", "see that it runs by itself"
+            ) from error
         note = (
             f"the proof begins at the copy in float32: the model as it was brought does not run here ({_reason(error)})"
         )
@@ -199,7 +201,7 @@ def prove_copy(context: ExportContext, reference: Reference) -> FloatError | Non
     if reference.brought is None:
         return None
     if not hasattr(context.model.brought, "layers"):
-        return _judged(context, "the network rebuilt from it", reference, reference.outputs, reference.brought)
+        return _judged(context, f"its copy ({context.model.copied})", reference, reference.outputs, reference.brought)
     from tfeff.export.rewrites.float32 import coarsest, rounding
 
     dtype = coarsest(context.model.brought) or "float32"

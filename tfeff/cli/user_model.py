@@ -69,6 +69,15 @@ def _ports(path: Path, inputs: Sequence[OpenInput], source: Source) -> tuple[lis
         )
     ports = [InputPort(each.name, _shape(path, each, source), _dtype(path, each)) for each in inputs]
     images = [port for port in ports if _may_be_image(port)]
+    taken = [port for port, each in zip(ports, inputs, strict=True) if each.pixels]
+    if taken and source.mean is None:
+        ports = [_as_pixels(port, source) if port in taken and port in images else port for port in ports]
+        return ports, [f"takes 8-bit pixels as they are in {', '.join(port.name for port in taken)}"]
+    if taken and (any(source.mean or ()) or any(each != 1 for each in source.std or ())):
+        raise TfeffError(
+            f"--mean: {path} takes 8-bit pixels in {taken[0].name} and makes of them what it needs itself",
+            "leave --mean and --std out",
+        )
     if source.mean is None:
         if source.pixels.given:
             word = "--colour" if source.colour else "--resize" if source.resize else "--crop"
@@ -82,6 +91,11 @@ def _ports(path: Path, inputs: Sequence[OpenInput], source: Source) -> tuple[lis
         replace(port, preprocessing=plain_preprocessing(port.shape, source)) if port in images else port
         for port in ports
     ], []
+
+
+def _as_pixels(port: InputPort, source: Source) -> InputPort:
+    """An input of 8-bit pixels: an image, of which nothing is subtracted or divided."""
+    return replace(port, preprocessing=source.pixels.prepare(port.shape, 0.0, 1.0))
 
 
 def _refuse_images(path: Path, ports: Sequence[InputPort]) -> NoReturn:
