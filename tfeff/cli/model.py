@@ -12,15 +12,16 @@ if TYPE_CHECKING:  # importing it takes a second that --help does not have
     from tfeff.export import Model
 
 
-# How files of other frameworks come here.
-_ONNX = "`pip install onnx2tf`, then `onnx2tf -i {0} -o saved`, and give the folder: `tfeff export saved --int8 ...`"
+# How files of other frameworks come here: each by its own converter, as a float `.tflite`.
+_TORCH = (
+    "`pip install litert-torch`, in Python `litert_torch.convert(model.eval(), (example,)).export('model.tflite')`; "
+    "then `tfeff export model.tflite --int8 ...`"
+)
 _WAYS = {
-    ".onnx": _ONNX.format("model.onnx"),
+    ".onnx": "`pip install onnx2tf`, then `onnx2tf -i model.onnx -o out`, and `tfeff export out/model_float32.tflite "
+    "--int8 ...`",
     ".pb": "give the whole SavedModel folder that it lies in, with its variables/",
-} | dict.fromkeys(
-    (".pt", ".pth"),
-    "in Python `torch.onnx.export(model.eval(), example, 'model.onnx')`; then " + _ONNX.format("model.onnx"),
-)  # fmt: skip
+} | dict.fromkeys((".pt", ".pth", ".pt2"), _TORCH)
 
 
 def is_preset(name: str) -> bool:
@@ -61,7 +62,7 @@ def check_known(name: str) -> None:
         return
     if Path(name).exists():
         raise TfeffError(
-            f"{name}: neither a .keras or .h5 file, a SavedModel folder nor a preset's .json",
+            f"{name}: neither a .keras, .h5 or float .tflite file, a SavedModel folder nor a preset's .json",
             _WAYS.get(Path(name).suffix, "give one of these"),
         )
     try:

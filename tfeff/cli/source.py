@@ -33,7 +33,7 @@ def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--input-shape", "input_shapes", multiple=True, metavar="NAME=1,N,...",
                      help="Shape of an input that leaves it open, with a batch of 1; repeat it."),
         click.option("--signature", metavar="NAME",
-                     help="Of a SavedModel with several signatures, the one that is meant. [default: serving_default]"),
+                     help="Of a SavedModel or .tflite with several signatures, one. [default: serving_default]"),
         click.option("--trust-lambda", is_flag=True,
                      help="Run the Python code of Lambda layers in a Keras file; only if you trust its author."),
         pixel_options,

@@ -107,6 +107,8 @@ def _refuse_images(path: Path, ports: Sequence[InputPort]) -> NoReturn:
             f"build it with keras.Input(({height}, {width}, 1)), or leave --mean and --std out and give arrays",
         )
     held = ", ".join(f"{port.name} {port.shape} {port.dtype}" for port in ports)
+    if any(len(port.shape) == 3 and port.shape[0] in (1, 3) for port in ports):
+        held += ", with the channels in front"
     raise TfeffError(
         f"--mean: no input of {path} is an image, (h, w, 1) or (h, w, 3) in floating point: it takes {held}",
         "leave --mean and --std out, and give arrays",

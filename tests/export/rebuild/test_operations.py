@@ -87,10 +87,12 @@ def moved(x):
     first, *rest = tf.split(x, [2, 3, 4], axis=1)
     rows = tf.unstack(x[0], axis=0)
     return {
-        "flat": tf.reshape(x, (1, -1)), "rows": tf.reshape(x, (72, 4)), "back": tf.reshape(tf.reshape(x, (72, 4)) * 2, x.shape),
+        "flat": tf.reshape(x, (1, -1)), "rows": tf.reshape(x, (72, 4)),
+        "back": tf.reshape(tf.reshape(x, (72, 4)) * 2, x.shape),
         "deeper": tf.expand_dims(x, 1) + 0.5, "turned": tf.transpose(x, (0, 3, 1, 2)),
         "batch_last": tf.transpose(x, (1, 2, 3, 0)), "joined": tf.concat([right, left * 2], -1),
-        "piled": tf.concat([x, x * 2], 0), "part": x[:, 2:7, 1:], "strided": x[:, ::2, ::-1, 1::2], "one": x[:, 3, :, 2],
+        "piled": tf.concat([x, x * 2], 0), "part": x[:, 2:7, 1:], "strided": x[:, ::2, ::-1, 1::2],
+        "one": x[:, 3, :, 2],
         "sliced": tf.slice(x, (0, 1, 2, 0), (1, 4, -1, 2)), "last": rest[-1] + 1.0, "first": first * 2.0,
         "stack": tf.stack([left, right], 1), "rowed": rows[3] + rows[4], "tiled": tf.tile(x, (1, 2, 1, 3)),
         "spread": tf.broadcast_to(x[:, :1], (1, 5, 8, 4)) * 1.5, "mirrored": tf.reverse(x, (2,)),

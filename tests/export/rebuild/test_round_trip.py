@@ -96,6 +96,6 @@ def test_a_quantized_file_is_refused(tmp_path):
     converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(image, layers.Conv2D(40, 3)(small(image, 40))))
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     (tmp_path / "m.tflite").write_bytes(converter.convert())
-    with pytest.raises(TfeffError, match="is quantized already: .* INT8") as refused:
+    with pytest.raises(TfeffError, match=r"is quantized already: .* INT8") as refused:
         read_float_file(tmp_path / "m.tflite")
     assert "give the float file" in refused.value.mend
