@@ -1,5 +1,7 @@
 """Operations that move values and change none: shapes, transpositions, slices, parts and joins."""
 
+from typing import Any
+
 import numpy as np
 from keras import layers, ops
 
@@ -54,7 +56,7 @@ def transpose(step: Step) -> Value:
     if order == tuple(range(len(order))):
         return x
     shape = tuple(x.shape[axis] for axis in order)
-    known = {"floor": x.floor, "turned": (x, order)}
+    known: dict[str, Any] = {"floor": x.floor, "turned": (x, order)}
     if [axis for axis in order if x.shape[axis] > 1] == sorted(axis for axis in order if x.shape[axis] > 1):
         return of_shape(x.tensor, shape, **known)  # only axes of one value change places
     if x.has_batch and order[0] == 0:
@@ -67,8 +69,8 @@ def transpose(step: Step) -> Value:
 def concatenate(step: Step) -> Value:
     values = [step.value(place) for place in range(len(step.given))]
     axis = axis_of(step.options["axis"], values[0].rank)
-    floors = [each.floor for each in values]
-    floor = step.floor if None in floors else min(floors)
+    floors = [each.floor for each in values if each.floor is not None]
+    floor = min(floors) if len(floors) == len(values) else step.floor
     batch = axis > 0 and all(each.has_batch for each in values)
     tensors = [each.tensor if batch else lifted(each) for each in values]
     join = layers.Concatenate(axis=axis if batch else axis + 1, name=step.name)
@@ -98,7 +100,8 @@ def _cut(x: Value, axis: int, begin: int, end: int):
     if x.shape[axis] == end - begin:
         return x.tensor
     place = axis + (0 if x.has_batch else 1)
-    return x.tensor[(*(slice(None),) * place, slice(begin, end))]
+    places = [slice(None)] * place + [slice(begin, end)]
+    return x.tensor[tuple(places)]
 
 
 @handles("SPLIT", "SPLIT_V")
@@ -166,10 +169,10 @@ def _sliced(x: Value, cuts: list[slice], dropped: tuple[int, ...] | list[int]) -
     kept: Shape = (*lengths, *x.shape[len(cuts) :])
     whole = [slice(None) if cut.step in (None, 1) and length == size else cut
              for cut, length, size in zip(cuts, lengths, x.shape, strict=False)]  # fmt: skip
-    places = tuple(whole[1:]) if x.has_batch else tuple(whole)
-    while places and places[-1] == slice(None):
-        places = places[:-1]
-    made = x.tensor[(slice(None), *places)] if places else x.tensor
+    places = [slice(None), *(whole[1:] if x.has_batch else whole)]
+    while places[-1] == slice(None) and len(places) > 1:
+        places.pop()
+    made = x.tensor[tuple(places)] if len(places) > 1 else x.tensor
     return of_shape(made, tuple(size for axis, size in enumerate(kept) if axis not in dropped), floor=x.floor)
 
 

@@ -27,7 +27,7 @@ def pad(step: Step) -> Value:
     zeros do the same; else the map is mirrored, whose values the windows at its border read anyway.
     """
     x = step.value(0)
-    pads = [tuple(int(n) for n in row) for row in step.number(1)]
+    pads: list[tuple[int, ...]] = [tuple(int(n) for n in row) for row in step.number(1)]
     mode, number = "constant", 0.0
     if step.op == "MIRROR_PAD":
         mode = "reflect" if step.options.get("mode") in ("REFLECT", 0) else "symmetric"
@@ -35,12 +35,12 @@ def pad(step: Step) -> Value:
         number = float(np.reshape(step.number(2), ()))
     if number < _LOWEST:
         number, mode = 0.0, "constant" if x.floor is not None and x.floor >= 0 else "symmetric"
-    if not any(sum(row) for row in pads):
+    if not any(any(row) for row in pads):
         return x
     floor = x.floor if mode != "constant" else None if x.floor is None else min(x.floor, number)
-    if not x.has_batch or sum(pads[0]):
+    if not x.has_batch or any(pads[0]):
         return of_lifted(_pad(lifted(x), [(0, 0), *pads], mode, number), floor=floor)
-    if mode == "constant" and number == 0 and x.rank == 4 and not sum(pads[3]):
+    if mode == "constant" and number == 0 and x.rank == 4 and not any(pads[3]):
         return of_batch(layers.ZeroPadding2D(tuple(pads[1:3]), name=step.name)(x.tensor), floor=floor)
     return of_batch(_pad(x.tensor, pads, mode, number), floor=floor)
 

@@ -121,7 +121,7 @@ def _plain_strides(step, dilation):
 def convolution(step: Step) -> Value:
     """Weights (f, kh, kw, c / groups)."""
     x, kernel, bias = _map(step), step.number(1).transpose(1, 2, 3, 0), _bias(step)  # -> (kh, kw, c/groups, f)
-    *size, per_group, filters = kernel.shape
+    size, per_group, filters = kernel.shape[:2], kernel.shape[2], kernel.shape[3]
 
     def make(tensor, padding, dilation):
         _plain_strides(step, dilation)
@@ -137,7 +137,7 @@ def convolution(step: Step) -> Value:
 def depthwise(step: Step) -> Value:
     """Weights (1, kh, kw, c m)."""
     x, weights, bias = _map(step), step.number(1)[0], _bias(step)  # (kh, kw, c m)
-    channels, *size = x.shape[3], *weights.shape[:2]
+    channels, size = x.shape[3], weights.shape[:2]
 
     def make(tensor, padding, dilation):
         config = {**_config(step, bias), "padding": padding}
@@ -251,7 +251,7 @@ def batch_matmul(step: Step) -> Value:
     """(..., a, b) times (..., b, c); `adj` says which of them is transposed."""
     constant = step.given[1]
     if not isinstance(constant, Value):
-        weights = np.asarray(constant)
+        weights: Any = np.asarray(constant)
         if weights.size == weights.shape[-1] * weights.shape[-2] and not step.options.get("adj_x"):
             kernel = weights.reshape(weights.shape[-2:])
             kernel = kernel.transpose() if step.options.get("adj_y") else kernel

@@ -1,5 +1,5 @@
 """Float `.tflite` files as the model: the int8 file against the stock converter's of the same Keras network, the chain
-the proof, the record; and SavedModels and files that take bytes."""
+of the proof, the record; and SavedModels and files that take bytes."""
 
 import hashlib
 from dataclasses import dataclass, field
