@@ -6,22 +6,23 @@ from tfeff.export.recording import Way
 from tfeff.export.rewrites.proving import TOLERANCE, Distance
 from tfeff.record.schema import Link
 
-MODEL, COPY = "model", "float32 copy"
+MODEL = "model"
 
 
-def links(way: Way, made: Made, copied: FloatError | None, float_error: FloatError) -> list[Link]:
+def links(copy: str, way: Way, made: Made, copied: FloatError | None, float_error: FloatError) -> list[Link]:
     """The links of an export, each measured on the same inputs.
 
     Args:
+        copy: what a copy of the model is called (`Model.copied`).
         way: how the model came to the converter.
         made: what was made of it.
-        copied: of the copy in float32, where there is one.
+        copied: of the copy, where there is one.
         float_error: of the float file.
     """
     found, start = [], MODEL
     if copied is not None:
-        start = COPY
-        found.append(_of_file(MODEL, COPY, copied))
+        start = copy
+        found.append(_of_file(MODEL, copy, copied))
     last = start
     for name, apart, count in (
         ("inlined", way.rewritten.inlined, 1),

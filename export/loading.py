@@ -1,14 +1,22 @@
-"""A user's own file: a `.keras` model or a SavedModel, with all of its inputs and outputs."""
+"""A user's own file: a `.keras` model, a SavedModel or a float `.tflite`, with all of its inputs and outputs."""
 
+import hashlib
+import json
 import re
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfeff.errors import TfeffError
+from tfeff.export.byte_inputs import with_float_inputs
 from tfeff.own_code import import_named, nothing_from_here
+from tfeff.record.schema import SourceFile
 from tfeff.tasks import Head
+
+if TYPE_CHECKING:
+    from tfeff.export.rebuild.reading import FloatFile
 
 SIGNATURE = "serving_default"
 
@@ -21,11 +29,13 @@ class OpenInput:
         name: the user's own, such that a signature can have it.
         shape: of one sample; None where it is open.
         dtype: numpy's name.
+        pixels: whether it takes 8-bit pixels, which are given as floats of the same values.
     """
 
     name: str
     shape: tuple[int | None, ...]
     dtype: str
+    pixels: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,33 +46,45 @@ class Loaded:
         callable: a Keras model; or of a SavedModel a function of its inputs, which gives its outputs by name.
         inputs: in the order in which `callable` takes them.
         heads: of its outputs, in the order in which `callable` gives them.
-        brought: the model as it was loaded, where `callable` is a copy of it in float32.
+        source: the file, for the record.
+        brought: the model as it was loaded, where `callable` is a copy of it.
+        copied: what the record calls such a copy.
         fake_quant: the fake-quant graph that the file holds; `callable` is then the float network inside.
     """
 
     callable: Any
     inputs: tuple[OpenInput, ...]
     heads: tuple[Head, ...]
+    source: SourceFile
     fake_quant: Any = None
     brought: Any = None
+    copied: str = "float32 copy"
 
 
 def load(
-    path: Path, imports: Sequence[str] = (), signature: str | None = None, *, trust_lambda: bool = False
+    path: Path,
+    imports: Sequence[str] = (),
+    signature: str | None = None,
+    *,
+    trust_lambda: bool = False,
+    float_file: "FloatFile | None" = None,
 ) -> Loaded:
     """Loads a file of the user's.
 
     Args:
-        path: of a Keras file (`.keras`, or the `.h5` of Keras 2) or a SavedModel folder.
+        path: of a Keras file (`.keras`, or the `.h5` of Keras 2), a SavedModel folder, or a float `.tflite`.
         imports: modules that register custom layers.
-        signature: of a SavedModel; None is `serving_default`, or the only one there is.
+        signature: of a SavedModel or a `.tflite`; None is `serving_default`, or the only one there is.
         trust_lambda: whether code that a Keras file holds (Lambda layers) may run.
+        float_file: of a `.tflite` what `rebuild.reading` has read of it; it is read here without.
 
     Raises:
         TfeffError: no such file, unreadable, or without a graph.
     """
     if path.is_dir():
         return _load_saved_model(path, signature)
+    if path.suffix == ".tflite":
+        return _load_float_file(path, signature, float_file)
     if signature is not None:
         raise TfeffError(f"--signature: {path} is no SavedModel and has none", "leave it out")
     return _load_keras(path, imports, trust_lambda)
@@ -85,7 +107,31 @@ def _load_keras(path: Path, imports: Sequence[str], trust_lambda: bool) -> Loade
               for name, tensor in zip(taken, model.inputs, strict=True)]  # fmt: skip
     heads = heads_of(model, given, path)
     fake_quant = graph if is_fake_quant(graph) else None
-    return Loaded(_by_position(model), tuple(inputs), tuple(heads), fake_quant, brought)
+    source = SourceFile(
+        file=path.name,
+        format="keras" if path.suffix == ".keras" else "h5",
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+    )
+    return Loaded(_by_position(model), tuple(inputs), tuple(heads), source, fake_quant, brought)
+
+
+def _load_float_file(path: Path, signature: str | None, file: "FloatFile | None") -> Loaded:
+    """The network rebuilt as a Keras model, and the file itself as the model that was brought."""
+    from tfeff.export.heads import heads_of
+    from tfeff.export.rebuild.network import rebuild_network
+    from tfeff.export.rebuild.reading import read_float_file
+    from tfeff.export.rebuild.running import FileModel
+
+    file = file or read_float_file(path, signature)
+    model = rebuild_network(file)
+    taken = unique(file.inputs)
+    inputs = [
+        OpenInput(name, tuple(given.shape[1:]), str(given.dtype), tensor.index in file.pixels)
+        for name, given, tensor in zip(taken, model.inputs, file.inputs.values(), strict=True)
+    ]
+    heads = heads_of(model, unique(file.outputs))
+    source = SourceFile(file=path.name, format="tflite", sha256=file.sha256, signature=signature)
+    return Loaded(model, tuple(inputs), tuple(heads), source, brought=FileModel(file), copied="rebuilt")
 
 
 def _by_position(model: Any) -> Any:
@@ -123,6 +169,7 @@ def read_keras(path: Path, imports: Sequence[str] = (), *, trust_lambda: bool = 
             model = keras.saving.load_model(path, compile=False, safe_mode=not trust_lambda)
     except Exception as error:  # Keras has no type of its own for unreadable files
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        _refuse_older(path, reason)
         mend = "save it with model.save('x.keras'); --import MODULE registers custom layers"
         if not trust_lambda and "lambda" in str(error).lower():
             reason = "it holds Python code, a Lambda layer"
@@ -133,6 +180,34 @@ def read_keras(path: Path, imports: Sequence[str] = (), *, trust_lambda: bool = 
             f"{path}: has no graph of layers", "build the model functionally: keras.Model(inputs, outputs)"
         )
     return model
+
+
+def _refuse_older(path: Path, reason: str) -> None:
+    """Raises TfeffError for a file without a network, or of Keras 2 that Keras 3 could not read."""
+    if "No model config" in reason:
+        raise TfeffError(f"{path}: holds weights and no network", "save the whole model: model.save('x.keras')")
+    version = _saved_by(path)
+    if not version.startswith("2.") or ("ambda" in reason and "OpLambda" not in reason):
+        return
+    raise TfeffError(
+        f"{path}: was saved by Keras {version}, and Keras 3 cannot read it ({reason[:80]})",
+        "`pip install tf_keras`, in Python `import tf_keras; "
+        f"tf_keras.models.load_model({path.name!r}).export('saved')`, and give the folder: `tfeff export saved ...`",
+    )
+
+
+def _saved_by(path: Path) -> str:
+    """The version of Keras that wrote a file; empty where it does not say."""
+    try:
+        if path.suffix == ".keras":
+            with zipfile.ZipFile(path) as archive:
+                return str(json.loads(archive.read("metadata.json")).get("keras_version", ""))
+        import h5py
+
+        with h5py.File(path, "r") as file:
+            return str(file.attrs.get("keras_version", ""))
+    except (OSError, ValueError, KeyError, AttributeError, zipfile.BadZipFile):
+        return ""
 
 
 def port_names(tensors: Sequence[Any], structure: Any, own: Sequence[str]) -> list[str]:
@@ -177,14 +252,19 @@ def _load_saved_model(path: Path, chosen: str | None = None) -> Loaded:
     for name, spec in {**taken, **given}.items():
         if spec.shape.rank in (None, 0):
             raise TfeffError(f"{path}: {name} has no fixed rank with a batch", "export it with a fixed shape")
-    inputs = [OpenInput(name, tuple(spec.shape[1:]), spec.dtype.name)
-              for name, spec in zip(unique(taken), taken.values(), strict=True)]  # fmt: skip
+    pixels = {name for name, spec in taken.items() if spec.dtype == tf.uint8}
+    inputs = [OpenInput(name, tuple(spec.shape[1:]), "float32" if own in pixels else spec.dtype.name, own in pixels)
+              for name, (own, spec) in zip(unique(taken), taken.items(), strict=True)]  # fmt: skip
     outputs = unique(given)
-    call = _calling(signature, taken, dict(zip(outputs, given, strict=True)))
+    call, brought = _calling(signature, taken, dict(zip(outputs, given, strict=True))), None
     call.keep_alive = loaded  # the signature holds its variables by weak references only
+    if pixels:
+        floats = with_float_inputs(signature, [*taken], str(path))
+        brought, call = call, _calling_floats(floats, {**taken, **dict.fromkeys(pixels)}, outputs)
     heads = [Head(name, tuple(spec.shape[1:]), spec.dtype.name)
              for name, spec in zip(outputs, given.values(), strict=True)]  # fmt: skip
-    return Loaded(call, tuple(inputs), tuple(heads))
+    source = SourceFile(file=path.resolve().name, format="saved-model", signature=chosen)
+    return Loaded(call, tuple(inputs), tuple(heads), source, brought=brought)
 
 
 def _chosen(path, names, chosen):
@@ -197,6 +277,19 @@ def _chosen(path, names, chosen):
     if name not in names:
         raise TfeffError(f"--signature {name}: {path} has no such one", f"choose {' or '.join(names)}")
     return name
+
+
+def _calling_floats(function: Any, taken: Mapping[str, Any], outputs: Sequence[str]) -> Any:
+    """The same of `byte_inputs.with_float_inputs`, whose 8-bit inputs (None in `taken`) take floats."""
+    import tensorflow as tf
+
+    def call(batch, training=False):
+        values = list(batch) if isinstance(batch, list | tuple) else [batch]
+        given = [tf.cast(value, tf.float32 if spec is None else spec.dtype)
+                 for spec, value in zip(taken.values(), values, strict=True)]  # fmt: skip
+        return dict(zip(outputs, function(*given), strict=True))
+
+    return call
 
 
 def _calling(signature: Any, taken: Mapping[str, Any], outputs: Mapping[str, str]) -> Any:

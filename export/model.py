@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tfeff.data import InputPort, Preprocessing, image_port
-from tfeff.record.schema import TaskSpec
+from tfeff.record.schema import SourceFile, TaskSpec
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,13 @@ class Model:
         preset: name of the preset, None without one.
         dataset: what it was trained on, None when unknown.
         random_weights: whether it was never trained, so that its accuracy means nothing.
-        brought: the model as its user brought it, where `callable` is a copy of it that computes in float32; None where
-            they are the same.
+        brought: the model as its user brought it, where `callable` is a copy of it; None where they are the same.
+        copied: what the record calls such a copy.
         fake_quant: the fake-quant graph that it came as, with ranges; `callable` is then the float network inside.
         notes: words for the user about what was not done.
         calibration_method: how its int8 ranges are found where the user says nothing: of a preset, as it was measured
             on labelled images. None: what is found by trying.
+        source: the user's own file; None for a network or a preset.
     """
 
     callable: Callable[..., Any]
@@ -43,9 +44,11 @@ class Model:
     dataset: str | None = None
     random_weights: bool = False
     brought: Callable[..., Any] | None = None
+    copied: str = "float32 copy"
     fake_quant: Any = None
     notes: tuple[str, ...] = ()
     calibration_method: str | None = None
+    source: SourceFile | None = None
 
     @property
     def is_keras(self) -> bool:

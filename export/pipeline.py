@@ -139,7 +139,7 @@ def _export(context: ExportContext, trained: Trained | None, command: str) -> Ex
     if compiled is not None:
         files[compiled.path] = compiled_path(context.path, compiled.suffix)
         part = compiled.record(files[compiled.path].name)
-    links = chain.links(way, made, copied, float_error)
+    links = chain.links(context.model.copied, way, made, copied, float_error)
     measured = recording.Measured(
         float_error, links, accuracy, ports, timing.entries, check, part, failed, (*notes, *said)
     )

@@ -31,7 +31,7 @@ class Reference:
 
     Attributes:
         inputs: by input, (n, ...) each.
-        outputs: by output, (n, ...) each; of the copy in float32 where there is one.
+        outputs: by output, (n, ...) each; of the copy where there is one.
         source: where the inputs come from.
         brought: what the model gives as it was brought; None where `outputs` are that.
         notes: for the record.
@@ -66,6 +66,10 @@ def refer(model: Model, inputs: Mapping[str, np.ndarray], source: str) -> Refere
     try:
         return Reference(inputs, outputs, source, _each(model.run, inputs))
     except Exception as error:  # of half precision there are fewer kernels
+        if not hasattr(model.brought, "layers"):  # a file, or a signature, runs here or nowhere
+            raise TfeffError(
+                f"{model.network} cannot be run: {_reason(error)}", "see that it runs by itself"
+            ) from error
         note = (
             f"the proof begins at the copy in float32: the model as it was brought does not run here ({_reason(error)})"
         )
@@ -187,14 +191,16 @@ class FloatError:
 
 
 def prove_copy(context: ExportContext, reference: Reference) -> FloatError | None:
-    """That the copy in float32 computes what the model does that was brought, but for the rounding of its floating
-    point; None where there is no copy.
+    """That the copy computes what the model does that was brought, but for rounding: of its own floating point where
+    the copy is in float32, of other kernels where it was rebuilt from a file. None where there is no copy.
 
     Raises:
         TfeffError: it does not.
     """
     if reference.brought is None:
         return None
+    if not hasattr(context.model.brought, "layers"):
+        return _judged(context, f"its copy ({context.model.copied})", reference, reference.outputs, reference.brought)
     from tfeff.export.rewrites.float32 import coarsest, rounding
 
     dtype = coarsest(context.model.brought) or "float32"
@@ -222,15 +228,24 @@ def prove_float(context: ExportContext, twin: Path, reference: Reference) -> Flo
     Raises:
         TfeffError: it does not.
     """
-    runner, found = Runner(twin, isolated=False), []
-    given = [runner(each) for each in samples(reference.inputs)]
+    runner = Runner(twin, isolated=False)
+    made = [runner(each) for each in samples(reference.inputs)]
+    given = {name: np.stack([each[name] for each in made]) for name in reference.outputs}
+    return _judged(context, "the float file", reference, given, reference.outputs)
+
+
+def _judged(context, what, reference, given, expected):
+    """How far outputs are from what was expected, by name; TfeffError where `what` made others."""
+    found = []
     floors: Mapping[str, float] | None = None
-    for name, wanted in reference.outputs.items():
-        values = np.stack([each[name] for each in given]).reshape(wanted.shape)
+    for name, wanted in expected.items():
+        values = given[name].reshape(wanted.shape)
         if not np.issubdtype(wanted.dtype, np.floating):
             share = float(np.mean(values != wanted))
             if share > INTEGER_TOLERANCE:
-                _differs(context, name, f"in {100 * share:.1f} % of its numbers", f"{100 * INTEGER_TOLERANCE:g} %")
+                _differs(
+                    context, what, name, f"in {100 * share:.1f} % of its numbers", f"{100 * INTEGER_TOLERANCE:g} %"
+                )
             continue
         (error, relative), allowed, of_logits = _error(values, wanted), FLOAT_TOLERANCE, None
         if not relative <= allowed:
@@ -239,7 +254,7 @@ def prove_float(context: ExportContext, twin: Path, reference: Reference) -> Flo
             floors = _floors(context, reference) if floors is None else floors
             allowed, of_logits = max(allowed, FLOORS * floors[name]), None
             if not relative <= allowed:
-                _differs(context, name, f"by {relative:.1e} of its largest output", f"{allowed:.1e}")
+                _differs(context, what, name, f"by {relative:.1e} of its largest output", f"{allowed:.1e}")
         found.append(FloatError(error, relative, allowed, of_logits))
     return max(found, key=lambda each: each.relative_error, default=FloatError(0.0, 0.0))
 
@@ -276,10 +291,10 @@ def _floors(context, reference, noise=NOISE):
     return dict(zip(reference.outputs, measure_floors(run, reference.inputs, outputs, noise), strict=True))
 
 
-def _differs(context, name, by, allowed):
+def _differs(context, what, name, by, allowed):
     of = f", output {name}," if len(context.model.outputs) > 1 else ""
     raise TfeffError(
-        f"the float file differs from {context.model.network}{of} {by} ({allowed} is allowed)",
+        f"{what} differs from {context.model.network}{of} {by} ({allowed} is allowed)",
         "see whether the network behaves differently in training and in inference, or yields NaN",
     )
 

@@ -97,6 +97,7 @@ def build_record(
     record = Record(
         network=model.network,
         preset=model.preset,
+        source=model.source,
         target=context.target.name,
         file=context.path.name,
         sha256=check_tflite(made.file),

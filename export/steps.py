@@ -78,12 +78,14 @@ def rewrite(
 
 
 def some_inputs(ports: Sequence[InputPort], count: int = PROOF_SAMPLES, seed: int = 0) -> dict[str, np.ndarray]:
-    """Seeded inputs for proofs where no samples were given: noise, and 0 or 1 where whole numbers are taken (an
-    embedding has at least two rows)."""
+    """Seeded inputs for proofs where no samples were given: noise, whole numbers up to 255 of an image that is taken as
+    its pixels, and 0 or 1 where whole numbers are taken (an embedding has at least two rows)."""
     generator, inputs = np.random.default_rng(seed), {}
     for port in ports:
         shape = (count, *port.shape)
-        if np.issubdtype(np.dtype(port.dtype), np.floating):
+        if port.preprocessing is not None and port.preprocessing.as_it_is:
+            inputs[port.name] = generator.integers(0, 256, shape).astype(port.dtype)
+        elif np.issubdtype(np.dtype(port.dtype), np.floating):
             inputs[port.name] = generator.standard_normal(shape).astype(port.dtype)
         else:
             inputs[port.name] = generator.integers(0, 2, shape).astype(port.dtype)

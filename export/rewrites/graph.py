@@ -96,14 +96,14 @@ def rebuild(model: Any, call: Callable[..., Any], finish: Callable[[Any], Any] =
     return keras.Model(keras.tree.pack_sequence_as(input_structure(model), inputs), outputs, name=model.name)
 
 
-def name_operations(outputs: Any, model: Any) -> None:
+def name_operations(outputs: Any, model: Any = None) -> None:
     """Names the operations behind some tensors that nobody named, such as the `ops.add(x, 3.0)` of a rewrite.
 
     Keras counts its own names through the life of a process: a network that was loaded may have an `add` already, and
     the file of a network that is exported twice would not be the same. `model` is what they were made from: a layer
-    that takes the place of one of its layers has that one's name and keeps it.
+    that takes the place of one of its layers has that one's name and keeps it. None where they were made from nothing.
     """
-    known = {operation.name for operation in model.operations}
+    known = {operation.name for operation in model.operations} if model is not None else set()
     found, waiting, seen = [], [maker(tensor) for tensor in keras.tree.flatten(outputs)], set()
     while waiting:
         operation = waiting.pop()

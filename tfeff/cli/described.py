@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tfeff.cli.model import check_known, is_preset
-from tfeff.cli.source import is_keras_file, is_user_file
+from tfeff.cli.source import is_float_file, is_keras_file, is_user_file
 from tfeff.errors import TfeffError
 
 
@@ -63,6 +63,11 @@ def _user_network(path, input_size, imports):
 
     from tfeff.export.loading import read_keras
 
+    if is_float_file(path.name):
+        from tfeff.export.rebuild.network import rebuild_network
+        from tfeff.export.rebuild.reading import read_float_file
+
+        return rebuild_network(read_float_file(path, size=input_size))
     if not is_keras_file(path.name):
         raise TfeffError(f"{path}: of a SavedModel no layers are known to count", "give the .keras file")
     model = read_keras(path, imports)

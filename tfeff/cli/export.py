@@ -124,7 +124,8 @@ def command(network: str, precision: str | None, destination: Path, out: Output,
     """Turn NETWORK into a .tflite file with a record, proven against its float twin and timed.
 
     NETWORK is a preset or its alias (`vargnet`), a network's name with --weights or --random-weights, a .keras file,
-    or a SavedModel folder. --int8 is always static full integer; an operation left in float is an error.
+    a SavedModel folder, or a float .tflite of any converter. --int8 is always static full integer; an operation left
+    in float is an error.
     """
     from tfeff.cli.export_table import show
     from tfeff.cli.model import build_model, check_known, meant
@@ -137,6 +138,7 @@ def command(network: str, precision: str | None, destination: Path, out: Output,
     request = request_of(network, precision or "int8", options)
     source = Source.of(network, options, request.dataset)
     check_request(request, artifact_path(destination, file_name(network), request))  # before TensorFlow's seconds
+    check_other_file(network, artifact_path(destination, file_name(network), request))
     with out.progress("loading") as advance:
         model = build_model(source, lambda done, total: advance.step("fetching", done, total))
         path = artifact_path(destination, model.name, request)
@@ -192,6 +194,16 @@ def request_of(network: str, precision: str, options: Mapping[str, Any]) -> "Req
         keep_failed=options.get("keep_failed", False),
         seed=options["seed"],
     )
+
+
+def check_other_file(network: str, path: Path) -> None:
+    """Raises TfeffError where an export, told to replace what is there, would write over the model itself."""
+    from tfeff.errors import TfeffError
+    from tfeff.export.placing import twin_path
+
+    for made in (path, twin_path(path)):
+        if made.exists() and Path(network).exists() and made.samefile(network):
+            raise TfeffError(f"{made}: is the model itself", "choose another --out")
 
 
 def file_name(network: str) -> str:

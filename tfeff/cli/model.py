@@ -5,23 +5,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfeff.cli.source import Source, is_user_file, plain_preprocessing
+from tfeff.cli.source import Source, is_float_file, is_user_file, plain_preprocessing
 from tfeff.errors import TfeffError
 
 if TYPE_CHECKING:  # importing it takes a second that --help does not have
     from tfeff.export import Model
 
 
-# How files of other frameworks come here.
-_ONNX = "`pip install onnx2tf`, then `onnx2tf -i {0} -o saved`, and give the folder: `tfeff export saved --int8 ...`"
+# How files of other frameworks come here: each by its own converter, as a float `.tflite`.
+_TORCH = (
+    "`pip install litert-torch`, in Python `litert_torch.convert(model.eval(), (example,)).export('model.tflite')`; "
+    "then `tfeff export model.tflite --int8 ...`"
+)
 _WAYS = {
-    ".onnx": _ONNX.format("model.onnx"),
-    ".tflite": "give the model that it was converted from; `tfeff check`, `bench`, `compare` and `debug` take this",
+    ".onnx": "`pip install onnx2tf`, then `onnx2tf -i model.onnx -o out`, and `tfeff export out/model_float32.tflite "
+    "--int8 ...`",
     ".pb": "give the whole SavedModel folder that it lies in, with its variables/",
-} | dict.fromkeys(
-    (".pt", ".pth"),
-    "in Python `torch.onnx.export(model.eval(), example, 'model.onnx')`; then " + _ONNX.format("model.onnx"),
-)  # fmt: skip
+} | dict.fromkeys((".pt", ".pth", ".pt2"), _TORCH)
 
 
 def is_preset(name: str) -> bool:
@@ -62,7 +62,7 @@ def check_known(name: str) -> None:
         return
     if Path(name).exists():
         raise TfeffError(
-            f"{name}: neither a .keras or .h5 file, a SavedModel folder nor a preset's .json",
+            f"{name}: neither a .keras, .h5 or float .tflite file, a SavedModel folder nor a preset's .json",
             _WAYS.get(Path(name).suffix, "give one of these"),
         )
     try:
@@ -83,6 +83,7 @@ def build_model(source: Source, progress: Callable[[int, int], None] | None = No
     from tfeff.networks import index
 
     name, weights = source.name, source.weights
+    float_file = _read_float_file(source) if is_float_file(name) else None
     told = _about_weights(name, weights, progress) if weights and not source.random_weights else None
     import_tensorflow()
     if is_user_file(name):
@@ -90,7 +91,7 @@ def build_model(source: Source, progress: Callable[[int, int], None] | None = No
             raise TfeffError(f"{name}: holds its own weights", "leave --weights, --random-weights and --classes out")
         from tfeff.cli.user_model import build_user_model
 
-        return build_user_model(source)
+        return build_user_model(source, float_file)
     if source.tasks or source.input_shapes or source.signature:
         word = "--task" if source.tasks else "--input-shape" if source.input_shapes else "--signature"
         raise TfeffError(f"{word}: {name} is a classifier of one image", "leave it out; it is for files of your own")
@@ -107,6 +108,13 @@ def build_model(source: Source, progress: Callable[[int, int], None] | None = No
             "give --weights FILE, or --random-weights to study size and latency, or export a preset (`tfeff list`)",
         )
     return _named_model(source, told)
+
+
+def _read_float_file(source):
+    """What is known of a `.tflite` file before anything slow is imported."""
+    from tfeff.cli.user_model import read_source
+
+    return read_source(source)
 
 
 def _about_weights(name, weights, progress):

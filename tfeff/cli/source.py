@@ -33,7 +33,7 @@ def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--input-shape", "input_shapes", multiple=True, metavar="NAME=1,N,...",
                      help="Shape of an input that leaves it open, with a batch of 1; repeat it."),
         click.option("--signature", metavar="NAME",
-                     help="Of a SavedModel with several signatures, the one that is meant. [default: serving_default]"),
+                     help="Of a SavedModel or .tflite with several signatures, one. [default: serving_default]"),
         click.option("--trust-lambda", is_flag=True,
                      help="Run the Python code of Lambda layers in a Keras file; only if you trust its author."),
         pixel_options,
@@ -201,8 +201,12 @@ def parse_values(text: str | None, option: str) -> tuple[float, ...] | None:
 
 
 def is_user_file(name: str) -> bool:
-    """Whether NETWORK is a Keras file or a SavedModel folder rather than a name."""
-    return is_keras_file(name) or (Path(name).is_dir() and (Path(name) / "saved_model.pb").is_file())
+    """Whether NETWORK is a Keras file, a `.tflite` or a SavedModel folder rather than a name."""
+    return (
+        is_keras_file(name)
+        or is_float_file(name)
+        or (Path(name).is_dir() and (Path(name) / "saved_model.pb").is_file())
+    )
 
 
 def is_keras_file(name: str) -> bool:
@@ -210,9 +214,14 @@ def is_keras_file(name: str) -> bool:
     return name.endswith((".keras", ".h5", ".hdf5")) and not name.endswith(".weights.h5")
 
 
+def is_float_file(name: str) -> bool:
+    """Whether it is the name of a `.tflite` file, which must be float to be a model."""
+    return name.endswith(".tflite")
+
+
 def file_stem(path: Path) -> str:
     """What artifacts of a user's file are called."""
-    return path.stem if is_keras_file(path.name) else path.resolve().name
+    return path.stem if is_keras_file(path.name) or is_float_file(path.name) else path.resolve().name
 
 
 def plain_preprocessing(shape: Sequence[int], source: Source) -> "Preprocessing":

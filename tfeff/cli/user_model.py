@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
-from tfeff.cli.source import Source, file_stem, plain_preprocessing
+from tfeff.cli.source import Source, file_stem, is_float_file, plain_preprocessing
 from tfeff.data import InputPort, open_dataset
 from tfeff.errors import TfeffError
 from tfeff.export import Model
@@ -16,28 +16,45 @@ from tfeff.export.steps import some_inputs
 from tfeff.record.schema import TaskSpec
 from tfeff.tasks import Head, get_task, recognise, said
 
+if TYPE_CHECKING:
+    from tfeff.export.rebuild.reading import FloatFile
+
 _INTEGERS = ("int8", "uint8", "int16", "int32", "int64", "bool")
 
 
-def build_user_model(source: Source) -> Model:
-    """The model in a Keras file or a SavedModel folder.
+def build_user_model(source: Source, float_file: "FloatFile | None" = None) -> Model:
+    """The model in a Keras file, a SavedModel folder or a float `.tflite` file.
+
+    Args:
+        float_file: of a `.tflite` what was read of it; it is read here without.
 
     Raises:
         TfeffError: a file that cannot be used, or options that do not fit it.
     """
     path = Path(source.name)
-    loaded = load(path, source.imports, source.signature, trust_lambda=source.trust_lambda)
+    if is_float_file(source.name) and float_file is None:
+        float_file = read_source(source)
+    loaded = load(path, source.imports, source.signature, trust_lambda=source.trust_lambda, float_file=float_file)
     ports, notes = _ports(path, loaded.inputs, source)
     loaded = replace(loaded, heads=_seen(loaded, ports))
     tasks, told = _tasks(loaded.heads, source)
     outputs = [head.output for head in loaded.heads]
-    ports, outputs, tasks = _renamed(ports, outputs, tasks)
+    if not is_float_file(source.name):  # what takes the place of a file has its names
+        ports, outputs, tasks = _renamed(ports, outputs, tasks)
     if loaded.fake_quant is not None:
         notes.append(f"{path.name} is a fake-quant network: the float twin is the float network inside it")
     return Model(
         loaded.callable, file_stem(path), path.name, tuple(ports), tuple(outputs), tuple(tasks),
-        brought=loaded.brought, fake_quant=loaded.fake_quant, notes=(*notes, *told),
+        brought=loaded.brought, copied=loaded.copied, fake_quant=loaded.fake_quant, notes=(*notes, *told),
+        source=loaded.source,
     )  # fmt: skip
+
+
+def read_source(source: Source) -> "FloatFile":
+    """Reads the `.tflite` file that is meant; raises what `rebuild.reading.read_float_file` does."""
+    from tfeff.export.rebuild.reading import read_float_file
+
+    return read_float_file(Path(source.name), source.signature, source.input_shapes, source.input_size)
 
 
 def _ports(path: Path, inputs: Sequence[OpenInput], source: Source) -> tuple[list[InputPort], list[str]]:
@@ -52,6 +69,15 @@ def _ports(path: Path, inputs: Sequence[OpenInput], source: Source) -> tuple[lis
         )
     ports = [InputPort(each.name, _shape(path, each, source), _dtype(path, each)) for each in inputs]
     images = [port for port in ports if _may_be_image(port)]
+    taken = [port for port, each in zip(ports, inputs, strict=True) if each.pixels]
+    if taken and source.mean is None:
+        ports = [_as_pixels(port, source) if port in taken and port in images else port for port in ports]
+        return ports, [f"takes 8-bit pixels as they are in {', '.join(port.name for port in taken)}"]
+    if taken and (any(source.mean or ()) or any(each != 1 for each in source.std or ())):
+        raise TfeffError(
+            f"--mean: {path} takes 8-bit pixels in {taken[0].name} and makes of them what it needs itself",
+            "leave --mean and --std out",
+        )
     if source.mean is None:
         if source.pixels.given:
             word = "--colour" if source.colour else "--resize" if source.resize else "--crop"
@@ -67,6 +93,11 @@ def _ports(path: Path, inputs: Sequence[OpenInput], source: Source) -> tuple[lis
     ], []
 
 
+def _as_pixels(port: InputPort, source: Source) -> InputPort:
+    """An input of 8-bit pixels: an image, of which nothing is subtracted or divided."""
+    return replace(port, preprocessing=source.pixels.prepare(port.shape, 0.0, 1.0))
+
+
 def _refuse_images(path: Path, ports: Sequence[InputPort]) -> NoReturn:
     flat = next((port for port in ports if len(port.shape) == 2 and port.dtype == "float32"), None)
     if flat is not None:
@@ -76,6 +107,8 @@ def _refuse_images(path: Path, ports: Sequence[InputPort]) -> NoReturn:
             f"build it with keras.Input(({height}, {width}, 1)), or leave --mean and --std out and give arrays",
         )
     held = ", ".join(f"{port.name} {port.shape} {port.dtype}" for port in ports)
+    if any(len(port.shape) == 3 and port.shape[0] in (1, 3) for port in ports):
+        held += ", with the channels in front"
     raise TfeffError(
         f"--mean: no input of {path} is an image, (h, w, 1) or (h, w, 3) in floating point: it takes {held}",
         "leave --mean and --std out, and give arrays",

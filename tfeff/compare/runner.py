@@ -216,7 +216,8 @@ class Runner:
             raise TfeffError(f"{self.path}: its {side} {name} is {dtype}", "give a file whose ports are numbers")
         if side == "input" and shape and shape[0] != 1:
             raise TfeffError(f"{self.path}: its {side} {name} has shape {shape}", "export it with a batch of 1")
-        quantized = dtype in _QUANTIZED
+        # Bytes without a scale, of a float file that casts them itself, are the numbers that they are.
+        quantized = dtype in _QUANTIZED and not (dtype == np.uint8 and not port.scales)
         if quantized and (len(port.scales) != 1 or not 0 < port.scales[0] < np.inf):
             raise TfeffError(
                 f"{self.path}: its {side} {name} is {dtype} without one scale, so its numbers mean nothing",

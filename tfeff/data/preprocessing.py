@@ -107,6 +107,11 @@ class Preprocessing:
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         return (pixels.astype(np.float32) - mean) / std
 
+    @property
+    def as_it_is(self) -> bool:
+        """Whether pixels stay the whole numbers that they are, 0 to 255."""
+        return not any(self.mean) and all(each == 1 for each in self.std)
+
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """All steps: uint8 image -> float32 `shape`."""
         return self.normalize(self.pixels(image))

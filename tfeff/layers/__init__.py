@@ -2,7 +2,10 @@
 
 from tfeff.layers.batch_norm import BatchNorm
 from tfeff.layers.channel_shuffle import ChannelShuffle, ChannelSplit
+from tfeff.layers.constant import Constant
+from tfeff.layers.depth_space import DepthToSpace, SpaceToDepth
 from tfeff.layers.group_conv import GroupConv2D
+from tfeff.layers.resize import Resize2D
 from tfeff.layers.shift import ActiveShift2D, GroupShift2D, SparseShift2D
 from tfeff.layers.strided_dilated import StridedDilatedDepthwiseConv2D
 
@@ -11,8 +14,12 @@ __all__ = [
     "BatchNorm",
     "ChannelShuffle",
     "ChannelSplit",
+    "Constant",
+    "DepthToSpace",
     "GroupConv2D",
     "GroupShift2D",
+    "Resize2D",
+    "SpaceToDepth",
     "SparseShift2D",
     "StridedDilatedDepthwiseConv2D",
 ]

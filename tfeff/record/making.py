@@ -8,6 +8,21 @@ from tfeff.record.base import Count, Details, FileName, Interval, NotNegative, P
 from tfeff.record.measured import Accuracy
 
 
+class SourceFile(Part, kw_only=True):
+    """The user's own file that the model came from.
+
+    Attributes:
+        file: its name, without the folder.
+        format: `keras` (`.keras`), `h5`, `saved-model` (a folder, whose `sha256` is null) or `tflite`.
+        signature: the one that was chosen; null where nothing was.
+    """
+
+    file: FileName
+    format: str
+    sha256: Sha256 | None = None
+    signature: str | None = None
+
+
 class Operations(Part, kw_only=True):
     """`int8` counts operations on 8-bit tensors; `float` names those still in float."""
 
@@ -64,8 +79,8 @@ class Link(Part, kw_only=True):
     """One link of the chain from the model as it was brought to the float network that was quantized.
 
     Attributes:
-        of, to: what was compared: `model`, `float32 copy`, `inlined`, `rewritten`, `float file`, `simulation` (before
-            it rounds).
+        of, to: what was compared: `model`, `float32 copy` or `rebuilt` (of a float file), `inlined`, `rewritten`,
+            `float file`, `simulation` (before it rounds).
         max_abs_error, relative_error: of the output port that is farthest; over that port's largest output.
         allowed: what `relative_error` may be.
         of_logits: the relative error of the logits behind a port's probabilities, where that was judged in its place.

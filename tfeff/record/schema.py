@@ -28,6 +28,7 @@ from tfeff.record.making import (
     Refit,
     Rewrite,
     Simulation,
+    SourceFile,
     Trial,
     TunedForm,
     TunedPlace,
@@ -85,6 +86,7 @@ __all__ = [
     "Resize",
     "Rewrite",
     "Simulation",
+    "SourceFile",
     "TaskSpec",
     "Trial",
     "TunedForm",
@@ -104,6 +106,7 @@ class Record(Part, kw_only=True):
     sha256: Sha256
     network: str | None = None
     preset: str | None = None
+    source: SourceFile | None = None
     target: str | None = None
     size_bytes: Count | None = None
     float_twin: FloatTwin | None = None
