@@ -79,6 +79,10 @@ class Metric(ABC, Generic[Prediction]):
             weights: (n,) how often each sample counts; None is once each. Bootstrap and groups go through it.
         """
 
+    def values(self, weights: np.ndarray) -> np.ndarray:
+        """(draws,) the figure by each row of `weights`, (draws, n): what the bootstrap asks for."""
+        return np.array([self.value(row) for row in weights])
+
     def parts(self) -> np.ndarray | None:
         """(n,) what each sample adds, where the figure is `scale` times their mean; None for any other figure."""
         return None
