@@ -33,9 +33,11 @@ def overlaps(boxes: np.ndarray, others: np.ndarray, crowd: np.ndarray | None = N
         boxes, others: (n, 4) and (m, 4).
         crowd: bool (m,), which of `others` is a region of many: of these it is the share of the box that lies in it.
     """
-    low = np.maximum(boxes[:, None, :2], others[None, :, :2])  # (n, m, 2)
-    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(axis=2)  # (n, m)
+    left, top, right, bottom = boxes.T[:, :, None]  # (n, 1) each
+    others_left, others_top, others_right, others_bottom = others.T[:, None]  # (1, m)
+    wide = np.minimum(right, others_right) - np.maximum(left, others_left)  # (n, m)
+    high = np.minimum(bottom, others_bottom) - np.maximum(top, others_top)
+    shared = np.maximum(wide, 0) * np.maximum(high, 0)
     own = areas(boxes)[:, None]
     union = own + areas(others)[None] - shared
     if crowd is not None:
