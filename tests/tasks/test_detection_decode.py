@@ -1,4 +1,4 @@
-"""Decoding against PaddleDetection's and torchvision's post-processing, and against the definitions one box at a time."""
+"""Decoding against PaddleDetection's and torchvision's post-processing, and the definitions one box at a time."""
 
 import json
 from pathlib import Path
@@ -90,10 +90,7 @@ def _of_place(outputs, spec, level, row, column, number, anchor):
 
     y, x = (row + 0.5) * level.step[0], (column + 0.5) * level.step[1]
     raw = values(level.scores, spec.channels)
-    if spec.score == "softmax":
-        scores = (np.exp(raw) / np.exp(raw).sum())[1:]
-    else:
-        scores = 1 / (1 + np.exp(-raw))
+    scores = (np.exp(raw) / np.exp(raw).sum())[1:] if spec.score == "softmax" else 1 / (1 + np.exp(-raw))
     if spec.score == "aligned":
         scores = np.sqrt(scores / (1 + np.exp(-float(outputs[level.alignment][row, column, 0]))) + 1e-9)
     if anchor is None:

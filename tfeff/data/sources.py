@@ -1,16 +1,22 @@
 """From what a user types after --dataset or --calibration to a dataset."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from tfeff.data.dataset import ArrayDataset, Dataset, Subset, TensorDataset, numbered
 from tfeff.data.fashion_mnist import find_fashion_mnist, is_idx_folder, load_fashion_mnist, load_sample
+from tfeff.data.fashion_scenes import FashionScenes
 from tfeff.data.files import exists
 from tfeff.data.folders import SPLIT_FOLDERS, Opened, open_folder, open_table
 from tfeff.errors import TfeffError
 
-NAMED = {"fashion_mnist": load_fashion_mnist, "fashion_mnist_sample": load_sample}
+NAMED: dict[str, Callable[[str], Dataset]] = {
+    "fashion_mnist": load_fashion_mnist, "fashion_mnist_sample": load_sample, "fashion_scenes": FashionScenes,
+    "fashion_scenes_sample": partial(FashionScenes, sample=True),
+}  # fmt: skip
 TABLES = (".csv", ".tsv")
 _MAX_CLASSES = 1_000_000  # a larger label is no class number
 _HELD_OUT = 0.1  # of a set without a split of its own
