@@ -8,7 +8,7 @@ the same bytes.
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -276,7 +276,7 @@ def _finished(image: np.ndarray, noise: np.float32, random: np.random.Generator)
 class FashionScenes(Dataset):
     """Scenes as a dataset; `annotations` holds `objects`, `semantic`, `depth`, `disparity` and `right`."""
 
-    _maker: SceneMaker
+    _made: Callable[[int], Scene]
 
     def __init__(self, split: str, *, sample: bool = False):
         name = "fashion_scenes_sample" if sample else "fashion_scenes"

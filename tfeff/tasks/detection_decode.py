@@ -5,7 +5,6 @@ Scores come first, so that only boxes that may be part of the answer are decoded
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
 
 import numpy as np
 
@@ -78,10 +77,10 @@ def _boxes(outputs, level, spec, places):
         shares = np.exp(raw - raw.max(axis=2, keepdims=True))
         steps = (shares @ np.arange(spec.bins)) / shares.sum(axis=2)  # (k, 4)
         steps *= [level.step[1], level.step[0]] * 2
-        centre = _centres(level)[places]
+        centre = centres(level)[places]
         boxes = np.concatenate([centre - steps[:, :2], centre + steps[:, 2:]], axis=1)
     else:
-        held = _anchors(level)[places]
+        held = anchor_boxes(level)[places]
         names = (level.first_boxes, level.boxes) if spec.kind == "refined" else (level.boxes,)
         for name in names:
             held = _moved(held, outputs[name].reshape(-1, 4)[places].astype(np.float64), spec)
@@ -106,13 +105,3 @@ def _logit(share):
     if share <= 0:
         return -np.inf
     return np.inf if share >= 1 else np.log(share / (1 - share))
-
-
-@lru_cache(maxsize=64)
-def _centres(level):
-    return centres(level)
-
-
-@lru_cache(maxsize=64)
-def _anchors(level):
-    return anchor_boxes(level)
