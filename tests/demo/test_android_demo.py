@@ -34,6 +34,8 @@ RULES = (
     Preprocessing((32, 48)),
     Preprocessing((28, 28), colour="gray", mean=(72.9,), std=(90.02,)),
     Preprocessing((97, 61), "cover", (113, 64), colour="bgr", mean=(103.94, 116.78, 123.68), std=(17.0, 1.0, 255.0)),
+    Preprocessing((31, 40), "fit", colour="bgr"),
+    Preprocessing((64, 48), "fit", colour="gray", mean=(1.0,), std=(255.0,), fill=3),
     Preprocessing((5, 7), "exact", (31, 9), colour="gray", mean=(0.0,), std=(1.0,)),
 )
 INPUTS = (("int8", 0.0186584, -14), ("uint8", 0.0078125, 128), ("float32", 0.0, 0))

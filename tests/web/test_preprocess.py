@@ -21,6 +21,8 @@ WAYS = {
     "cover": Preprocessing((24, 20), "cover", (28, 26), "bgr", MEAN, STD),
     "cropped": Preprocessing((11, 13), "exact", (16, 14), mean=(0.1, 0.2, 0.3), std=(1 / 3, 0.7, 255)),
     "grey": Preprocessing((30, 50), "cover", colour="gray", mean=(33.3,), std=(78.6,)),
+    "fit": Preprocessing((31, 40), "fit", mean=MEAN, std=STD),
+    "fit, grey": Preprocessing((32, 32), "fit", colour="gray", mean=(0,), std=(255,), fill=3),
     "imagenet": Preprocessing((224, 224), "cover", (256, 256), mean=MEAN, std=STD),
 }
 SIZES = [
