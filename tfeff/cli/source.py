@@ -69,7 +69,7 @@ def parse_pixels(options: Mapping[str, Any]) -> "Pixels":
 
 
 def parse_resize(text: str | None) -> "tuple[str, tuple[int, int] | None] | None":
-    """`cover:256`, `256` (shorter side), `320x256` (exact), `cover`, `exact`, `fit` or `fit:0` -> how, and (h, w) or None."""
+    """`cover:256`, `256` (shorter side), `320x256` (exact), `cover`, `exact`, `fit`, `fit:0` -> how, (h, w) or None."""
     if text is None:
         return None
     word, _, size = text.rpartition(":")

@@ -70,6 +70,11 @@ def open_dataset(spec: str, split: str, *, labelled: bool = True, whole: bool = 
     raise TfeffError(f"dataset {spec!r}: neither a folder nor a file", "give a folder, an .npz, a .csv or a .json")
 
 
+def is_named(spec: str) -> bool:
+    """Whether a dataset is one of ours by its name, rather than a path."""
+    return spec in NAMED
+
+
 def is_within(spec: str, folder: Path) -> bool:
     """Whether a dataset that a file names is one by name, or lies in the file's own folder.
 

@@ -148,6 +148,15 @@ class Task(ABC):
     def decode(self, outputs: Outputs, spec: TaskSpec) -> Any:
         """From real numbers, by port, to what a person would call the answer."""
 
+    def in_image(self, prediction: Any, placement: Any) -> Any:
+        """An answer of `decode`, which is in places of the network's input, in places of the image; the same for
+        answers without places.
+
+        Args:
+            placement: where the image lies in the input; `placement.back(boxes)` maps x1 y1 x2 y2 (n, 4) back.
+        """
+        return prediction
+
     @abstractmethod
     def annotations(self, dataset: Any, spec: TaskSpec, outputs: Sequence[Port]) -> Sequence[Any]:
         """What the dataset says of each sample, as `metric` takes it.

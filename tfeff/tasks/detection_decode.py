@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tfeff.tasks.boxes import Detections, suppress
-from tfeff.tasks.detection_spec import DetectionSpec, Level, anchor_boxes, centres
+from tfeff.tasks.detection_spec import DetectionSpec, Level, anchor_boxes, centres, read_spec
 
 _BELOW_ALIGNED = 1e-9  # what PicoDet v2 adds under the root
 
@@ -38,6 +38,17 @@ def decode_boxes(outputs: Mapping[str, np.ndarray], spec: DetectionSpec) -> np.n
         _boxes(outputs, level, spec, np.arange(level.rows * level.columns * max(1, len(level.anchors))))
         for level in spec.levels
     ])  # fmt: skip
+
+
+def surest(outputs: Mapping[str, np.ndarray], spec: DetectionSpec) -> tuple[int, float]:
+    """Class and score of the surest box, whatever its score."""
+    open_spec = read_spec({**spec.as_dict(), "score_threshold": 0.0})
+    best = (0, 0.0)
+    for level in spec.levels:
+        _, classes, scores = _scores(outputs, level, open_spec)
+        if len(scores) and scores.max() > best[1]:
+            best = int(classes[scores.argmax()]), float(scores.max())
+    return best
 
 
 def _candidates(outputs, level: Level, spec: DetectionSpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
