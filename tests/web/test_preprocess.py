@@ -49,7 +49,8 @@ DRIVER = """async ({ how, data, tall }) => {
     return btoa(made);
   };
   const values = text(new Uint8Array(normalize(seen, how).buffer));
-  return { shape: [seen.height, seen.width, seen.channels], pixels: text(seen.data), values };
+  const box = boxBack([1.5, -2, 20.25, 17], image, how);
+  return { shape: [seen.height, seen.width, seen.channels], pixels: text(seen.data), values, box };
 }"""
 
 
@@ -68,6 +69,8 @@ def in_the_browser(page, image, way):
         DRIVER, {"how": way.as_dict(), "data": base64.b64encode(png(image)).decode(), "tall": tall_first()}
     )
     pixels = np.frombuffer(base64.b64decode(said["pixels"]), np.uint8).reshape(said["shape"])
+    place = way.placement(*image.shape[:2])
+    assert said["box"] == pytest.approx(place.back([[1.5, -2, 20.25, 17]])[0], rel=1e-12, abs=1e-12)
     return pixels, np.frombuffer(base64.b64decode(said["values"]), np.float32).reshape(said["shape"])
 
 

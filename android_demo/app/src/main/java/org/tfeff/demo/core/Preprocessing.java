@@ -109,11 +109,11 @@ public final class Preprocessing {
      * height x width x channels bytes.
      */
     public byte[] pixels(Picture picture, boolean tallFirst) {
-        int[] to = resizedTo(picture.height, picture.width);
-        Picture resized = Resize.bilinear(picture, to[0], to[1], tallFirst);
+        int[] size = resizedTo(picture.height, picture.width);
+        Picture resized = Resize.bilinear(picture, size[0], size[1], tallFirst);
         Picture cut = resize.equals("fit")
-                ? resized.filledUp((height - to[0]) / 2, (width - to[1]) / 2, height, width, (byte) fill)
-                : resized.cut((to[0] - height) / 2, (to[1] - width) / 2, height, width);
+                ? resized.filledUp((height - size[0]) / 2, (width - size[1]) / 2, height, width, (byte) fill)
+                : resized.cut((size[0] - height) / 2, (size[1] - width) / 2, height, width);
         if (colour.equals("rgb")) {
             return cut.rgb;
         }
