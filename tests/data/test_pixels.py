@@ -22,6 +22,7 @@ WORDS = dict.fromkeys(("mean", "std", "colour", "resize", "crop"))
         ({"crop": "0.5"}, ("cover", (8, 12))),
         ({"crop": "0.875"}, ("cover", (5, 7))),
         ({"crop": "0.5", "resize": "exact"}, ("exact", (8, 12))),
+        ({"resize": "fit"}, ("fit", (4, 6))),
     ],
 )
 def test_resize_and_crop(words, wanted):
@@ -38,6 +39,15 @@ def test_colour_mean_and_std():
     assert parse_pixels(WORDS | {"mean": "7"}).prepare((4, 4, 1)).mean == (7,)
     with pytest.raises(TfeffError, match="1 channels"):
         found.prepare((4, 4, 1))
+
+
+def test_what_fit_fills_up_with():
+    assert parse_pixels(WORDS | {"resize": "fit"}).prepare((4, 6, 3)).fill == 114
+    assert parse_pixels(WORDS | {"resize": "fit:0"}).prepare((4, 6, 3)).fill == 0
+    with pytest.raises(TfeffError, match="'256' is no pixel value"):
+        parse_pixels(WORDS | {"resize": "fit:256"})
+    with pytest.raises(TfeffError, match="cuts nothing off"):
+        parse_pixels(WORDS | {"resize": "fit", "crop": "0.5"}).prepare((4, 6, 3))
 
 
 @pytest.mark.parametrize("words", [{"crop": "0"}, {"crop": "-1"}, {"crop": "nan"}, {"resize": ":"}, {"resize": "8x"}])

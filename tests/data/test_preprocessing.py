@@ -71,6 +71,46 @@ def test_cover_keeps_proportions_and_cuts_the_centre(shape, resized):
     np.testing.assert_array_equal(result, np.asarray(picture)[top : top + 20, left : left + 20])
 
 
+@pytest.mark.parametrize(
+    ("shape", "resized"),
+    [((40, 80), (10, 20)), ((80, 40), (20, 10)), ((10, 10), (20, 20)), ((30, 41), (15, 20)), ((1, 300), (1, 20))],
+)
+def test_fit_keeps_proportions_and_fills_up(shape, resized):
+    image = colourful(*shape)
+    result = Preprocessing(size=(20, 20), resize="fit", fill=7).pixels(image).copy()
+    picture = Image.fromarray(image).resize(resized[::-1], Image.Resampling.BILINEAR)
+    top, left = (20 - resized[0]) // 2, (20 - resized[1]) // 2
+    inside = np.s_[top : top + resized[0], left : left + resized[1]]
+    np.testing.assert_array_equal(result[inside], np.asarray(picture))
+    result[inside] = 7
+    assert (result == 7).all()
+    grey = Preprocessing((20, 20), "fit", colour="gray", mean=(0,), std=(1,)).pixels(image[..., 0])
+    assert (np.delete(grey[..., 0], np.s_[top : top + resized[0]], axis=0) == 114).all()
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    ("resize", "extra"), [("exact", (0, 0)), ("exact", (9, 20)), ("cover", (0, 0)), ("cover", (12, 5)), ("fit", (0, 0))]
+)
+def test_a_box_is_where_the_thing_is_seen(resize, extra, seed):
+    """A white rectangle, looked for in what the network is given."""
+    random = np.random.default_rng(seed)
+    height, width = (int(each) for each in random.integers(60, 200, 2))
+    steps = Preprocessing((90, 70), resize, (90 + extra[0], 70 + extra[1]))
+    place = steps.placement(height, width)
+    top, left = height // 2 - 14, width // 2 - 18  # the middle, which no rule cuts off
+    image = np.zeros((height, width), np.uint8)
+    image[top : top + 25, left : left + 31] = 255
+    box = np.array([[left, top, left + 31, top + 25]])
+    seen = steps.pixels(image)[..., 0] > 127  # what is filled up is darker
+    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    found = np.array([[columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]])
+    assert place.there(box) == pytest.approx(found, abs=1.1)
+    assert place.back(place.there(box)) == pytest.approx(box.astype(float), abs=1e-9)
+    far = place.back(np.array([[-1e6, -1e6, 1e6, 1e6]]))
+    assert far.tolist() == [[0, 0, width, height]]
+
+
 def test_odd_remainder_is_left_at_the_bottom_and_right():
     image = smooth(7, 9)
     result = Preprocessing(size=(4, 4), resize_size=(7, 9)).pixels(image)
@@ -139,6 +179,7 @@ def test_image_is_not_changed():
         Preprocessing(size=(32, 32)),
         Preprocessing((224, 192), resize="cover", resize_size=(256, 256), colour="bgr", mean=(1, 2, 3), std=(4, 5, 6)),
         Preprocessing(size=(28, 28), colour="gray", mean=(72.9,), std=(90.02,)),
+        Preprocessing(size=(28, 24), resize="fit", fill=0),
     ],
 )  # fmt: skip
 def test_dict_round_trip_through_json(recipe):
@@ -159,7 +200,9 @@ def test_dict_has_the_words_of_the_record():
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({"size": (32, 32), "resize": "fit"}, "'fit'"),
+        ({"size": (32, 32), "resize": "stretch"}, "'stretch'"),
+        ({"size": (32, 32), "resize": "fit", "resize_size": (64, 64)}, "'fit' fills up to (32, 32)"),
+        ({"size": (32, 32), "resize": "fit", "fill": 256}, "fill must be a whole number"),
         ({"size": (32, 32), "colour": "yuv"}, "'yuv'"),
         ({"size": (32, 32), "colour": "gray"}, "1 values each"),
         ({"size": (32, 32), "mean": (0, 0)}, "3 values each"),

@@ -34,6 +34,8 @@ RULES = (
     Preprocessing((32, 48)),
     Preprocessing((28, 28), colour="gray", mean=(72.9,), std=(90.02,)),
     Preprocessing((97, 61), "cover", (113, 64), colour="bgr", mean=(103.94, 116.78, 123.68), std=(17.0, 1.0, 255.0)),
+    Preprocessing((31, 40), "fit", colour="bgr"),
+    Preprocessing((64, 48), "fit", colour="gray", mean=(1.0,), std=(255.0,), fill=3),
     Preprocessing((5, 7), "exact", (31, 9), colour="gray", mean=(0.0,), std=(1.0,)),
 )
 INPUTS = (("int8", 0.0186584, -14), ("uint8", 0.0078125, 128), ("float32", 0.0, 0))
@@ -90,15 +92,18 @@ def test_preprocessing_equals_pythons_on_50_images_byte_for_byte(tmp_path):
             limits = np.iinfo(dtype)
             steps = np.rint(real / np.float32(scale)) + np.float32(zero_point)
             real = np.clip(steps, limits.min, limits.max).astype(dtype)
-        expected[number] = (rule.pixels(pixels).tobytes(), real.tobytes())
+        box = rule.placement(*rgb.shape[:2]).back([[1.5, -2, 20.25, 17]])[0]
+        expected[number] = (rule.pixels(pixels).tobytes(), real.tobytes(), box)
     core = sorted((APP / "app/src/main/java/org/tfeff/demo/core").rglob("*.java"))
     tool = APP / "app/src/test/java/org/tfeff/demo/core/PreprocessAll.java"
     classes = tmp_path / "classes"
     subprocess.run(["javac", "--release", "8", "-Xlint:-options", "-d", classes, *core, tool], check=True)
     subprocess.run(["java", "-cp", classes, "org.tfeff.demo.core.PreprocessAll", tmp_path], check=True)
-    for number, (pixels, stored) in expected.items():
+    for number, (pixels, stored, box) in expected.items():
         assert (tmp_path / f"{number}.pixels").read_bytes() == pixels, number
         assert (tmp_path / f"{number}.input").read_bytes() == stored, number
+        found = [float(side) for side in (tmp_path / f"{number}.box").read_text().split()]
+        assert found == pytest.approx(box, rel=1e-12, abs=1e-12), number
 
 
 def test_the_packaged_app_was_built_from_these_sources():

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from detection_specs import anchors_spec, distances_spec, random_outputs
+
 from tfeff.record.schema import TaskSpec
 from tfeff.tasks import get_task
 
@@ -67,6 +69,25 @@ def cases():
     yield "a pose", regression("yaw", "pitch", "roll"), {"age": random.normal(0, 30, 3).astype(np.float32)}
     yield "numbers of any rank", regression(), {"age": random.normal(size=(2, 3)).astype(np.float32)}
     yield "awkward numbers", regression(), {"age": np.float32(AWKWARD)}
+
+    def detector(numbers, seed, *labels, **changes):
+        outputs = random_outputs(numbers, seed, 2.0)
+        decode = {**numbers.as_dict(), **changes}
+        return TaskSpec(name="detection", outputs=numbers.outputs, labels=list(labels), decode=decode), outputs
+
+    points = distances_spec((24, 32), 3, (8, 16), bins=4)
+    yield "boxes", *detector(points, 20, "cat", "dog", "cow")
+    yield "boxes without labels", *detector(points, 21, score_threshold=0.6, iou_threshold=0.3)
+    yield "few boxes", *detector(points, 22, "cat", "dog", "cow", per_class=3, keep=5)
+    yield "no box", *detector(points, 23, "cat", "dog", "cow", score_threshold=0.9999)
+    yield "every score", *detector(points, 24, score_threshold=0.0)
+    yield "aligned boxes", *detector(distances_spec((24, 32), 3, (8, 16), bins=4, score="aligned"), 25)
+    yield "anchors", *detector(anchors_spec((60, 90), 2, clip=True, max_log_size=4.1), 26, "cat", "dog")
+    yield "anchors, sigmoid", *detector(anchors_spec((60, 90), 2, score="sigmoid"), 27)
+    yield "anchors moved twice", *detector(anchors_spec((60, 90), 2, kind="refined", objectness=0.4), 28)
+    equal = TaskSpec(name="detection", outputs=points.outputs, decode=points.as_dict())
+    steps = {name: np.round(each * 2) / 2 for name, each in random_outputs(points, 29).items()}
+    yield "equal scores", equal, steps
 
     def tensors(*outputs):
         return TaskSpec(name="tensors", outputs=list(outputs))

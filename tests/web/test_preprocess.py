@@ -21,6 +21,8 @@ WAYS = {
     "cover": Preprocessing((24, 20), "cover", (28, 26), "bgr", MEAN, STD),
     "cropped": Preprocessing((11, 13), "exact", (16, 14), mean=(0.1, 0.2, 0.3), std=(1 / 3, 0.7, 255)),
     "grey": Preprocessing((30, 50), "cover", colour="gray", mean=(33.3,), std=(78.6,)),
+    "fit": Preprocessing((31, 40), "fit", mean=MEAN, std=STD),
+    "fit, grey": Preprocessing((32, 32), "fit", colour="gray", mean=(0,), std=(255,), fill=3),
     "imagenet": Preprocessing((224, 224), "cover", (256, 256), mean=MEAN, std=STD),
 }
 SIZES = [
@@ -47,7 +49,8 @@ DRIVER = """async ({ how, data, tall }) => {
     return btoa(made);
   };
   const values = text(new Uint8Array(normalize(seen, how).buffer));
-  return { shape: [seen.height, seen.width, seen.channels], pixels: text(seen.data), values };
+  const box = boxBack([1.5, -2, 20.25, 17], image, how);
+  return { shape: [seen.height, seen.width, seen.channels], pixels: text(seen.data), values, box };
 }"""
 
 
@@ -66,6 +69,8 @@ def in_the_browser(page, image, way):
         DRIVER, {"how": way.as_dict(), "data": base64.b64encode(png(image)).decode(), "tall": tall_first()}
     )
     pixels = np.frombuffer(base64.b64decode(said["pixels"]), np.uint8).reshape(said["shape"])
+    place = way.placement(*image.shape[:2])
+    assert said["box"] == pytest.approx(place.back([[1.5, -2, 20.25, 17]])[0], rel=1e-12, abs=1e-12)
     return pixels, np.frombuffer(base64.b64decode(said["values"]), np.float32).reshape(said["shape"])
 
 

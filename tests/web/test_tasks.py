@@ -76,6 +76,8 @@ def test_answers_in_a_few_words(in_javascript):
     assert said["one number"] == "31.42"
     assert said["a pose"] is None
     assert said["several outputs"] is None
+    assert said["boxes"].count("×") >= 1
+    assert said["no box"] == "nothing found"
 
 
 def test_every_task_is_a_file_of_the_page():

@@ -165,7 +165,7 @@ def _tasks(
     measured = [spec for spec in specs if get_task(spec.name).metric(spec) is not None]
     if max_drop is not None and not measured:
         raise TfeffError("--max-drop: no task of the outputs has a metric", "say with --task what they mean")
-    if not measured or dataset.labels is not None:
+    if not measured or dataset.labels is not None or dataset.annotations:
         return specs, []
     if max_drop is not None:
         raise TfeffError(f"--max-drop: dataset {dataset.name} has no labels", "give --dataset with labels")
@@ -223,7 +223,7 @@ def _activation(values) -> str | None:
 
 def _open_dataset(artifact: "Artifact", spec: str | None) -> "tuple[Dataset, list[str]]":
     """What to compare on, and lines to say about it."""
-    from tfeff.data import default_evaluation, is_within
+    from tfeff.data import default_evaluation, is_named, is_within
 
     if spec:
         if spec == "fashion_mnist" and default_evaluation() != spec:  # opening it would import Keras to download it
@@ -232,6 +232,8 @@ def _open_dataset(artifact: "Artifact", spec: str | None) -> "tuple[Dataset, lis
     spec = _recorded_dataset(artifact)
     if spec is None:
         raise TfeffError(f"{artifact.path}: no record says what to compare it on", "--dataset FOLDER, .npz or name")
+    if is_named(spec) and spec not in _FASHION_MNIST:
+        return _open(spec), []
     if spec not in _FASHION_MNIST:
         if not is_within(spec, artifact.path.parent):
             raise TfeffError(
@@ -265,7 +267,7 @@ def _open(spec: str, *, whole: bool = False) -> "Dataset":
         return open_dataset(spec, "test", whole=whole)
     except TfeffError as error:
         without = open_dataset(spec, "test", labelled=False)
-        if without.labels is None and len(without):
+        if without.labels is None and not without.annotations and len(without):
             return without
         raise error from None
 

@@ -50,9 +50,10 @@ def pixel_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--mean", help="Subtracted from pixels (0..255): one number, or one a channel."),
         click.option("--std", help="What pixels are then divided by: one number, or one a channel."),
         click.option("--colour", type=click.Choice(["rgb", "bgr", "gray"]), help="Colour order of an image input."),
-        click.option("--resize", metavar="[exact|cover][:N|HxW]",
+        click.option("--resize", metavar="[exact|cover|fit][:N|HxW]",
                      help="exact: to this size, whatever the proportions; cover (or N alone): keep them, shorter side "
-                          "to N, then cut out the centre. [default: exact, to the input's size]"),
+                          "to N, then cut out the centre; fit[:FILL]: keep them, the whole image into the input, "
+                          "filled up with pixels of FILL (114). [default: exact, to the input's size]"),
         click.option("--crop", metavar="SHARE|N|HxW",
                      help="The centre that is cut out: the input's size, or its share of each side, such as 0.875."),
     ]  # fmt: skip
@@ -68,14 +69,18 @@ def parse_pixels(options: Mapping[str, Any]) -> "Pixels":
 
 
 def parse_resize(text: str | None) -> "tuple[str, tuple[int, int] | None] | None":
-    """`cover:256`, `256` (shorter side), `320x256` (exact), `cover` or `exact` -> how, and (h, w) or None."""
+    """`cover:256`, `256` (shorter side), `320x256` (exact), `cover`, `exact`, `fit`, `fit:0` -> how, (h, w) or None."""
     if text is None:
         return None
     word, _, size = text.rpartition(":")
-    if text in ("exact", "cover"):
+    if text in ("exact", "cover", "fit"):
+        return text, None
+    if word == "fit":
+        if not (size.isdecimal() and int(size) <= 255):
+            raise TfeffError(f"--resize {text!r}: {size!r} is no pixel value", "give 0 to 255, as in fit:114")
         return text, None
     if word not in ("", "exact", "cover"):
-        raise TfeffError(f"--resize {text!r}: no way to resize", "give exact, cover, cover:256, 256 or 320x256")
+        raise TfeffError(f"--resize {text!r}: no way to resize", "give exact, cover, fit, cover:256, 256 or 320x256")
     how = word or ("exact" if "x" in size.lower() else "cover")
     return how, parse_size(size, "--resize")
 

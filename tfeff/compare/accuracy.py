@@ -13,7 +13,7 @@ from tfeff.compare.grid import check_grids
 from tfeff.compare.ports import PortDistance
 from tfeff.compare.runner import RUNTIME, Runner, runtime_version
 from tfeff.data import Dataset
-from tfeff.data.feeds import InputPort, feed
+from tfeff.data.feeds import InputPort, feed, placement_of
 from tfeff.errors import TfeffError
 from tfeff.record.schema import Accuracy, Group, Port, PortAgreement, Record, TaskSpec
 from tfeff.tasks import Metric, get_task
@@ -87,27 +87,27 @@ def compare(
     distances = [PortDistance(port.name) for port in outputs]
     done = 0
 
-    def take(batch, futures):
+    def take(batch, places, futures):
         nonlocal done
-        for number, *both in zip(batch, *(future.result() for future in futures), strict=True):
+        for number, place, *both in zip(batch, places, *(future.result() for future in futures), strict=True):
             both = [{new: given[old] for new, old in of.items()} for given, of in zip(both, names, strict=True)]
             _check_finite(runners, both, dataset, int(number))
             for distance in distances:
                 distance.add(*(each[distance.name] for each in both))
             for each in measured:
-                each.add(int(number), *both)
+                each.add(int(number), place, *both)
         done += len(batch)
         if progress:
             progress(done, len(numbers))
 
     with ThreadPoolExecutor(2 if threads > 1 else 1) as pool:
         pending = None
-        for batch, feeds in _batches(dataset, numbers, inputs):  # prepared while the files run the batch before
+        for batch, places, feeds in _batches(dataset, numbers, inputs):  # prepared while the files run the batch before
             if pending:
                 take(*pending)
             else:
                 notes += check_grids(of_quantized.path, inputs, of_quantized.inputs, feeds, allow=allow_audit)
-            pending = batch, [pool.submit(_run, runner, feeds) for runner in runners]
+            pending = batch, places, [pool.submit(_run, runner, feeds) for runner in runners]
         if pending:
             take(*pending)
     shas = {"quantized_sha256": runners[1].sha256, "float_sha256": runners[0].sha256}
@@ -149,9 +149,13 @@ class _Measured:
         self._annotations = self._task.annotations(dataset, spec, chosen) if self.metrics else ()
         self.notes = self._task.notes(dataset, spec) if self.metrics else []
 
-    def add(self, number, *both):
-        for metric, outputs in zip(self.metrics, both, strict=False):
-            metric.add(self._task.decode(outputs, self._spec), self._annotations[number])
+    def add(self, number, place, *both):
+        if not self.metrics:
+            return
+        annotation = self._annotations[number]
+        for metric, outputs in zip(self.metrics, both, strict=True):
+            prediction = self._task.decode(outputs, self._spec)
+            metric.add(prediction if place is None else self._task.in_image(prediction, place), annotation)
 
     def entry(self, dataset: str, seed: int, shas: dict[str, str]) -> Accuracy:
         before, after = self.metrics
@@ -238,16 +242,20 @@ def _choose(count, samples, seed):
     return np.sort(np.random.default_rng(seed).choice(count, samples, replace=False))
 
 
-def _batches(dataset, numbers, inputs) -> Iterator[tuple[Any, list[dict[str, np.ndarray]]]]:
+def _batches(dataset, numbers, inputs) -> Iterator[tuple[Any, list[Any], list[dict[str, np.ndarray]]]]:
+    """Numbers of samples, where each one's image lies in the input, and what the files are given."""
     values = sum(int(np.prod(port.shape)) for port in inputs)
     size = max(1, min(_CHUNK_SAMPLES, _CHUNK_BYTES // (4 * values)))
     for start in range(0, len(numbers), size):
         chunk = numbers[start : start + size]
         where = f"dataset {dataset.name}"
+        samples = [dataset.sample(int(number)) for number in chunk]
         yield (
             chunk,
-            [feed(dataset.sample(int(number)), inputs, f"{where}, {dataset.names[int(number)]}") for number in chunk],
-        )
+            [placement_of(sample, inputs) for sample in samples],
+            [feed(sample, inputs, f"{where}, {dataset.names[int(number)]}")
+             for number, sample in zip(chunk, samples, strict=True)],
+        )  # fmt: skip
 
 
 def _run(runner, feeds):

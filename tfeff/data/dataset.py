@@ -3,11 +3,29 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tfeff.data.images import read_image
 from tfeff.errors import TfeffError
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The boxes of an image.
+
+    Attributes:
+        boxes: float64 (n, 4), x1 y1 x2 y2 in pixels of the image, x2 and y2 exclusive.
+        classes: int64 (n,).
+        crowd: bool (n,), a region of many, which COCO's `iscrowd` marks.
+        difficult: bool (n,), need not be found.
+    """
+
+    boxes: np.ndarray
+    classes: np.ndarray
+    crowd: np.ndarray
+    difficult: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -22,6 +40,8 @@ class Dataset:
         names: one name per sample, for messages (a path, or "test image 17").
         notes: lines to say about it, such as what was left out.
         guessed: whether the classes are in the order of their names, which need not be that of a model's outputs.
+        annotations: what else is said of each sample, by kind: `objects` (`Objects`), `semantic`, `depth` ...; a part
+            may be read only when it is asked for.
     """
 
     name: str
@@ -31,6 +51,7 @@ class Dataset:
     names: Sequence[str]
     notes: tuple[str, ...] = field(default=(), kw_only=True)
     guessed: bool = field(default=False, kw_only=True)
+    annotations: Mapping[str, Sequence[Any]] = field(default_factory=dict, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -90,9 +111,11 @@ class Subset(Dataset):
     def __init__(self, dataset: Dataset, numbers: np.ndarray):
         labels = None if dataset.labels is None else dataset.labels[numbers]
         names = [dataset.names[n] for n in numbers]
+        annotations = {kind: _Chosen(parts, numbers) for kind, parts in dataset.annotations.items()}
         super().__init__(
-            dataset.name, dataset.source, dataset.classes, labels, names, notes=dataset.notes, guessed=dataset.guessed
-        )
+            dataset.name, dataset.source, dataset.classes, labels, names, notes=dataset.notes,
+            guessed=dataset.guessed, annotations=annotations,
+        )  # fmt: skip
         object.__setattr__(self, "_dataset", dataset)
         object.__setattr__(self, "_numbers", numbers)
 
@@ -101,6 +124,19 @@ class Subset(Dataset):
 
     def sample(self, number: int) -> dict[str, np.ndarray]:
         return self._dataset.sample(int(self._numbers[number]))
+
+
+class _Chosen(Sequence[Any]):
+    """Some parts of an annotation, in the given order."""
+
+    def __init__(self, parts: Sequence[Any], numbers: np.ndarray):
+        self._parts, self._numbers = parts, numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, number: Any) -> Any:
+        return self._parts[int(self._numbers[number])]
 
 
 def numbered(split: str, count: int) -> list[str]:

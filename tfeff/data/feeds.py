@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tfeff.data.preprocessing import Preprocessing, from_record
+from tfeff.data.preprocessing import Placement, Preprocessing, from_record
 from tfeff.errors import TfeffError
 
 
@@ -64,6 +64,19 @@ def feed(
     given = _by_name(sample, ports, where)
     return {port.name: _value(given[port.name], port, f"{where}, {port.name}" if len(ports) > 1 else where)
             for port in ports}  # fmt: skip
+
+
+def placement_of(sample: Mapping[str, np.ndarray], ports: Sequence[InputPort]) -> Placement | None:
+    """Where a sample's image lies in the input; None where the model has several image inputs or none, or is given
+    an array that is preprocessed already."""
+    images = [port for port in ports if port.preprocessing is not None]
+    if len(images) != 1:
+        return None
+    values = [each for name, each in sample.items() if len(sample) == 1 or name == images[0].name]
+    if len(values) != 1 or values[0].dtype != np.uint8 or values[0].ndim not in (2, 3):
+        return None
+    assert images[0].preprocessing is not None
+    return images[0].preprocessing.placement(*values[0].shape[:2])
 
 
 def _by_name(sample, ports, where):

@@ -16,6 +16,7 @@ FORMATS = (
     "XBM", "XPM",
 )  # fmt: skip
 _BITS_PER_SAMPLE = 258  # TIFF tag
+_ORIENTATION = 274  # EXIF tag; 5 to 8 are turned by a quarter
 
 
 @cache
@@ -106,3 +107,18 @@ def _as_8_bit(image: Image.Image, path: Path) -> np.ndarray:
         if np.asarray(image)[..., 3].min() < 255:
             raise TfeffError(f"{path}: has transparent pixels", "flatten it onto a background of your choice")
     return np.asarray(image if image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB"))
+
+
+def upright_size(path: Path) -> tuple[int, int]:
+    """(h, w) of an image file as `read_image` gives it, by its header.
+
+    Raises:
+        TfeffError: a file that is no image.
+    """
+    try:
+        with Image.open(path, formats=formats()) as image:
+            turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+            return (image.width, image.height) if turned else (image.height, image.width)
+    except Exception as error:  # Pillow's readers raise many kinds on damaged files
+        reason = "not an image" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
+        raise TfeffError(f"{path}: cannot be read ({reason.splitlines()[0]})", "replace or remove this file") from None

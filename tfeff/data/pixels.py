@@ -17,7 +17,8 @@ class Pixels:
     Attributes:
         mean, std: one number, or one a channel, in pixel values (0..255).
         colour: "rgb", "bgr" or "gray"; else rgb or gray by the number of channels.
-        resize: ("exact" or "cover", (h, w) or None for the input's size).
+        resize: ("exact", "cover" or "fit", which may say its filling, as in "fit:0"; (h, w) or None for the input's
+            size).
         crop: the size of the centre that is cut out, which is the input's; or its share of each side, below 1.
     """
 
@@ -54,7 +55,7 @@ class Pixels:
         )  # fmt: skip
 
     def resizing(self, size: Size) -> dict[str, Any]:
-        """`resize` and `resize_size` of the preprocessing for an input of `size` (h, w).
+        """`resize`, `resize_size` and perhaps `fill` of the preprocessing for an input of `size` (h, w).
 
         Raises:
             TfeffError: a centre that is not of the input's size, or is said twice.
@@ -65,6 +66,11 @@ class Pixels:
                 f"--crop {self.crop[0]}x{self.crop[1]}: the input is {size[0]}x{size[1]}",
                 "what is cut out is the input: give its size, or --crop SHARE below 1",
             )
+        if how.startswith("fit"):
+            if self.crop is not None:
+                raise TfeffError("--crop with --resize fit, which cuts nothing off", "leave --crop out")
+            fill = how.partition(":")[2]
+            return {"resize": "fit", "resize_size": size, **({"fill": int(fill)} if fill else {})}
         if isinstance(self.crop, float):
             if to is not None:
                 raise TfeffError("--crop as a share and --resize with a size", "give one of them: both say how large")

@@ -10,8 +10,34 @@ from PIL import Image
 from tfeff.errors import TfeffError
 
 _CHANNELS = {"rgb": 3, "bgr": 3, "gray": 1}
+WAYS = ("exact", "cover", "fit")
+FILL = 114  # grey, as detectors' letterbox has it
 _LONGEST = 2**15  # pixels of a side
 _LARGEST = 2**24  # pixels of an image that is resized whole before the centre is cut out
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where an image lies in a network's input: there = here * scale + offset, both (y, x).
+
+    Attributes:
+        scale: pixels of the input to a pixel of the image.
+        offset: of the image's corner, in pixels of the input; below 0 where it is cut off.
+        size: (h, w) of the image.
+    """
+
+    scale: tuple[float, float]
+    offset: tuple[float, float]
+    size: tuple[int, int]
+
+    def there(self, boxes: np.ndarray) -> np.ndarray:
+        """(n, 4) x1 y1 x2 y2 in pixels of the image -> in pixels of the input, not cut off."""
+        return np.asarray(boxes, np.float64) * _twice(self.scale) + _twice(self.offset)
+
+    def back(self, boxes: np.ndarray) -> np.ndarray:
+        """(n, 4) in pixels of the input -> in pixels of the image, cut off at its border."""
+        found = (np.asarray(boxes, np.float64) - _twice(self.offset)) / _twice(self.scale)
+        return np.clip(found, 0, _twice(self.size))
 
 
 @dataclass(frozen=True)
@@ -19,17 +45,19 @@ class Preprocessing:
     """How an 8-bit image of any size becomes a network's input.
 
     1. Resize with Pillow's bilinear filter (it averages when it shrinks): `exact` to `resize_size`, whatever the shape;
-       `cover` so that the image, its proportions kept, just covers `resize_size`.
-    2. Cut out the centre, `size`; an odd remainder leaves the extra pixel at the bottom and right.
+       `cover` so that the image, its proportions kept, just covers `resize_size`; `fit` so that it just fits in.
+    2. Cut out the centre, `size`; after `fit` fill up around the image to `size`. An odd remainder leaves the extra
+       pixel at the bottom and right.
     3. Colour order: `rgb`, `bgr`, or `gray` (one channel, ITU-R 601). A grey image is repeated into three channels.
     4. float32 (pixel - mean) / std, per channel, pixels in 0..255.
 
     Attributes:
         size: (h, w) of the network's input, pixels.
-        resize: "exact" or "cover".
-        resize_size: (h, w) to resize to before the centre is cut out; `size` when nothing is cut off.
+        resize: "exact", "cover" or "fit".
+        resize_size: (h, w) to resize to before the centre is cut out; `size` when nothing is cut off, as with "fit".
         colour: "rgb", "bgr" or "gray".
         mean, std: one value per channel, in pixel values (0..255).
+        fill: what stands around the image after "fit", 0..255, in every channel.
     """
 
     size: tuple[int, int]
@@ -38,14 +66,17 @@ class Preprocessing:
     colour: str = "rgb"
     mean: tuple[float, ...] = (128.0, 128.0, 128.0)
     std: tuple[float, ...] = (128.0, 128.0, 128.0)
+    fill: int = FILL
 
     def __post_init__(self):
         object.__setattr__(self, "size", tuple(int(v) for v in self.size))
         object.__setattr__(self, "resize_size", tuple(int(v) for v in self.resize_size or self.size))
         object.__setattr__(self, "mean", tuple(float(v) for v in self.mean))
         object.__setattr__(self, "std", tuple(float(v) for v in self.std))
-        if self.resize not in ("exact", "cover"):
-            raise TfeffError(f"preprocessing: resize must be 'exact' or 'cover', not {self.resize!r}")
+        if self.resize not in WAYS:
+            raise TfeffError(f"preprocessing: resize must be 'exact', 'cover' or 'fit', not {self.resize!r}")
+        if isinstance(self.fill, bool) or not isinstance(self.fill, int) or not 0 <= self.fill <= 255:
+            raise TfeffError(f"preprocessing: fill must be a whole number from 0 to 255, not {self.fill!r}")
         if self.colour not in _CHANNELS:
             raise TfeffError(f"preprocessing: colour must be one of {', '.join(_CHANNELS)}, not {self.colour!r}")
         if not len(self.mean) == len(self.std) == self.channels:
@@ -61,6 +92,8 @@ class Preprocessing:
             raise TfeffError(f"preprocessing: resizes to {self.resized}, no image is so large", "export it anew")
         if self.resized[0] < self.size[0] or self.resized[1] < self.size[1]:
             raise TfeffError(f"preprocessing: cannot cut {self.size} out of an image resized to {self.resize_size}")
+        if self.resize == "fit" and self.resized != self.size:
+            raise TfeffError(f"preprocessing: 'fit' fills up to {self.size}, so it resizes to that, not {self.resized}")
 
     @property
     def channels(self) -> int:
@@ -86,11 +119,10 @@ class Preprocessing:
 
     def _sized(self, picture: Image.Image) -> Image.Image:
         """Steps 1 and 2; memory is bounded by the image's and the input's size, whatever the image's proportions."""
-        (width, height), (to_height, to_width) = picture.size, self.resized
-        if self.resize == "cover":
-            scale = max(to_height / height, to_width / width)
-            to_height = max(to_height, int(height * scale + 0.5))
-            to_width = max(to_width, int(width * scale + 0.5))
+        width, height = picture.size
+        to_height, to_width = self._resized_to(height, width)
+        if self.resize == "fit":
+            return self._filled_up(picture.resize((to_width, to_height), Image.Resampling.BILINEAR))
         top, left = (to_height - self.size[0]) // 2, (to_width - self.size[1]) // 2
         whole = (to_height, to_width) == self.size
         if to_height * to_width > _LARGEST and not whole:  # only what is cut out, by the same filter
@@ -101,6 +133,31 @@ class Preprocessing:
         if (to_width, to_height) != picture.size:
             picture = picture.resize((to_width, to_height), Image.Resampling.BILINEAR)
         return picture if whole else picture.crop((left, top, left + self.size[1], top + self.size[0]))
+
+    def _resized_to(self, height: int, width: int) -> tuple[int, int]:
+        """(h, w) that an image of this size is resized to."""
+        to_height, to_width = self.resized
+        if self.resize == "cover":
+            scale = max(to_height / height, to_width / width)
+            return max(to_height, int(height * scale + 0.5)), max(to_width, int(width * scale + 0.5))
+        if self.resize == "fit":
+            scale = min(to_height / height, to_width / width)
+            return _within(int(height * scale + 0.5), to_height), _within(int(width * scale + 0.5), to_width)
+        return to_height, to_width
+
+    def _filled_up(self, picture: Image.Image) -> Image.Image:
+        if picture.mode != "L":
+            picture = picture.convert("RGB")
+        whole = Image.new(picture.mode, self.size[::-1], self.fill if picture.mode == "L" else (self.fill,) * 3)
+        whole.paste(picture, ((self.size[1] - picture.width) // 2, (self.size[0] - picture.height) // 2))
+        return whole
+
+    def placement(self, height: int, width: int) -> Placement:
+        """Where an image of this size lies in the network's input."""
+        to_height, to_width = self._resized_to(height, width)
+        free = self.size[0] - to_height, self.size[1] - to_width  # below 0 where it is cut off
+        offset = [each // 2 if each >= 0 else -(-each // 2) for each in free]
+        return Placement((to_height / height, to_width / width), (float(offset[0]), float(offset[1])), (height, width))
 
     def normalize(self, pixels: np.ndarray) -> np.ndarray:
         """Step 4: uint8 (..., h, w, c) -> float32 of the same shape."""
@@ -121,7 +178,7 @@ class Preprocessing:
         return {
             "resize": {
                 "mode": self.resize, "height": self.resized[0], "width": self.resized[1],
-                "filter": "bilinear",
+                "filter": "bilinear", **({"fill": self.fill} if self.resize == "fit" else {}),
             },
             "crop": {"mode": "center", "height": self.size[0], "width": self.size[1]},
             "colour": self.colour,
@@ -143,6 +200,7 @@ class Preprocessing:
                 colour=value["colour"],
                 mean=tuple(value["mean"]),
                 std=tuple(value["std"]),
+                fill=resize.get("fill", FILL),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise TfeffError(f"preprocessing {json.dumps(value)[:200]} is not understood ({error})") from None
@@ -159,7 +217,17 @@ def from_record(value: Any) -> Preprocessing | None:
         colour=value.colour,
         mean=tuple(value.mean),
         std=tuple(value.std),
+        fill=value.resize.filled,
     )
+
+
+def _twice(pair: tuple[float, float]) -> np.ndarray:
+    """(y, x) for the sides x1 y1 x2 y2 of a box."""
+    return np.array([pair[1], pair[0]] * 2, np.float64)
+
+
+def _within(value: int, most: int) -> int:
+    return max(1, min(value, most))
 
 
 def check_image(image: np.ndarray) -> np.ndarray:

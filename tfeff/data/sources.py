@@ -1,16 +1,24 @@
 """From what a user types after --dataset or --calibration to a dataset."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from tfeff.data.box_folders import open_boxes
+from tfeff.data.coco import open_coco
 from tfeff.data.dataset import ArrayDataset, Dataset, Subset, TensorDataset, numbered
 from tfeff.data.fashion_mnist import find_fashion_mnist, is_idx_folder, load_fashion_mnist, load_sample
+from tfeff.data.fashion_scenes import FashionScenes
 from tfeff.data.files import exists
 from tfeff.data.folders import SPLIT_FOLDERS, Opened, open_folder, open_table
 from tfeff.errors import TfeffError
 
-NAMED = {"fashion_mnist": load_fashion_mnist, "fashion_mnist_sample": load_sample}
+NAMED: dict[str, Callable[[str], Dataset]] = {
+    "fashion_mnist": load_fashion_mnist, "fashion_mnist_sample": load_sample, "fashion_scenes": FashionScenes,
+    "fashion_scenes_sample": partial(FashionScenes, sample=True),
+}  # fmt: skip
 TABLES = (".csv", ".tsv")
 _MAX_CLASSES = 1_000_000  # a larger label is no class number
 _HELD_OUT = 0.1  # of a set without a split of its own
@@ -20,10 +28,11 @@ def open_dataset(spec: str, split: str, *, labelled: bool = True, whole: bool = 
     """Opens a dataset.
 
     Args:
-        spec: `fashion_mnist`, `fashion_mnist_sample`, a folder (one folder a class, below train/ and test/ if it is
-            split, or val/ where there is no test/; or images and a `labels.csv`; or Fashion-MNIST's own files), an
-            `.npz` (images and labels; or x_train, y_train, x_test, y_test; and `classes`, their names, if you like), or
-            a `.csv` (path,label; a column `split` if you like).
+        spec: `fashion_mnist` or `fashion_scenes`, either with `_sample` behind it; a folder (one folder a class, below
+            train/ and test/ if it is split, or val/ where there is no test/; or images and a `labels.csv`; or boxes as
+            COCO, VOC or YOLO have them; or Fashion-MNIST's own files); an `.npz` (images and labels; or x_train,
+            y_train, x_test, y_test; and `classes`, their names, if you like); a `.csv` (path,label; a column `split`
+            if you like); or COCO's `.json`.
         split: "train" or "test". A set that is not split gives a seeded tenth of itself as "test", the rest as "train".
         labelled: whether labels are needed; without, the whole of an unsplit set is given, and a folder may be flat.
         whole: whether the whole of an unsplit set is given, labelled or not.
@@ -39,21 +48,31 @@ def open_dataset(spec: str, split: str, *, labelled: bool = True, whole: bool = 
     path = Path(spec)
     if not exists(path):
         raise TfeffError(
-            f"dataset {spec[:200]!r} not found: neither a name ({', '.join(NAMED)}) nor a folder, an .npz or a .csv",
+            f"dataset {spec[:200]!r} not found: neither a name ({', '.join(NAMED)}) nor a folder, an .npz, a .csv "
+            "or a .json",
             "check the spelling of the path",
         )
     if path.is_dir():
         try:
             if is_idx_folder(path):
                 return load_fashion_mnist(split, path)
+            if (boxes := open_boxes(path, split)) is not None:
+                return _finished(boxes, split, labelled, seed, whole)
             return _finished(open_folder(path, split, labelled=labelled), split, labelled, seed, whole)
         except OSError as error:
             raise TfeffError(f"{path}: cannot be read ({error.strerror})", "check the folder's permissions") from None
+    if path.is_file() and path.suffix.lower() == ".json":
+        return _finished(Opened(open_coco(path, str(path), split), False), split, labelled, seed, whole)
     if path.is_file() and path.suffix.lower() in TABLES:
         return _finished(open_table(path, split), split, labelled, seed, whole)
     if path.is_file():
         return _finished(_open_npz(path, split, labelled), split, labelled, seed, whole)
-    raise TfeffError(f"dataset {spec!r}: neither a folder nor a file", "give a folder, an .npz or a .csv")
+    raise TfeffError(f"dataset {spec!r}: neither a folder nor a file", "give a folder, an .npz, a .csv or a .json")
+
+
+def is_named(spec: str) -> bool:
+    """Whether a dataset is one of ours by its name, rather than a path."""
+    return spec in NAMED
 
 
 def is_within(spec: str, folder: Path) -> bool:
@@ -79,7 +98,7 @@ def default_evaluation() -> str:
 def _finished(opened: Opened, split: str, labelled: bool, seed: int, whole: bool) -> Dataset:
     """With labels if they are needed, and with a split of ours if it has none of its own."""
     dataset = opened.dataset
-    if labelled and dataset.labels is None:
+    if labelled and dataset.labels is None and not dataset.annotations:
         raise TfeffError(f"{dataset.source}: holds no labels", "give lines of path,label")
     return dataset if opened.own_split or whole or not labelled else _split(dataset, split, seed)
 

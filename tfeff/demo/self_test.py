@@ -72,7 +72,8 @@ def make_self_test(artifact: Artifact, image: Path | None) -> SelfTest:
     answers = []
     for spec in opened.tasks:
         task = get_task(spec.name)
-        picture = task.draw(pixels, task.decode(outputs, spec), spec)
+        prediction = task.in_image(task.decode(outputs, spec), opened.preprocessing.placement(*pixels.shape[:2]))
+        picture = task.draw(pixels, prediction, spec)
         answers.append([text for text, _ in picture.lines])
     expected = {
         "sha256": artifact.sha256,

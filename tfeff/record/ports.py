@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from tfeff.record.base import Count, Details, FileName, NotNegative, Part, Sha256
 
@@ -11,16 +11,26 @@ Dtype = Annotated[str, Meta(pattern="^(bool|u?int(8|16|32|64)|float(16|32|64))$"
 
 
 class Resize(Part, kw_only=True):
-    """Pillow's resize: `exact` to height x width, or `cover`, proportions kept."""
+    """Pillow's resize: `exact` to height x width; proportions kept, `cover` or `fit`.
 
-    mode: Literal["exact", "cover"]
+    Attributes:
+        fill: pixel value around the image after `fit`; 114 where it is not said.
+    """
+
+    mode: Literal["exact", "cover", "fit"]
     height: Annotated[int, Meta(ge=1)]
     width: Annotated[int, Meta(ge=1)]
     filter: Literal["bilinear"] = "bilinear"
+    fill: Annotated[int, Meta(ge=0, le=255)] | UnsetType = UNSET
+
+    @property
+    def filled(self) -> int:
+        """`fill`, said or not."""
+        return 114 if self.fill is UNSET else self.fill
 
 
 class Crop(Part, kw_only=True):
-    """The centre is cut out."""
+    """The centre is cut out; after `fit`, what the image is filled up to."""
 
     mode: Literal["center"] = "center"
     height: Annotated[int, Meta(ge=1)]

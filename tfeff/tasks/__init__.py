@@ -12,7 +12,8 @@ from tfeff.errors import TfeffError
 from tfeff.record.schema import TaskSpec
 from tfeff.tasks.base import GroupValue, Head, Metric, Picture, Task
 
-_NO_TASKS = ("__init__", "base", "class_names", "criteria", "statistics")
+_NO_TASKS = ("__init__", "average_precision", "base", "boxes", "class_names", "criteria",
+             "detection_decode", "detection_spec", "statistics")  # fmt: skip
 
 __all__ = ["GroupValue", "Head", "Metric", "Picture", "Task", "get_task", "list_tasks", "recognise", "said"]
 

@@ -79,6 +79,10 @@ class Metric(ABC, Generic[Prediction]):
             weights: (n,) how often each sample counts; None is once each. Bootstrap and groups go through it.
         """
 
+    def values(self, weights: np.ndarray) -> np.ndarray:
+        """(draws,) the figure by each row of `weights`, (draws, n): what the bootstrap asks for."""
+        return np.array([self.value(row) for row in weights])
+
     def parts(self) -> np.ndarray | None:
         """(n,) what each sample adds, where the figure is `scale` times their mean; None for any other figure."""
         return None
@@ -143,6 +147,15 @@ class Task(ABC):
     @abstractmethod
     def decode(self, outputs: Outputs, spec: TaskSpec) -> Any:
         """From real numbers, by port, to what a person would call the answer."""
+
+    def in_image(self, prediction: Any, placement: Any) -> Any:
+        """An answer of `decode`, which is in places of the network's input, in places of the image; the same for
+        answers without places.
+
+        Args:
+            placement: where the image lies in the input; `placement.back(boxes)` maps x1 y1 x2 y2 (n, 4) back.
+        """
+        return prediction
 
     @abstractmethod
     def annotations(self, dataset: Any, spec: TaskSpec, outputs: Sequence[Port]) -> Sequence[Any]:

@@ -119,10 +119,11 @@ def mcnemar(lost: int, gained: int) -> float:
 def _resampled(of_float, of_quantized, seed):
     """Interval and test of a figure that is no mean: both computed on the same draws of samples."""
     generator, count = np.random.default_rng(seed), of_float.count
-    deltas = np.empty(_RESAMPLES_OF_ANY)
-    for number in range(_RESAMPLES_OF_ANY):
-        weights = np.bincount(generator.integers(0, count, count), minlength=count)
-        deltas[number] = of_quantized.value(weights) - of_float.value(weights)
+    parts = []
+    for some in _portions(_RESAMPLES_OF_ANY, count):
+        weights = np.stack([np.bincount(generator.integers(0, count, count), minlength=count) for _ in range(some)])
+        parts.append(of_quantized.values(weights) - of_float.values(weights))
+    deltas = np.concatenate(parts)
     low, high = np.percentile(deltas, [2.5, 97.5])
     if not np.any(deltas):
         return (float(low), float(high)), 1.0, "bootstrap"

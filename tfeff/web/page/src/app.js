@@ -5,8 +5,8 @@ import { collect } from './collect.js';
 import { decode } from './image.js';
 import { Network } from './network.js';
 import { keepForOffline } from './offline.js';
-import { normalize, pixels } from './preprocess.js';
-import { showFiles, showImage, showOutputs, showTimes } from './show.js';
+import { boxBack, normalize, pixels } from './preprocess.js';
+import { showFiles, showFrames, showImage, showOutputs, showTimes } from './show.js';
 
 const $ = (id) => document.getElementById(id);
 const token = new URLSearchParams(location.hash.slice(1)).get('collect');
@@ -62,6 +62,7 @@ async function look(given) {
     const outputs = await network.infer(normalize(seen, preprocessing));
     if (mine !== turn) return;
     complain('');
+    showFrames($('given'), model, outputs, (box) => boxBack(box, given, preprocessing));
     showOutputs({ place: $('outputs'), answer: $('answer'), difference: $('difference') }, model, outputs);
     showTimes($('times'), network);
   } catch (error) {

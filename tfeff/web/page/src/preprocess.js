@@ -1,6 +1,7 @@
 // From an image to a network's input, as tfeff/data/preprocessing.py does it, bit for bit.
 
 const BITS = 22; // of the weights' fraction: 32 less 8 of a pixel and 2 to spare
+const FILL = 114; // around an image that is fitted in, where the record does not say
 const CHANNELS = { rgb: 3, bgr: 3, gray: 1 };
 
 /** Weights of the bilinear (triangle) filter for one axis, widened when it shrinks, in fixed point. */
@@ -74,22 +75,43 @@ function resizeColumns({ data, width, height }, to) {
   return { data: next, width, height: to };
 }
 
-/** Steps 1 to 3: an RGB image -> { data, width, height, channels } of 8-bit values, as the network's input is laid out. */
-export function pixels(image, how, tallFirst) {
+/** What an image is resized to, and where its corner then lies in the input: below 0 where it is cut off. */
+function placed(image, how) {
   let { width, height } = how.resize;
   if (how.resize.mode === 'cover') {
     const scale = Math.max(height / image.height, width / image.width);
     height = Math.max(height, Math.trunc(image.height * scale + 0.5));
     width = Math.max(width, Math.trunc(image.width * scale + 0.5));
+  } else if (how.resize.mode === 'fit') {
+    const scale = Math.min(height / image.height, width / image.width);
+    height = Math.max(1, Math.min(height, Math.trunc(image.height * scale + 0.5)));
+    width = Math.max(1, Math.min(width, Math.trunc(image.width * scale + 0.5)));
   }
+  const half = (free) => Math.sign(free) * Math.floor(Math.abs(free) / 2);
+  return { width, height, top: half(how.crop.height - height), left: half(how.crop.width - width) };
+}
+
+/** From a box x1 y1 x2 y2 in pixels of the input to one in pixels of the image, cut off at its border. */
+export function boxBack(box, image, how) {
+  const { width, height, top, left } = placed(image, how);
+  const back = (value, offset, scale, most) => Math.min(Math.max((value - offset) / scale, 0), most);
+  return box.map((value, i) => (i % 2
+    ? back(value, top, height / image.height, image.height) : back(value, left, width / image.width, image.width)));
+}
+
+/** Steps 1 to 3: an RGB image -> { data, width, height, channels } of 8-bit values, as the network's input is laid out. */
+export function pixels(image, how, tallFirst) {
+  const { width, height, top, left } = placed(image, how);
   const resized = resize(image, width, height, tallFirst);
   const { width: w, height: h } = how.crop;
-  const top = Math.floor((height - h) / 2), left = Math.floor((width - w) / 2);
   const channels = CHANNELS[how.colour];
-  const data = new Uint8ClampedArray(w * h * channels);
-  for (let y = 0, to = 0; y < h; y++) {
-    let from = ((y + top) * width + left) * 3;
-    for (let x = 0; x < w; x++, from += 3, to += channels) {
+  const data = new Uint8ClampedArray(w * h * channels).fill(how.resize.fill ?? FILL);
+  const [firstRow, lastRow] = [Math.max(0, top), Math.min(h, top + height)];
+  const [firstColumn, lastColumn] = [Math.max(0, left), Math.min(w, left + width)];
+  for (let y = firstRow; y < lastRow; y++) {
+    let from = ((y - top) * width + firstColumn - left) * 3;
+    let to = (y * w + firstColumn) * channels;
+    for (let x = firstColumn; x < lastColumn; x++, from += 3, to += channels) {
       const r = resized.data[from], g = resized.data[from + 1], b = resized.data[from + 2];
       if (channels === 1) data[to] = (r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16; // ITU-R 601
       else [data[to], data[to + 1], data[to + 2]] = how.colour === 'bgr' ? [b, g, r] : [r, g, b];

@@ -66,6 +66,29 @@ export function showImage(canvas, { data, width, height }, channels, swapped = f
 }
 
 /**
+ * Draws what has a place in the image: the first file's boxes with a line, the second's dashed.
+ * @param back from a box in pixels of the network's input to one in pixels of the image
+ */
+export function showFrames(canvas, model, outputs, back) {
+  const context = canvas.getContext('2d');
+  context.lineWidth = Math.max(1, canvas.width / 200);
+  context.font = `${Math.max(8, Math.round(canvas.width / 30))}px sans-serif`;
+  for (const spec of model.tasks) {
+    const task = taskOf(spec.name);
+    if (!task.frames) continue;
+    outputs.forEach((one, file) => {
+      context.setLineDash(file ? [4 * context.lineWidth, 3 * context.lineWidth] : []);
+      for (const { box, name, colour } of task.frames(task.decode(one, spec), spec)) {
+        const [left, top, right, bottom] = back(box);
+        context.strokeStyle = context.fillStyle = colour;
+        context.strokeRect(left, top, right - left, bottom - top);
+        if (!file) context.fillText(name, left + context.lineWidth, Math.max(top - context.lineWidth, context.lineWidth * 8));
+      }
+    });
+  }
+}
+
+/**
  * What each file says of an image, task by task.
  * @param outputs of each file, { port: { shape, data } }
  */

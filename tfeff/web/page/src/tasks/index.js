@@ -8,12 +8,15 @@
 //   table(predictions, spec)    the predictions of one or two files side by side:
 //                               { caption, head, percent, rows: [{ name, values: [a number a file] }] }; values are
 //                               null in a row that begins a group
+//   frames(prediction, spec)    of a task with places alone: [{ box, name, colour }], boxes x1 y1 x2 y2 in pixels of the
+//                               network's input
 
 import { classification } from './classification.js';
+import { detection } from './detection.js';
 import { regression } from './regression.js';
 import { tensors } from './tensors.js';
 
-const tasks = [classification, regression, tensors];
+const tasks = [classification, detection, regression, tensors];
 
 /** The task of a name; one that this page does not know shows its outputs as numbers. */
 export const taskOf = (name) => tasks.find((task) => task.name === name) ?? tensors;

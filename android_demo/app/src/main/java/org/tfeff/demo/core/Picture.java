@@ -1,5 +1,7 @@
 package org.tfeff.demo.core;
 
+import java.util.Arrays;
+
 /** An 8-bit RGB image: `rgb` holds height x width x 3 bytes, row by row. */
 public final class Picture {
     public final int height;
@@ -77,6 +79,16 @@ public final class Picture {
             default:
                 return this;
         }
+    }
+
+    /** Laid at (`top`, `left`) into a picture of `toHeight` x `toWidth` whose bytes are `fill`. */
+    public Picture filledUp(int top, int left, int toHeight, int toWidth, byte fill) {
+        byte[] out = new byte[toHeight * toWidth * 3];
+        Arrays.fill(out, fill);
+        for (int y = 0; y < height; y++) {
+            System.arraycopy(rgb, y * width * 3, out, ((top + y) * toWidth + left) * 3, width * 3);
+        }
+        return new Picture(toHeight, toWidth, out);
     }
 
     /** The part of `toHeight` x `toWidth` whose upper left corner is (`top`, `left`). */

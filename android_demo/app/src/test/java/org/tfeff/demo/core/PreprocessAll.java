@@ -8,8 +8,8 @@ import java.util.Map;
 
 /**
  * Not a test: tests/demo/test_android_demo.py runs it. For every NAME.rgb of a folder (height and width as 4 bytes each, big
- * end first, then the pixels) and its NAME.json (a record, and `tall_first` beside), writes the pixels into NAME.pixels and
- * the bytes of the input tensor into NAME.input.
+ * end first, then the pixels) and its NAME.json (a record, and `tall_first` beside), writes the pixels into NAME.pixels,
+ * the bytes of the input tensor into NAME.input, and where a box of the input lies in the picture into NAME.box.
  */
 public final class PreprocessAll {
     private PreprocessAll() {}
@@ -34,6 +34,11 @@ public final class PreprocessAll {
             Quantization.store(steps.normalize(pixels), record.input, input);
             write(base + ".pixels", pixels);
             write(base + ".input", input.array());
+            StringBuilder box = new StringBuilder();
+            for (double side : steps.boxBack(new double[] {1.5, -2, 20.25, 17}, height, width)) {
+                box.append(side).append(' ');
+            }
+            write(base + ".box", box.toString().getBytes("UTF-8"));
         }
     }
 

@@ -8,7 +8,7 @@ import org.tfeff.demo.core.Values;
 
 /** What outputs mean; the Java twin of a file in `tfeff/tasks`. A task is one file here, named in the list below. */
 abstract class Task {
-    private static final Task[] TASKS = {new Classification(), new Regression(), new Tensors()};
+    private static final Task[] TASKS = {new Classification(), new Detection(), new Regression(), new Tensors()};
 
     /** As in the record's `tasks`. */
     abstract String name();

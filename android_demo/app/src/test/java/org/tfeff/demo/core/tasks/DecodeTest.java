@@ -64,6 +64,19 @@ public final class DecodeTest {
             for (int i = 0; i < classes.chosen.length; i++) {
                 assertEquals(name, chosen.get(i), classes.chosen[i]);
             }
+        } else if (answer instanceof Detection.Boxes) {
+            List<Detection.Box> boxes = ((Detection.Boxes) answer).boxes;
+            double[] sides = new double[4 * boxes.size()];
+            double[] classes = new double[boxes.size()];
+            double[] scores = new double[boxes.size()];
+            for (int i = 0; i < boxes.size(); i++) {
+                System.arraycopy(boxes.get(i).sides, 0, sides, 4 * i, 4);
+                classes[i] = boxes.get(i).number;
+                scores[i] = boxes.get(i).score;
+            }
+            same(name, numbers((List<?>) ((Map<?, ?>) expected).get("boxes")), sides);
+            same(name, numbers((List<?>) ((Map<?, ?>) expected).get("classes")), classes);
+            same(name, numbers((List<?>) ((Map<?, ?>) expected).get("scores")), scores);
         } else if (answer instanceof Regression.Figures) {
             same(name, numbers((List<?>) expected), ((Regression.Figures) answer).values);
         } else {
@@ -102,6 +115,21 @@ public final class DecodeTest {
             out[i + (batch ? 1 : 0)] = ((Double) shape.get(i)).intValue();
         }
         return out;
+    }
+
+    @Test
+    public void boxesThatDifferAreSeen() {
+        List<String> none = java.util.Collections.emptyList();
+        Detection.Box one = new Detection.Box(new double[] {0, 0, 10, 10}, 0, 0.9);
+        Detection.Box near = new Detection.Box(new double[] {0, 0, 10, 9.5}, 0, 0.29);
+        Detection.Box far = new Detection.Box(new double[] {0, 0, 10, 8}, 0, 0.9);
+        Detection.Box renamed = new Detection.Box(new double[] {0, 0, 10, 10}, 1, 0.9);
+        Detection.Boxes first = new Detection.Boxes(java.util.Arrays.asList(one), none);
+        assertTrue(first.sameAs(new Detection.Boxes(java.util.Arrays.asList(near), none)));
+        assertTrue(!first.sameAs(new Detection.Boxes(java.util.Arrays.asList(far), none)));
+        assertTrue(!first.sameAs(new Detection.Boxes(java.util.Arrays.asList(renamed), none)));
+        assertTrue(!first.sameAs(new Detection.Boxes(java.util.Arrays.asList(one, renamed), none)));
+        assertEquals("nothing found", new Detection.Boxes(java.util.Arrays.asList(near), none).lines().get(0).text);
     }
 
     @Test
