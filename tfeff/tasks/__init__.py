@@ -12,7 +12,7 @@ from tfeff.errors import TfeffError
 from tfeff.record.schema import TaskSpec
 from tfeff.tasks.base import GroupValue, Head, Metric, Picture, Task
 
-_NO_TASKS = ("__init__", "base", "class_names", "criteria", "statistics")
+_NO_TASKS = ("__init__", "base", "class_names", "criteria", "detection_spec", "statistics")
 
 __all__ = ["GroupValue", "Head", "Metric", "Picture", "Task", "get_task", "list_tasks", "recognise", "said"]
 
