@@ -138,7 +138,7 @@ def _named_model(source, told):
     """`told`: what the weight file says of itself; one that says nothing leaves the form to the options here."""
     import keras
 
-    from tfeff.networks import create
+    from tfeff.networks import create, get_network
 
     name, size = source.name, source.input_size
     arguments: dict[str, Any] = {}
@@ -153,14 +153,30 @@ def _named_model(source, told):
         model = create(name, **arguments)
         notes = ("random weights: accuracy means nothing, size and latency do",)
         preprocessing = plain_preprocessing(model.input_shape[1:], source)
+        if get_network(name).describe is not None:
+            _settle(model)
         return _named(model, name, preprocessing, arguments, random_weights=True, notes=notes)
-    from tfeff.networks import get_network
     from tfeff.networks.weighted import build_with_weights
 
     model, told = build_with_weights(get_network(name), source.weights, **arguments)
     preprocessing, notes = _told_preprocessing(told, model.input_shape[1:], source)
     arguments = {**told.get("arguments", {}), **arguments}
     return _named(model, name, preprocessing, arguments, dataset=told.get("dataset"), notes=notes)
+
+
+def _settle(model):
+    """Gives BNs the statistics that they see on noise. In a deep network as it is initialized, values fade away from
+    layer to layer until the biases of the last ones hide them, and nothing is left to quantize."""
+    import keras
+    import numpy as np
+
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    momenta = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = 0.0
+    model(np.random.default_rng(0).standard_normal((4, *model.input_shape[1:]), np.float32), training=True)
+    for layer, momentum in zip(norms, momenta, strict=True):
+        layer.momentum = momentum
 
 
 def _named(model, name, preprocessing, arguments, **known):

@@ -118,7 +118,7 @@ def _pico_det(
         backbone, input_shape, True, backbone_options, symmetric_padding=symmetric_padding, small_image=small_image
     )
     if len(maps) < 3:
-        raise ValueError(f"backbone {backbone} has {len(maps)} feature maps, PicoDet takes three")
+        raise ValueError(f"backbone {backbone} has feature maps at {len(maps)} strides, PicoDet takes three")
     outputs = {}
     for x in _pyramid(image, maps[-3:], channels, symmetric_padding, block):
         outputs |= head(x, classes, convolutions, stride_of(image, x))
