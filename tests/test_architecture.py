@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "tfeff.data": set(),
     "tfeff.weights": {"tfeff.layers"},
     "tfeff.cost": {"tfeff.tensor_names", "tfeff.layers"},
-    "tfeff.networks": {"tfeff.layers", "tfeff.weights", "tfeff.cost"},
+    "tfeff.networks": {"tfeff.record", "tfeff.tasks", "tfeff.layers", "tfeff.weights", "tfeff.cost"},
     "tfeff.presets": {"tfeff.record", "tfeff.tasks", "tfeff.data", "tfeff.weights", "tfeff.networks"},
     "tfeff.training": {
         "tfeff.record", "tfeff.tasks", "tfeff.data", "tfeff.weights", "tfeff.networks", "tfeff.presets",

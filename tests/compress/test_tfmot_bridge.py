@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from classifiers import classifiers
 from keras import layers, ops
 from rewrite_models import randomize
 from rounding import assert_rounding
@@ -20,7 +21,7 @@ from tfeff.errors import TfeffError
 from tfeff.export.rewrites import load_rewrite
 from tfeff.export.rewrites.core import rewrite_once
 from tfeff.layers import BatchNorm, ChannelShuffle, ChannelSplit, GroupConv2D, StridedDilatedDepthwiseConv2D
-from tfeff.networks import get_network, index, registry
+from tfeff.networks import get_network, index
 
 pytestmark = needs_tfmot
 
@@ -80,7 +81,7 @@ def on_maps(make, name):
 def smallest_networks():
     """The smallest network of each family."""
     found = {}
-    for name in sorted(registry.import_families(), key=lambda name: index()[name]["counted"]["parameters"]):
+    for name in sorted(classifiers(), key=lambda name: index()[name]["counted"]["parameters"]):
         found.setdefault(get_network(name).family, name)
     return sorted(found.values())
 

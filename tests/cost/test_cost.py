@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from classifiers import index_of_classifiers
 from keras import layers
 
 import tfeff
@@ -17,7 +18,7 @@ from tfeff.tflite.graph import read_graph
 
 # The smallest network of each builder.
 SMALL = []
-for _name in sorted(index(), key=lambda name: index()[name]["counted"]["parameters"]):
+for _name in sorted(index_of_classifiers(), key=lambda name: index()[name]["counted"]["parameters"]):
     if get_network(_name).builder not in {get_network(name).builder for name in SMALL}:
         SMALL.append(_name)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from arm_kernels import PhoneWorker, open_up, origins
+from classifiers import index_of_classifiers
 from cli_runner import tfeff
 from stand_in_phone import tool
 from tosa import left_over
@@ -22,7 +23,7 @@ from tfeff.tflite.graph import read_graph
 pytest_plugins = ["stand_in_phone"]
 
 PRESETS = sorted(list_presets())
-FAMILIES = {entry["family"] for entry in index().values()}
+FAMILIES = {entry["family"] for entry in index_of_classifiers().values()}
 FACES = "vargfacenet"  # has no face images here; its accuracy means little
 
 

@@ -4,9 +4,10 @@ from functools import cache
 
 import keras
 import numpy as np
+from classifiers import classifiers
 
 from tfeff import create
-from tfeff.networks import get_network, index, registry
+from tfeff.networks import get_network, index
 
 SHAPE = (32, 32, 3)
 IMAGES = np.random.default_rng(0).standard_normal((4, *SHAPE)).astype("float32")
@@ -14,13 +15,17 @@ SYMMETRIC = {"symmetric_padding": True}
 # The smallest network of each builder is there without options; further ones: name of the case -> network, options.
 FURTHER = {
     "vargnet-g8": ("vargnet_v1_025_g8", {**SYMMETRIC, "stem_activation": False}),
-    "shufflenet-original": ("shufflenet_v2_x050", {**SYMMETRIC, "stride2_unit": "original"}),
+    "shufflenet-original": (
+        "shufflenet_v2_x050", {**SYMMETRIC, "stride2_unit": "original", "activation": "leaky_relu"},
+    ),
     "lcnet-bias": ("pp_lcnet_025", {**SYMMETRIC, "head_bias": True}),
     "mobilenet-v1-relu": ("mobilenet_v1_025", {**SYMMETRIC, "activation": "relu"}),
     "mobilenet-v2-relu": ("mobilenet_v2_035", {**SYMMETRIC, "activation": "relu"}),
     # The smallest ones of MobileNetV3 are minimalistic: these have h-swish, squeeze and excitation, 5x5 kernels.
-    "mobilenet-v3-small": ("mobilenet_v3_small_075", SYMMETRIC),
-    "mobilenet-v3-torchvision": ("mobilenet_v3_small_075", {"width_rule": "torchvision"}),
+    "mobilenet-v3-small": ("mobilenet_v3_small_075", {**SYMMETRIC, "squeeze_divisor": 1}),
+    "mobilenet-v3-torchvision": (
+        "mobilenet_v3_small_075", {"width_rule": "torchvision", "always_expand": True, "reduced_tail": True},
+    ),
     "shiftnet-contiguous": ("shiftnet_c", {**SYMMETRIC, "assignment": "contiguous"}),
     "as-resnet-far": (
         "as_resnet_w32", {**SYMMETRIC, "shift_before_bn": True, "initial_radius": 5.0, "expansion": 2},
@@ -40,7 +45,7 @@ FURTHER = {
 def cases():
     """Name of the case -> network, options."""
     found, builders = {}, set()
-    for name in sorted(registry.import_families(), key=lambda name: index()[name]["counted"]["parameters"]):
+    for name in sorted(classifiers(), key=lambda name: index()[name]["counted"]["parameters"]):
         if get_network(name).builder not in builders:
             builders.add(get_network(name).builder)
             found[name] = (name, {})

@@ -50,7 +50,8 @@ def command(
         ("built with", ", ".join(f"{key}={value!r}" for key, value in options.items()) or "no options"),
     ]
     if "public" in metadata:
-        rows.append(("known as", f"{metadata['public']}, {metadata['licence']}, published top-1 {metadata['top1']} %"))
+        figure = f"top-1 {metadata['top1']}" if "top1" in metadata else f"mAP {metadata['map']}"
+        rows.append(("known as", f"{metadata['public']}, {metadata['licence']}, published {figure} %"))
     out.facts(f"{file} -> {destination}", rows)
     out.json({"schema_version": 1, "weights": str(destination), "sha256": digest, "values": values, **metadata})
 

@@ -63,6 +63,8 @@ def _print(out, facts):
         ]
         if table:
             out.table(f"Against {published['source']}", ["", "published", "counted so", "difference"], table)
+        if "map" in published:
+            out.say(f"published mAP on COCO: {published['map']} %")
         if "top1" in published:
             quantized = f", int8 {published['int8_top1']:.2f} %" if "int8_top1" in published else ""
             out.say(f"published ImageNet top-1: float {published['top1']:.2f} %{quantized}")

@@ -13,7 +13,8 @@ from tfeff.cli.output import Output, output_options
 def command(pattern: str, only_presets: bool, pretrained: bool, out: Output) -> None:
     """Networks and presets whose name matches PATTERN (shell style, e.g. 'vargnet_v2*').
 
-    Counts are for 224x224 and 1000 classes: parameters are trainable values, MAdds are multiply-adds of one image.
+    Counts are for 224x224 and 1000 classes, of detectors for the size and classes that they are made for: parameters
+    are trainable values, MAdds are multiply-adds of one image.
     """
     from tfeff import presets
     from tfeff.networks import index, list_networks
@@ -27,7 +28,7 @@ def command(pattern: str, only_presets: bool, pretrained: bool, out: Output) -> 
     trained = [presets.load_preset(name) for name in names]
     if networks:
         rows = [_row(name, index()[name]) for name in networks]
-        out.table("Networks", ["name", "parameters", "MAdds", "published", "float32", "int8", "top-1"], rows)
+        out.table("Networks", ["name", "parameters", "MAdds", "published", "float32", "int8", "top-1, mAP"], rows)
     if trained:
         rows = [
             [
@@ -54,9 +55,9 @@ def _show_public(pattern, out):
     from tfeff.weights.public import list_public
 
     files = [file for file in list_public() if _matches(file.name, pattern) or _matches(file.network, pattern)]
-    rows = [[f.name, f"{f.top1:.2f} %", f.licence, f.layout, f"{f.sha256}...", f.file] for f in files]
+    rows = [[f.name, f.published, f.licence, f.layout, f"{f.sha256}...", f.file] for f in files]
     if rows:
-        out.table("Public weight files", ["name", "published top-1", "licence", "layout", "sha256", "file"], rows)
+        out.table("Public weight files", ["name", "published", "licence", "layout", "sha256", "file"], rows)
     else:
         out.say(f"nothing matches {pattern!r}")
     out.json({"schema_version": 1, "public": {file.name: asdict(file) for file in files}})
@@ -72,6 +73,8 @@ def _matches(name, pattern):
 def _row(name, entry):
     counted, published = entry["counted"], entry["published"]
     deviation = f"{counted['madds'] / published['madds'] - 1:+.2%}" if published.get("madds") else ""
+    accuracy = f"{published['map']:.1f} mAP" if "map" in published else ""
+    accuracy = f"{published['top1']:.2f} %" if "top1" in published else accuracy
     return [
         name,
         f"{counted['parameters'] / 1e6:.3f} M",
@@ -79,7 +82,7 @@ def _row(name, entry):
         deviation,
         f"{4 * counted['values'] / 1e6:.2f} MB",
         f"{counted['values'] / 1e6:.2f} MB",
-        f"{published['top1']:.2f} %" if "top1" in published else "",
+        accuracy,
     ]
 
 

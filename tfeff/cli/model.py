@@ -94,7 +94,7 @@ def build_model(source: Source, progress: Callable[[int, int], None] | None = No
         return build_user_model(source, float_file)
     if source.tasks or source.input_shapes or source.signature:
         word = "--task" if source.tasks else "--input-shape" if source.input_shapes else "--signature"
-        raise TfeffError(f"{word}: {name} is a classifier of one image", "leave it out; it is for files of your own")
+        raise TfeffError(f"{word}: what {name} takes and gives is known", "leave it out; it is for files of your own")
     if is_preset(name) and name not in index():
         if replace(source, imports=(), dataset=None) != Source(name, input_shapes=source.input_shapes):
             raise TfeffError(
@@ -146,7 +146,6 @@ def _named_model(source, told):
     """`told`: what the weight file says of itself; one that says nothing leaves the form to the options here."""
     import keras
 
-    from tfeff.export import classifier
     from tfeff.networks import create, get_network
 
     name, size = source.name, source.input_size
@@ -161,14 +160,45 @@ def _named_model(source, told):
     if not source.weights:
         model = create(name, **arguments)
         notes = ("random weights: accuracy means nothing, size and latency do",)
-        return classifier(
-            model, name, name, plain_preprocessing(model.input_shape[1:], source), random_weights=True, notes=notes
-        )
+        preprocessing = plain_preprocessing(model.input_shape[1:], source)
+        if get_network(name).describe is not None:
+            _settle(model)
+        return _named(model, name, preprocessing, arguments, random_weights=True, notes=notes)
     from tfeff.networks.weighted import build_with_weights
 
     model, told = build_with_weights(get_network(name), source.weights, **arguments)
     preprocessing, notes = _told_preprocessing(told, model.input_shape[1:], source)
-    return classifier(model, name, name, preprocessing, dataset=told.get("dataset"), notes=notes)
+    arguments = {**told.get("arguments", {}), **arguments}
+    return _named(model, name, preprocessing, arguments, dataset=told.get("dataset"), notes=notes)
+
+
+def _settle(model):
+    """Gives BNs the statistics that they see on noise. In a deep network as it is initialized, values fade away from
+    layer to layer until the biases of the last ones hide them, and nothing is left to quantize."""
+    import keras
+    import numpy as np
+
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    momenta = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = 0.0
+    model(np.random.default_rng(0).standard_normal((4, *model.input_shape[1:]), np.float32), training=True)
+    for layer, momentum in zip(norms, momenta, strict=True):
+        layer.momentum = momentum
+
+
+def _named(model, name, preprocessing, arguments, **known):
+    """`known`: of `Model`."""
+    from tfeff.data import image_port
+    from tfeff.export import Model
+    from tfeff.networks import get_network
+    from tfeff.tasks import Head, get_task, list_tasks
+
+    task = get_network(name).meaning(model, **arguments)
+    if task.name not in list_tasks():
+        task = get_task("tensors").describe(None, [Head(output, ()) for output in task.outputs])
+    outputs = tuple(sorted(task.outputs))  # in which order Keras gives those of a dictionary
+    return Model(model, name, name, (image_port(preprocessing),), outputs, (task,), **known)
 
 
 def _told_preprocessing(told, shape, source):

@@ -30,6 +30,10 @@ def _without_classifier(model) -> int:
 CONVENTIONS: dict[str, tuple[str, Callable[..., int]]] = {
     "parameters": ("parameters", lambda model: count(model).parameters),
     "parameters_without_bn": ("parameters without those of BN", _without_batch_norm),
+    "parameters_with_level_scales": (
+        "parameters, and 4 that Paddle keeps and never reads",  # `head.p3_feat.scale_reg` and the like, one a level
+        lambda model: count(model).parameters + 4,
+    ),
     "values": ("stored values", lambda model: count(model).values),
     "bytes_float32": ("bytes, float32", lambda model: 4 * count(model).values),
     "madds": ("MAdds", madds),

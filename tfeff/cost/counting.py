@@ -13,7 +13,9 @@ from tfeff.layers import ActiveShift2D, GroupConv2D, SparseShift2D
 # Layers that hold weights but multiply nothing that the papers count (a BN folds into its convolution).
 # A shift multiplies nothing: ShiftNet and FE-Net count none; AS-ResNet's table counts 4 per shifted value (1 for w68).
 _FREE = (keras.layers.Normalization, keras.layers.BatchNormalization, keras.layers.PReLU, ActiveShift2D, SparseShift2D)
-CONVOLUTIONS = (keras.layers.Conv2D, GroupConv2D, keras.layers.DepthwiseConv2D)
+CONVOLUTIONS = (
+    keras.layers.Conv2D, GroupConv2D, keras.layers.DepthwiseConv2D, keras.layers.Conv2DTranspose,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,10 @@ def stored(model: keras.Model) -> tuple[int, int]:
 
 
 def madds(model: keras.Model) -> int:
-    """Multiply-adds for one image: k_h * k_w * (c_in / groups) * c_out * h_out * w_out, FC in * out."""
+    """Multiply-adds for one image: k_h * k_w * (c_in / groups) * c_out * h_out * w_out, FC in * out.
+
+    A transposed convolution has the map that it reads in place of the one that it gives.
+    """
     total = 0
     for call in calls(model):
         if not is_known(call):
@@ -76,7 +81,8 @@ def call_madds(call: Call) -> int:
     """
     if not isinstance(call.operation, (*CONVOLUTIONS, keras.layers.Dense)):
         return 0
-    return math.prod(call.operation.kernel.shape) * pixels(call, call.outputs[0])
+    read = isinstance(call.operation, keras.layers.Conv2DTranspose)
+    return math.prod(call.operation.kernel.shape) * pixels(call, (call.inputs if read else call.outputs)[0])
 
 
 def pixels(call: Call, shape: Sequence[Any]) -> int:

@@ -1,6 +1,6 @@
 """The few pieces that nearly every family is made of, so that a family's file shows only what is its own."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -8,6 +8,9 @@ from keras import layers
 
 from tfeff.layers.batch_norm import BatchNorm
 from tfeff.layers.group_conv import GroupConv2D
+
+# Which feature maps a network gives: none, one a stride, or those named (see `finish`).
+Taps = bool | Sequence[str]
 
 
 def make_divisible(channels: float, divisor: int = 8) -> int:
@@ -61,9 +64,12 @@ def batch_norm(x: Any, name: str, *, momentum: float = 0.9, epsilon: float = 1e-
 
 
 def activate(x: Any, kind: str | None, name: str) -> Any:
-    """`kind`: None, "relu", "relu6", "hard_swish", "hard_sigmoid" (relu6(x + 3) / 6) or "prelu" (a slope a channel)."""
+    """`kind`: None, "relu", "relu6", "leaky_relu" (0.01 x below 0), "hard_swish", "hard_sigmoid" (relu6(x + 3) / 6),
+    "prelu" (a slope a channel) or a name of Keras."""
     if kind is None:
         return x
+    if kind == "leaky_relu":
+        return layers.LeakyReLU(0.01, name=name)(x)
     if kind in ("relu", "relu6"):
         return layers.ReLU(6.0 if kind == "relu6" else None, name=name)(x)
     if kind == "prelu":
@@ -86,6 +92,33 @@ def conv_bn(
     """`conv`, BN (`<name>_bn`), activation (`<name>_<activation>`)."""
     x = batch_norm(conv(x, filters, kernel, name=name, **options), f"{name}_bn", epsilon=epsilon, momentum=momentum)
     return activate(x, activation, f"{name}_{activation}")
+
+
+def max_pool(x: Any, *, symmetric: bool, name: str) -> Any:
+    """3x3 maximum at stride 2, of values of any sign: (n, h, w, c) -> (n, ceil(h/2), ceil(w/2), c).
+
+    Args:
+        symmetric: the first window begins one pixel outside of the image, as in PyTorch and Paddle (padding 1). Rows
+            and columns at the edge are doubled for that, which changes no maximum. Where both sides are odd, "same" is
+            the same.
+    """
+    odd = [size % 2 for size in x.shape[1:3]]
+    if not symmetric or all(odd):
+        return layers.MaxPooling2D(3, 2, "same", name=name)(x)
+    for axis, word in ((1, "row"), (2, "column")):
+        x = _with_edges(x, axis, f"{name}_{word}")
+    return layers.MaxPooling2D(3, 2, "valid", name=name)(x)
+
+
+def _with_edges(x, axis, name):
+    """The first row (axis 1) or column (axis 2) doubled, the last one too where their number is odd."""
+    size, parts = x.shape[axis], [x]
+    for edge, cut in (("first", (0, size - 1)), ("last", (size - 1, 0))):
+        if edge == "first" or size % 2:
+            cropping = (cut, (0, 0)) if axis == 1 else ((0, 0), cut)
+            line = layers.Cropping2D(cropping, name=f"{name}_{edge}")(x)
+            parts = [line, *parts] if edge == "first" else [*parts, line]
+    return layers.Concatenate(axis, name=f"{name}s")(parts)
 
 
 def squeeze_excite(
@@ -121,7 +154,7 @@ def finish(
     x: Any,
     *,
     include_top: bool,
-    features_only: bool,
+    features_only: Taps,
     name: str | None,
     top: Callable[[Any], Any],
 ) -> keras.Model:
@@ -131,12 +164,14 @@ def finish(
         features: {stride: tensor}, the last feature map at each stride; those finer than 4 are left out.
         x: what the classifier sees.
         include_top: without it, the output is `x`.
-        features_only: the outputs are the feature maps, {"stride4": ..., ...}.
+        features_only: the outputs are the feature maps, {"stride4": ..., ...}; given names, these maps alone, by name:
+            "stride8", or a layer whose output is meant, such as "block13_expand_hard_swish".
         top: from `x` to the logits.
 
     Raises:
-        ValueError: an image smaller than one pixel of the last map, or feature maps wanted of an image that they do not
-            divide (they would not lie at their strides, and maps of two strides would not fit on each other).
+        ValueError: an image smaller than one pixel of the last map, feature maps wanted of an image that they do not
+            divide (they would not lie at their strides, and maps of two strides would not fit on each other), or one
+            that there is not.
     """
     height, width = image.shape[1:3]
     last = max(features)
@@ -144,13 +179,18 @@ def finish(
         raise ValueError(
             f"an image of {height}x{width} is smaller than the stride of its last map, {last}; at least {last}x{last}"
         )
-    if features_only and (height % last or width % last):
+    if not features_only:
+        return keras.Model(image, top(x) if include_top else x, name=name)
+    maps = {f"stride{stride}": tensor for stride, tensor in features.items() if stride >= 4}
+    named = [*maps] if features_only is True else list(features_only)
+    last = max((stride for stride in features if f"stride{stride}" in named), default=1)
+    if height % last or width % last:
         raise ValueError(
             f"feature maps at stride {last} of an image of {height}x{width}: its sides must be multiples of {last}, "
             f"as {-(-height // last) * last}x{-(-width // last) * last}"
         )
-    if features_only:
-        outputs = {f"stride{stride}": tensor for stride, tensor in features.items() if stride >= 4}
-    else:
-        outputs = top(x) if include_top else x
-    return keras.Model(image, outputs, name=name)
+    inner = {layer.name: layer for layer in keras.Model(image, x).layers} if {*named} - maps.keys() else {}
+    unknown = [word for word in named if word not in maps and word not in inner]
+    if unknown:
+        raise ValueError(f"no feature map or layer {', '.join(map(repr, unknown))}; there are {', '.join(maps)}")
+    return keras.Model(image, {word: maps[word] if word in maps else inner[word].output for word in named}, name=name)

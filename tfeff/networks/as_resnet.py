@@ -13,7 +13,7 @@ import keras
 from keras import Input, layers
 
 from tfeff.layers import ActiveShift2D
-from tfeff.layers.blocks import activate, batch_norm, classifier, conv, finish
+from tfeff.layers.blocks import Taps, activate, batch_norm, classifier, conv, finish
 from tfeff.networks.registry import register_networks
 
 PAPER = "Active shift layer, arXiv 1806.07370"
@@ -37,7 +37,7 @@ _VARIANTS = {
 def as_resnet(
     input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1000, *, width: int, expansion: int = 1,
     initial_radius: float = 1.0, shift_learning_rate: float = 0.01, shift_before_bn: bool = False,
-    symmetric_padding: bool = False, include_top: bool = True, features_only: bool = False, small_image: bool = False,
+    symmetric_padding: bool = False, include_top: bool = True, features_only: Taps = False, small_image: bool = False,
     name: str | None = None,
 ) -> keras.Model:  # fmt: skip
     """AS-ResNet: (n, h, w, c) -> (n, classes) logits.

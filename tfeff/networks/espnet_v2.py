@@ -14,7 +14,7 @@ from typing import Any
 import keras
 from keras import Input, layers
 
-from tfeff.layers.blocks import activate, batch_norm, classifier, conv, conv_bn, finish
+from tfeff.layers.blocks import Taps, activate, batch_norm, classifier, conv, conv_bn, finish
 from tfeff.layers.strided_dilated import StridedDilatedDepthwiseConv2D
 from tfeff.networks.registry import register_networks
 
@@ -49,7 +49,7 @@ _VARIANTS = {f"espnet_v2_{round(100 * width):03d}": _variant(width, row) for wid
 @register_networks("espnet_v2", PAPER, _VARIANTS)
 def espnet_v2(
     input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1000, *, width: float, include_top: bool = True,
-    features_only: bool = False, small_image: bool = False, name: str | None = None,
+    features_only: Taps = False, small_image: bool = False, name: str | None = None,
 ) -> keras.Model:  # fmt: skip
     """ESPNetV2: (n, h, w, 3) -> (n, classes) logits.
 

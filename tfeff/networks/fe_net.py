@@ -16,7 +16,7 @@ import keras
 from keras import Input, layers
 
 from tfeff.layers import ChannelSplit, SparseShift2D
-from tfeff.layers.blocks import classifier, conv_bn, finish
+from tfeff.layers.blocks import Taps, classifier, conv_bn, finish
 from tfeff.networks.registry import register_networks
 
 PAPER = "All You Need is a Few Shifts, arXiv 1903.05285"
@@ -46,7 +46,7 @@ _VARIANTS: dict[str, dict[str, Any]] = {
 def fe_net(
     input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1000, *, base: int, last: int,
     expansion_on: str = "input", penalty: float = 5e-4, initial_shifts: str = "grid", dropout: float = 0.2,
-    symmetric_padding: bool = False, include_top: bool = True, features_only: bool = False, small_image: bool = False,
+    symmetric_padding: bool = False, include_top: bool = True, features_only: Taps = False, small_image: bool = False,
     name: str | None = None,
 ) -> keras.Model:  # fmt: skip
     """FE-Net: (n, h, w, c) -> (n, classes) logits.

@@ -8,7 +8,7 @@ MobileNetV3-Large's; with stride 2 there is a depthwise convolution between them
 import keras
 from keras import Input, layers
 
-from tfeff.layers.blocks import classifier, conv_bn, finish, make_divisible, squeeze_excite
+from tfeff.layers.blocks import Taps, classifier, conv_bn, finish, make_divisible, squeeze_excite
 from tfeff.networks.registry import register_networks
 
 PAPER = "GhostNet, arXiv 1911.11907"
@@ -37,7 +37,7 @@ _VARIANTS = {
 def ghostnet(
     input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1000, *, width: float,
     symmetric_padding: bool = False, bn_epsilon: float = 1e-5, dropout: float = 0.2, include_top: bool = True,
-    features_only: bool = False, small_image: bool = False, name: str | None = None,
+    features_only: Taps = False, small_image: bool = False, name: str | None = None,
 ) -> keras.Model:  # fmt: skip
     """GhostNet: (n, h, w, c) -> (n, classes) logits.
 

@@ -14,6 +14,7 @@ def describe(network: Network) -> dict:
         "module": network.builder.__module__,
         "family": network.family,
         "paper": network.paper,
+        "task": network.task,
         "input_shape": list(model.input_shape[1:]),
         "published": dict(network.published),
         "counted": count(model).as_dict(),

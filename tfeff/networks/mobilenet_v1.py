@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import Input
 
-from tfeff.layers.blocks import classifier, conv_bn, finish
+from tfeff.layers.blocks import Taps, classifier, conv_bn, finish
 from tfeff.networks.registry import register_networks
 
 PAPER = "MobileNets, arXiv 1704.04861"
@@ -34,7 +34,7 @@ _VARIANTS = {
 def mobilenet_v1(
     input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1000, *, width: float,
     activation: str | None = "relu6", symmetric_padding: bool = False, bn_epsilon: float = 1e-3,
-    dropout: float = 1e-3, include_top: bool = True, features_only: bool = False, small_image: bool = False,
+    dropout: float = 1e-3, include_top: bool = True, features_only: Taps = False, small_image: bool = False,
     name: str | None = None,
 ) -> keras.Model:  # fmt: skip
     """MobileNetV1: (n, h, w, c) -> (n, classes) logits.

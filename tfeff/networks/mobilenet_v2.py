@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import Input, layers
 
-from tfeff.layers.blocks import classifier, conv_bn, finish, make_divisible
+from tfeff.layers.blocks import Taps, classifier, conv_bn, finish, make_divisible
 from tfeff.networks.registry import register_networks
 
 PAPER = "MobileNetV2, arXiv 1801.04381"
@@ -38,7 +38,7 @@ _VARIANTS = {
 def mobilenet_v2(
     input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1000, *, width: float,
     activation: str | None = "relu6", symmetric_padding: bool = False, bn_epsilon: float = 1e-3, dropout: float = 0.2,
-    include_top: bool = True, features_only: bool = False, small_image: bool = False, name: str | None = None,
+    include_top: bool = True, features_only: Taps = False, small_image: bool = False, name: str | None = None,
 ) -> keras.Model:  # fmt: skip
     """MobileNetV2: (n, h, w, c) -> (n, classes) logits.
 
@@ -83,17 +83,18 @@ def bottleneck(
     stride: int = 1,
     activation: str | None,
     attend: Callable[..., Any] | None = None,
+    always_expand: bool = False,
     name: str,
     **options: Any,
 ) -> Any:
     """Widens to `expanded`, filters depthwise, narrows: (n, h, w, c) -> (n, h/stride, w/stride, channels).
 
     Args:
-        expanded: where it is c, the convolution that widens is left out.
+        expanded: where it is c, the convolution that widens is left out, but for `always_expand`.
         attend: `attend(x, name)`, applied to the depthwise convolution's output (MobileNetV3's squeeze and excitation).
     """
     y = x
-    if expanded != x.shape[-1]:
+    if expanded != x.shape[-1] or always_expand:
         y = conv_bn(y, expanded, 1, activation=activation, name=f"{name}_expand", **options)  # -> (n, h, w, expanded)
     y = conv_bn(
         y, expanded, kernel, stride=stride, group=1, activation=activation, name=f"{name}_dw", **options

@@ -77,7 +77,8 @@ def mobilenet_v3_small(
 
 def _mobilenet_v3(
     input_shape, classes, width, rows, hidden, *, minimalistic, width_rule="keras", symmetric_padding=False,
-    bn_epsilon=1e-3, dropout=0.2, include_top=True, features_only=False, small_image=False, name=None,
+    bn_epsilon=1e-3, dropout=0.2, squeeze_divisor=8, always_expand=False, reduced_tail=False, include_top=True,
+    features_only=False, small_image=False, name=None,
 ):  # fmt: skip
     """Builds either size.
 
@@ -89,6 +90,10 @@ def _mobilenet_v3(
             width 1 only; expanded channels are a multiple of the rounded channels in. "torchvision": every number of
             the table. Equal at width 1.
         symmetric_padding: pad stride-2 convolutions on every side, as PyTorch does.
+        squeeze_divisor: the hidden channels of squeeze and excitation are a multiple of it; 1 in Paddle.
+        always_expand: the first bottleneck has a convolution that widens by 1 too, as in Paddle.
+        reduced_tail: half of the channels behind stride 32, expanded ones (but for the first) and `hidden` included, as
+            torchvision's SSDLite has it after section 6.3.
         include_top, features_only: see `tfeff.layers.blocks.finish`; the features are the bottlenecks' outputs.
         small_image: stride 1 in the stem, for inputs of 32x32 and the like.
 
@@ -107,24 +112,34 @@ def _mobilenet_v3(
         image, stem, 3, stride=stride, activation=last_activation, name="stem", **options
     )  # (n, h, w, 3) -> (n, h/2, w/2, 16)
     features, before = {}, 16
-    for number, (kernel, expanded, channels, attended, activation, stride) in enumerate(rows, start=1):
+    for number, (kernel, expanded, channels, attended, activation, stride) in enumerate(
+        _halve_tail(rows) if reduced_tail else rows, start=1
+    ):
         reduction *= stride
         expanded = make_divisible(expanded * width if torchvision else x.shape[-1] * expanded / before)
-        attend = partial(_squeeze_excite, hidden=make_divisible(expanded / 4))
+        attend = partial(_squeeze_excite, hidden=make_divisible(expanded / 4, squeeze_divisor))
         x = bottleneck(
             x, expanded, make_divisible(channels * width), kernel=3 if minimalistic else kernel, stride=stride,
             activation=_RE if minimalistic else activation, attend=attend if attended and not minimalistic else None,
-            name=f"block{number}", **options,
+            always_expand=always_expand, name=f"block{number}", **options,
         )  # (n, h, w, c) -> (n, h/stride, w/stride, channels)  # fmt: skip
         features[reduction], before = x, channels
     x = conv_bn(
         x, make_divisible(6 * x.shape[-1]), 1, activation=last_activation, name="last", **options
     )  # -> (n, h/32, w/32, 6c)
-    hidden = make_divisible(hidden * (width if torchvision else max(1.0, width)))
+    hidden = make_divisible(hidden * (width if torchvision else max(1.0, width)) / (2 if reduced_tail else 1))
     return finish(
         image, features, x, include_top=include_top, features_only=features_only, name=name,
         top=lambda x: classifier(x, classes, hidden=hidden, activation=last_activation, dropout=dropout),
     )  # fmt: skip
+
+
+def _halve_tail(rows):
+    """Rows with half of the channels from the last stride 2 on; what that one expands comes from before it."""
+    last = max(number for number, row in enumerate(rows) if row[-1] == 2)
+    for number, (kernel, expanded, channels, *rest) in enumerate(rows):
+        expanded, channels = expanded // (2 if number > last else 1), channels // (2 if number >= last else 1)
+        yield (kernel, expanded, channels, *rest)
 
 
 def _squeeze_excite(x, name, hidden):

@@ -7,7 +7,7 @@ squeeze-and-excitation in the last two blocks only, and a 1280 wide layer after 
 import keras
 from keras import Input, layers
 
-from tfeff.layers.blocks import activate, conv_bn, finish, make_divisible, squeeze_excite
+from tfeff.layers.blocks import Taps, activate, conv_bn, finish, make_divisible, squeeze_excite
 from tfeff.networks.registry import register_networks
 
 PAPER = "PP-LCNet, arXiv 2109.15099"
@@ -40,7 +40,7 @@ _VARIANTS = {
 @register_networks("pp_lcnet", PAPER, _VARIANTS)
 def pp_lcnet(
     input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1000, *, width: float, head_bias: bool = False,
-    symmetric_padding: bool = False, include_top: bool = True, features_only: bool = False, small_image: bool = False,
+    symmetric_padding: bool = False, include_top: bool = True, features_only: Taps = False, small_image: bool = False,
     name: str | None = None,
 ) -> keras.Model:  # fmt: skip
     """PP-LCNet: (n, h, w, 3) -> (n, classes) logits.

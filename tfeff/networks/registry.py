@@ -14,10 +14,11 @@ from functools import lru_cache
 from importlib import import_module
 from numbers import Integral
 from pathlib import Path
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 from typing import Any
 
 from tfeff.errors import TfeffError
+from tfeff.record.schema import TaskSpec
 
 INDEX_PATH = Path(__file__).with_name("index.json")
 _NOT_FAMILIES = {"building", "registry", "make_index", "weighted"}
@@ -34,6 +35,9 @@ class Network:
         options: what makes this variant of the builder (width, channels per group, ...).
         published: figures as printed, with their `source`; `madds` in single multiply-adds (printed value x its unit).
         paper: title and identifier.
+        task: what its outputs mean, a name of `tfeff.tasks`.
+        describe: `describe(model, **options) -> TaskSpec`, what the outputs of a built model mean; None where they are
+            logits of classes, or tensors.
     """
 
     name: str
@@ -42,16 +46,19 @@ class Network:
     options: Mapping[str, Any]
     published: Mapping[str, Any] = field(default_factory=dict)
     paper: str = ""
+    task: str = "classification"
+    describe: Callable[..., TaskSpec] | None = None
 
     def __call__(self, **arguments: Any) -> Any:
-        """Builds the network: a functional `keras.Model`, logits out, untrained.
+        """Builds the network: a functional `keras.Model`, untrained; logits out, or raw outputs by name.
 
         Raises:
             TfeffError: arguments that the network cannot take.
         """
         classes, shape = arguments.get("classes", 2), arguments.get("input_shape", (1, 1, 1))
-        if not isinstance(classes, Integral) or classes < 2:
-            raise TfeffError(f"network {self.name}: classes must be at least 2, not {classes!r}")
+        least = 2 if self.describe is None else 1  # of objects, one kind is enough
+        if not isinstance(classes, Integral) or classes < least:
+            raise TfeffError(f"network {self.name}: classes must be at least {least}, not {classes!r}")
         sizes = shape if isinstance(shape, Sequence) else ()
         if len(sizes) != 3 or not all(isinstance(size, Integral) and int(size) > 0 for size in sizes):
             raise TfeffError(f"network {self.name}: input_shape must be (h, w, c), each at least 1, not {shape!r}")
@@ -62,19 +69,37 @@ class Network:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise TfeffError(f"network {self.name} cannot be built with {given}: {reason}") from error
 
+    def meaning(self, model: Any, **arguments: Any) -> TaskSpec:
+        """What the outputs of the network mean.
+
+        Args:
+            model: as it was built.
+            arguments: what it was built with.
+        """
+        if self.describe is not None:
+            return self.describe(model, **{**self.options, **arguments})
+        if isinstance(model.output, Mapping):
+            return TaskSpec(name="tensors", outputs=list(model.output))
+        return TaskSpec(name=self.task, outputs=["logits"], decode={"kind": "classes", "scores": "logits"})
+
 
 _registered: dict[str, Network] = {}
 
 
 def register_networks(
-    family: str, paper: str, variants: Mapping[str, Mapping[str, Any]]
+    family: str, paper: str, variants: Mapping[str, Mapping[str, Any]], **meaning: Any
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Registers `variants` of the decorated builder: public name -> its options, `published` set apart."""
+    """Registers `variants` of the decorated builder: public name -> its options, `published` set apart.
+
+    Args:
+        meaning: `task` and `describe` of `Network`, where it is no classifier.
+    """
 
     def decorate(builder):
         for name, variant in variants.items():
             options = {key: value for key, value in variant.items() if key != "published"}
-            _registered[name] = Network(name, family, builder, options, variant.get("published", {}), paper)
+            published = variant.get("published", {})
+            _registered[name] = Network(name, family, builder, options, published, paper, **meaning)
         return builder
 
     return decorate
@@ -104,10 +129,10 @@ def index() -> dict[str, dict[str, Any]]:
 
 def import_families(besides: Collection[str] = ()) -> dict[str, Network]:
     """Imports every family's file, but for the modules in `besides`, and returns all networks registered so far."""
-    for found in iter_modules([str(Path(__file__).parent)]):
-        module = f"{__package__}.{found.name}"
-        if found.name not in _NOT_FAMILIES and module not in besides:
-            import_module(module)
+    for found in walk_packages([str(Path(__file__).parent)], f"{__package__}."):
+        own = found.name.removeprefix(f"{__package__}.")
+        if own not in _NOT_FAMILIES and found.name not in besides:
+            import_module(found.name)
     return dict(_registered)
 
 

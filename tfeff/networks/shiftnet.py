@@ -15,7 +15,7 @@ import keras
 from keras import Input, layers
 
 from tfeff.layers import GroupShift2D
-from tfeff.layers.blocks import activate, batch_norm, classifier, conv, conv_bn, finish
+from tfeff.layers.blocks import Taps, activate, batch_norm, classifier, conv, conv_bn, finish
 from tfeff.networks.registry import register_networks
 
 PAPER = "Shift, arXiv 1711.08141"
@@ -60,7 +60,7 @@ _SHIFTRESNETS = {
 def shiftnet(
     input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1000, *, width: int,
     groups: Sequence[tuple[int, int, int, int]], assignment: str = "interleaved", symmetric_padding: bool = False,
-    include_top: bool = True, features_only: bool = False, small_image: bool = False, name: str | None = None,
+    include_top: bool = True, features_only: Taps = False, small_image: bool = False, name: str | None = None,
 ) -> keras.Model:  # fmt: skip
     """ShiftNet: (n, h, w, c) -> (n, classes) logits.
 
@@ -115,7 +115,7 @@ def _down(x, expansion, shift, name):
 @register_networks("shiftnet", PAPER, _SHIFTRESNETS)
 def shiftresnet(
     input_shape: tuple[int, int, int] = (32, 32, 3), classes: int = 10, *, depth: int, expansion: int,
-    assignment: str = "interleaved", include_top: bool = True, features_only: bool = False, small_image: bool = True,
+    assignment: str = "interleaved", include_top: bool = True, features_only: Taps = False, small_image: bool = True,
     name: str | None = None,
 ) -> keras.Model:  # fmt: skip
     """ShiftResNet for CIFAR: (n, h, w, c) -> (n, classes) logits.

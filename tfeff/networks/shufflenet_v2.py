@@ -14,7 +14,7 @@ import keras
 from keras import Input, layers
 
 from tfeff.layers import ChannelShuffle, ChannelSplit
-from tfeff.layers.blocks import classifier, conv_bn, finish
+from tfeff.layers.blocks import Taps, classifier, conv_bn, finish, max_pool
 from tfeff.networks.registry import register_networks
 
 PAPER = "ShuffleNet V2, arXiv 1807.11164"
@@ -43,15 +43,16 @@ _VARIANTS = {
 @register_networks("shufflenet_v2", PAPER, _VARIANTS)
 def shufflenet_v2(
     input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1000, *, channels: Sequence[int],
-    stride2_unit: str = "torchvision", symmetric_padding: bool = False, bn_epsilon: float = 1e-5,
-    dropout: float = 0.0, include_top: bool = True, features_only: bool = False, small_image: bool = False,
-    name: str | None = None,
+    stride2_unit: str = "torchvision", activation: str = "relu", symmetric_padding: bool = False,
+    bn_epsilon: float = 1e-5, dropout: float = 0.0, include_top: bool = True, features_only: Taps = False,
+    small_image: bool = False, name: str | None = None,
 ) -> keras.Model:  # fmt: skip
     """ShuffleNetV2: (n, h, w, c) -> (n, classes) logits.
 
     Args:
         channels: of stages 2, 3, 4 and of conv5.
         stride2_unit: "torchvision" or "original", see the top of this file.
+        activation: behind every convolution that is not depthwise; "leaky_relu" in Paddle's detector.
         symmetric_padding: pad where the stride is 2 on every side, as PyTorch does.
         include_top, features_only: see `tfeff.layers.blocks.finish`; the features are the stages' outputs.
         small_image: stride 1 in the stem, for inputs of 32x32 and the like.
@@ -62,7 +63,7 @@ def shufflenet_v2(
     if stride2_unit not in ("torchvision", "original"):
         raise ValueError(f"stride2_unit must be 'torchvision' or 'original', not {stride2_unit!r}")
     *stages, last = channels
-    unit = _Units(stride2_unit, {"symmetric": symmetric_padding, "epsilon": bn_epsilon})
+    unit = _Units(stride2_unit, activation, {"symmetric": symmetric_padding, "epsilon": bn_epsilon})
     image = Input(input_shape, name="image")
     reduction = 1 if small_image else 2
     x = unit.conv(image, 24, 3, stride=reduction, name="stem")  # (n, h, w, 3) -> (n, h/2, w/2, 24)
@@ -83,17 +84,21 @@ def shufflenet_v2(
 class _Units:
     """The units of Figure 3 (c) and (d); no activation follows a depthwise convolution."""
 
-    def __init__(self, stride2_unit, options):
+    def __init__(self, stride2_unit, activation, options):
         self.original = stride2_unit == "original"
+        self.activation = activation
         self.options = options
 
-    def conv(self, x, filters, kernel, *, activation="relu", name, **options):
-        return conv_bn(x, filters, kernel, activation=activation, name=name, **options, **self.options)
+    def conv(self, x, filters, kernel, *, name, **options):
+        options = {"activation": self.activation, **options, **self.options}
+        return conv_bn(x, filters, kernel, name=name, **options)
 
     def depthwise(self, x, *, stride=1, name):
         return self.conv(x, x.shape[-1], 3, stride=stride, group=1, activation=None, name=name)
 
     def pool(self, x):
+        if self.activation != "relu":
+            return max_pool(x, symmetric=self.options["symmetric"], name="pool1")
         padding = "same"
         if self.options["symmetric"]:  # zeros do no harm behind a ReLU
             x, padding = layers.ZeroPadding2D(1, name="pool1_pad")(x), "valid"

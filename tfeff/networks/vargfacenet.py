@@ -13,7 +13,7 @@ import keras
 from keras import Input, layers
 
 from tfeff.layers import BatchNorm
-from tfeff.layers.blocks import finish, squeeze_excite
+from tfeff.layers.blocks import Taps, finish, squeeze_excite
 from tfeff.networks import vargnet
 from tfeff.networks.registry import register_networks
 
@@ -37,7 +37,7 @@ class _FaceBlocks(vargnet.Blocks):
 def vargfacenet(
     input_shape: tuple[int, int, int] = (112, 112, 3), classes: int = 512, *, width: float,
     channels_per_group: int = 8, symmetric_padding: bool = False, include_top: bool = True,
-    features_only: bool = False, small_image: bool = False, name: str | None = None,
+    features_only: Taps = False, small_image: bool = False, name: str | None = None,
 ) -> keras.Model:  # fmt: skip
     """VarGFaceNet (Table 1): (n, h, w, 3) -> (n, classes) embeddings.
 
@@ -67,7 +67,7 @@ def vargfacenet(
 @register_networks("vargfacenet", vargnet.PAPER, {"face_vargnet_v1_100_g8": {"width": 1.0, "channels_per_group": 8}})
 def face_vargnet_v1(
     input_shape: tuple[int, int, int] = (112, 112, 3), classes: int = 256, *, width: float, channels_per_group: int,
-    symmetric_padding: bool = False, include_top: bool = True, features_only: bool = False, small_image: bool = False,
+    symmetric_padding: bool = False, include_top: bool = True, features_only: Taps = False, small_image: bool = False,
     name: str | None = None,
 ) -> keras.Model:  # fmt: skip
     """VarGNet v1 for faces: (n, h, w, 3) -> (n, classes) embeddings. Arguments as for `vargfacenet`.

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import Input, layers
 
-from tfeff.layers.blocks import classifier, conv_bn, finish
+from tfeff.layers.blocks import Taps, classifier, conv_bn, finish
 from tfeff.networks.registry import register_networks
 
 PAPER = "VoVNet, arXiv 1904.09730"
@@ -32,7 +32,7 @@ _VARIANTS: dict[str, dict[str, Any]] = {
 def vovnet(
     input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1000, *, stages: Sequence[tuple[int, int, int]],
     stem_pool: bool = True, identity: bool = False, symmetric_padding: bool = False, include_top: bool = True,
-    features_only: bool = False, small_image: bool = False, name: str | None = None,
+    features_only: Taps = False, small_image: bool = False, name: str | None = None,
 ) -> keras.Model:  # fmt: skip
     """VoVNet: (n, h, w, 3) -> (n, classes) logits.
 

@@ -130,9 +130,9 @@ def import_file(
     state = chosen.adapt(state)
     model = network(**chosen.options)
     head = state.get(f"{chosen.places(model).get('logits')}.weight")
-    found = int(head.shape[0]) if head is not None and getattr(head, "ndim", 0) >= 2 else None
-    classes = classes or found or model.output_shape[-1]
-    if classes != model.output_shape[-1]:
+    own, found = _classes(network, model, chosen, state)
+    classes = classes or found or own
+    if classes != own:
         model = network(classes=classes, **chosen.options)
     try:
         import_state_dict(
@@ -151,6 +151,22 @@ def import_file(
     }
     public = find_by_hash(name, digest)
     return model, {**metadata, **(public.told() if public else {})}
+
+
+def _classes(network, model, layout, state):
+    """How many classes the model has, and how many the file's last convolution or fully connected layer tells; None
+    where it is not there."""
+    decode = network.meaning(model, **layout.options).decode
+    levels = decode.get("levels")
+    if levels is None:
+        name, own, channels, anchors = "logits", model.output_shape[-1], model.output_shape[-1], 1
+    else:  # a detector, which has anchors and may have a background
+        name, own, anchors = levels[0]["scores"], decode["classes"], max(len(levels[0].get("anchors", ())), 1)
+        channels = model.output[name].shape[-1]
+    weight = state.get(f"{layout.places(model).get(name)}.weight")
+    if weight is None or getattr(weight, "ndim", 0) < 2:
+        return own, None
+    return own, own + (int(weight.shape[0]) - channels) // anchors
 
 
 def _another_width(network, state, layout, head):

@@ -22,7 +22,7 @@ are x1, y1, x2, y2 in pixels of the network's input.
 - "aligned": sqrt(sigmoid(scores) * sigmoid(alignment) + 1e-9) (PicoDet v2).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -64,6 +64,10 @@ class Level(Part, frozen=True, kw_only=True, omit_defaults=True):
         """Names of the outputs that it reads."""
         names = (self.boxes, self.scores, self.alignment, self.first_boxes, self.first_scores)
         return tuple(name for name in names if name is not None)
+
+    def with_anchors(self, anchors: Sequence[tuple[float, float]]) -> "Level":
+        """The level with these (width, height) of each place, in pixels."""
+        return msgspec.structs.replace(self, anchors=tuple(anchors))
 
 
 class DetectionSpec(Part, frozen=True, kw_only=True, omit_defaults=True):

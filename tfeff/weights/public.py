@@ -44,7 +44,7 @@ class PublicFile:
         preprocessing: how its images were prepared, in the form of `Preprocessing.as_dict`.
         licence: SPDX identifier under which it is published.
         dataset: what it was trained on.
-        top1: percent, as published, and `source` of that figure.
+        top1, map: percent, as published, of a classifier and of a detector (COCO); and `source` of that figure.
         notes: what differs from the publisher's evaluation.
     """
 
@@ -56,8 +56,9 @@ class PublicFile:
     preprocessing: Mapping[str, Any]
     licence: str
     dataset: str
-    top1: float
     source: str
+    top1: float | None = None
+    map: float | None = None
     size_mib: float | None = None
     notes: tuple[str, ...] = ()
 
@@ -69,8 +70,14 @@ class PublicFile:
         """What goes into the metadata of weights made from it."""
         return {
             "public": self.name, "url": self.url, "preprocessing": dict(self.preprocessing), "licence": self.licence,
-            "dataset": self.dataset, "top1": self.top1, "notes": list(self.notes),
+            "dataset": self.dataset, "notes": list(self.notes),
+            **{key: value for key, value in (("top1", self.top1), ("map", self.map)) if value is not None},
         }  # fmt: skip
+
+    @property
+    def published(self) -> str:
+        """Its figure in words."""
+        return f"top-1 {self.top1:.2f} %" if self.top1 is not None else f"mAP {self.map:.1f} %"
 
 
 def list_public(network: str | None = None) -> list[PublicFile]:

@@ -6,6 +6,7 @@ import inspect
 import keras
 import numpy as np
 import pytest
+from classifiers import classifiers
 from hard_case import unbalanced
 from keras import layers, ops
 from rewrite_models import images, randomize, stack
@@ -28,8 +29,8 @@ from tfeff.presets import load_preset
 def smallest():
     """The smallest network of each family."""
     families = {}
-    for name in sorted(registry.import_families(), key=lambda name: -index()[name]["counted"]["parameters"]):
-        families[registry.import_families()[name].family] = name
+    for name in sorted(classifiers(), key=lambda name: -index()[name]["counted"]["parameters"]):
+        families[registry.get_network(name).family] = name
     return sorted(families.values())
 
 
