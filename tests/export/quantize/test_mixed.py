@@ -115,7 +115,8 @@ def test_the_converters_own_quantizer_cannot(export):
 def test_a_drop_that_cannot_be_met_is_exit_1_with_the_best_that_was_found(source, tmp_path, capfd):
     network().save(tmp_path / "mine.keras")
     arguments = ["export", tmp_path / "mine.keras", "--mean", 127.5, "--std", 127.5, "--dataset", source, "--no-bench",
-                 "--range", RUINED, "--calibration-method", "minmax", "--no-correct-bias", "--out", tmp_path / "out"]  # fmt: skip
+                 "--range", RUINED, "--calibration-method", "minmax", "--no-correct-bias", "--out",
+                 tmp_path / "out"]  # fmt: skip
     ran = tfeff(capfd, *arguments, "--max-drop", -1)  # better than float, which is right on every image
     assert ran.code == 1, ran.err
     assert "no number of layers in float meets it" in ran.err
