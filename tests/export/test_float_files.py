@@ -22,7 +22,7 @@ from tfeff.export import Request, export_model
 from tfeff.layers import GroupConv2D
 
 SLACK_DB = 0.3
-SAMPLES, HELD = 48, 24
+SAMPLES, HELD = 48, 128
 
 
 def conv(x, filters, activation="relu", **options):
@@ -60,7 +60,7 @@ def gated(x):
 
 def grouped(x):
     x = conv(x, 12, strides=2)
-    x = layers.ReLU()(layers.BatchNormalization()(GroupConv2D(16, 3, 4, padding="same", use_bias=False)(x)))
+    x = layers.ReLU()(layers.BatchNormalization()(GroupConv2D(18, 3, 4, padding="same", use_bias=False)(x)))
     return head(x)
 
 
@@ -281,6 +281,17 @@ def test_the_model_itself_is_never_written_over(bytes_in, capfd):
     ran = tfeff(capfd, "export", path, "--float16", "--out", path, "--force")
     assert_refused(ran, "is the model itself", "--out")
     assert path.read_bytes() == before
+
+
+def test_a_float_file_is_counted(bytes_in, capfd):
+    ran = tfeff(capfd, "info", bytes_in.folder / "m.tflite", "--json")
+    assert ran.code == 0, ran.err
+    told = ran.json
+    # The convolution with its norm folded into weights and bias, 8 x 8 pixels; the classifier, whose bias of zeros the
+    # converter left out.
+    assert told["counted"]["values"] == (27 * 8 + 8) + 8 * 5
+    assert told["counted"]["madds"] == 8 * 8 * 27 * 8 + 8 * 5
+    assert (told["inputs"], told["outputs"]) == ([[16, 16, 3]], [[5]])
 
 
 @pytest.mark.parametrize(("name", "words"), [
