@@ -73,7 +73,9 @@ class _Network:
         )  # fmt: skip
         try:
             made = HANDLERS[op.name](step)
-        except (ValueError, TypeError, KeyError, IndexError, AssertionError) as error:
+        except TfeffError:
+            raise
+        except Exception as error:  # numbers of a stranger's file, of which Keras and NumPy raise what they like
             said = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise TfeffError(
                 f"{label} cannot be rebuilt as a Keras layer ({said})",

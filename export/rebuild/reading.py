@@ -158,7 +158,7 @@ def _refuse_operations(graph: Graph, path: Path) -> None:
         raise TfeffError(
             f"{path}: {unknown[0].label} is not known as a Keras layer{more}",
             "give the model that the file was converted from (.keras or SavedModel), or convert it without this "
-            "operation: what stands before or behind the network belongs into the app",
+            "operation: what stands before or behind the network belongs in the app",
         )
 
 
