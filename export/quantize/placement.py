@@ -11,7 +11,7 @@ from keras import layers
 
 from tfeff.export.rewrites.graph import GraphView
 from tfeff.export.rewrites.matching import relu_of
-from tfeff.layers import ChannelShuffle, ChannelSplit, GroupConv2D
+from tfeff.layers import ChannelShuffle, ChannelSplit, DepthToSpace, GroupConv2D, Resize2D, SpaceToDepth
 from tfeff.layers.keras_private import maker, nodes_of
 from tfeff.layers.reciprocal_root import ReciprocalRoot
 from tfeff.layers.strided_dilated import StridedDilatedDepthwiseConv2D
@@ -46,6 +46,9 @@ _SAME_SCALE = (
     layers.RepeatVector,
     ChannelShuffle,
     ChannelSplit,
+    DepthToSpace,
+    Resize2D,
+    SpaceToDepth,
 )
 # By name, for Keras does not export the classes of its operations.
 _SAME_SCALE_OPERATIONS = {
@@ -106,7 +109,7 @@ def kind_of(operation: Any) -> str | None:
 
 def rounds(operation: Any) -> bool:
     """Whether a same-scale operation makes values that were not in its input, and so must round."""
-    if isinstance(operation, _UPSAMPLINGS):
+    if isinstance(operation, (*_UPSAMPLINGS, Resize2D)):
         return getattr(operation, "interpolation", "nearest") != "nearest"
     return isinstance(operation, _AVERAGES)
 

@@ -6,7 +6,18 @@ from typing import Any
 import numpy as np
 from keras import layers, ops
 
-from tfeff.export.rebuild.values import Step, Value, handles, lifted, of_batch, of_lifted, of_shape, sample_of, shaped
+from tfeff.export.rebuild.values import (
+    Step,
+    Value,
+    filled,
+    handles,
+    lifted,
+    of_batch,
+    of_lifted,
+    of_shape,
+    sample_of,
+    shaped,
+)
 
 _MERGES = {"ADD": layers.Add, "SUB": layers.Subtract, "MUL": layers.Multiply, "MAXIMUM": layers.Maximum,
            "MINIMUM": layers.Minimum}  # fmt: skip
@@ -24,16 +35,15 @@ _ONE: dict[str, Callable[[Any], Any]] = {
 }  # fmt: skip
 _ACTIVATIONS = {"ELU": "elu", "LOGISTIC": "sigmoid", "TANH": "tanh", "HARD_SWISH": "hard_silu"}
 _NUMPY = {"FLOAT32": "float32", "INT32": "int32", "INT64": "int64", "BOOL": "bool", "UINT8": "uint8"}
-_SIXTH = 1 / 6
 
 
 @handles(*_TWO)
 def of_two(step: Step) -> Value:
     """Two tensors, or a tensor and a constant, by the rules of broadcasting."""
     one, other = step.given
-    known = _hard(step, one, other)
-    if known is not None:
-        return known
+    layer = _known(step, one, other)
+    if layer is not None:
+        return layer
     values = [each for each in (one, other) if isinstance(each, Value)]
     rank = max(each.rank if isinstance(each, Value) else np.ndim(each) for each in (one, other))
     batch = all(_padded(each, rank)[:1] == (1,) for each in (one, other))
@@ -44,8 +54,7 @@ def of_two(step: Step) -> Value:
     else:
         made = _TWO[step.op](*sides)
     made = step.activated(made)
-    source = _gate(step, one, other)
-    known = {"floor": step.floor, "source": source}
+    known: dict[str, Any] = {"floor": step.floor, **_source(step, one, other)}
     return of_batch(made, **known) if batch else of_lifted(made, **known)
 
 
@@ -73,40 +82,77 @@ def _is_number(given, number):
     return not isinstance(given, Value) and np.size(given) == 1 and abs(float(np.reshape(given, ())) - number) < 1e-6
 
 
-def _gate(step, one, other):
-    """("relu6(x + 3)", x) where that is what an operation makes; the first part of a hard-sigmoid."""
-    if step.op != "ADD" or not isinstance(one, Value):
-        return None
-    fused = step.options.get("fused_activation_function")
-    if _is_number(other, 3.0) and fused in ("RELU6", "NONE"):
-        return ("relu6(x + 3)" if fused == "RELU6" else "x + 3"), one
-    return None
+def _source(step, one, other):
+    """What a sum or product may be the beginning of: its `source` and `factor`."""
+    fused = step.options.get("fused_activation_function", "NONE")
+    if not isinstance(one, Value):
+        one, other = other, one
+    if isinstance(other, Value):
+        if step.op == "MUL" and fused == "NONE":
+            for gate, x in ((one, other), (other, one)):
+                if _comes_from(gate, "relu6(x + 3)", x):
+                    return {"source": ("x relu6(x + 3)", x)}
+        return {}
+    if step.op == "ADD" and _is_number(other, 3.0) and fused in _GATES:
+        return {"source": (_GATES[fused], one)}
+    if step.op == "MUL" and fused == "NONE" and one.rank == 4 and one.has_batch:
+        factor = np.asarray(other, np.float32).reshape(-1)
+        if np.shape(other)[-1:] == (one.shape[3],) == factor.shape:
+            return {"source": ("scaled", one), "factor": factor}
+    return {}
 
 
-def _hard(step, one, other):
-    """Hard-sigmoid and hard-swish, which files of TensorFlow spell out, as the activations that they are."""
-    if step.options.get("fused_activation_function", "NONE") != "NONE":
-        return None
-    if step.op == "MUL" and isinstance(one, Value) and isinstance(other, Value):
+_GATES = {"NONE": "x + 3", "RELU": "relu(x + 3)", "RELU6": "relu6(x + 3)"}
+
+
+def _comes_from(value, pattern, x):
+    return value.source is not None and value.source[0] == pattern and value.source[1].tensor is x.tensor
+
+
+def _known(step: Step, one: Any, other: Any) -> Value | None:
+    """What files spell out, as the layer that it is: hard-sigmoid, hard-swish, and a norm; None for anything else."""
+    if isinstance(one, Value) and isinstance(other, Value):
         for gate, x in ((one, other), (other, one)):
-            if gate.source is not None and gate.source[0] == "hard sigmoid" and gate.source[1].tensor is x.tensor:
-                return Value(layers.Activation("hard_silu", name=step.name)(x.tensor), x.shape)
+            if step.op == "MUL" and _comes_from(gate, "hard sigmoid", x):
+                return _activation(step, "hard_silu", x)
         return None
-    sixth = (step.op == "MUL" and _is_number(other, _SIXTH)) or (step.op == "DIV" and _is_number(other, 6.0))
-    if not sixth or not isinstance(one, Value) or one.source is None or one.source[0] != "relu6(x + 3)":
+    if not isinstance(one, Value):
+        one, other = other, one
+    if one.source is None:
         return None
-    x = one.source[1]
-    made = layers.Activation("hard_sigmoid", name=step.name)(x.tensor)
-    return Value(made, x.shape, floor=0.0, source=("hard sigmoid", x))
+    pattern, x = one.source
+    if pattern == "scaled" and step.op == "ADD" and np.shape(other)[-1:] == (x.shape[3],) == (np.size(other),):
+        return _norm(step, x, one.factor, np.asarray(other, np.float32).reshape(-1))
+    if pattern == "relu(x + 3)" and step.op == "MINIMUM" and _is_number(other, 6.0):
+        return Value(layers.ReLU(6.0, name=step.name)(ops.add(x.tensor, 3.0)), x.shape, 0.0, ("relu6(x + 3)", x))
+    sixth = _is_number(other, 1 / 6) if step.op == "MUL" else step.op == "DIV" and _is_number(other, 6.0)
+    if not sixth or (step.op == "DIV" and one is not step.given[0]):
+        return None
+    if pattern == "relu6(x + 3)":
+        return _activation(step, "hard_sigmoid", x, floor=0.0, source=("hard sigmoid", x))
+    return _activation(step, "hard_silu", x) if pattern == "x relu6(x + 3)" else None
+
+
+def _activation(step, name, x, **known):
+    made = layers.Activation(name, name=step.name)(x.tensor)
+    return Value(step.activated(made), x.shape, **known)
+
+
+def _norm(step, x, factor, offset):
+    """x times `factor` plus `offset`, by channel: what a batch normalization is in inference."""
+    layer = layers.BatchNormalization(name=step.name)
+    zeros = np.zeros_like(factor)
+    made = filled(layer, x.tensor, [factor, offset, zeros, zeros + np.float32(1 - layer.epsilon)])
+    return of_batch(step.activated(made), floor=step.floor)
 
 
 @handles("RELU", "RELU6")
 def relu(step: Step) -> Value:
-    """Of what was made 3 more it is the gate of a hard-sigmoid."""
+    """Of what was made 3 more it may be the gate of a hard-sigmoid."""
     x = step.value(0)
     source = None
-    if step.op == "RELU6" and x.source is not None and x.source[0] == "x + 3":
-        source = "relu6(x + 3)", x.source[1]
+    if x.source is not None and x.source[0] == "x + 3":
+        source = f"{step.op.lower()}(x + 3)", x.source[1]
     made = layers.ReLU(6.0 if step.op == "RELU6" else None, name=step.name)(x.tensor)
     return Value(made, x.shape, floor=0.0, source=source)
 

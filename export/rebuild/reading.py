@@ -11,7 +11,7 @@ import numpy as np
 
 from tfeff.errors import TfeffError
 from tfeff.export.rebuild.supported import SUPPORTED
-from tfeff.runtime import open_isolated, sized
+from tfeff.runtime import open_isolated
 from tfeff.tflite.check import check_file
 from tfeff.tflite.file import TfliteFile
 from tfeff.tflite.graph import Graph, Operation, Tensor, read_graph
@@ -78,9 +78,8 @@ def read_float_file(
     if signature is None and not is_plain(checked.data):
         _refuse_several(checked.file, path)
     data = take_part(checked.data, path, part).data
-    _refuse_operations(read_graph(path, data), path)
-    data = sized(data, path)
     file, graph = TfliteFile(data, path), read_graph(path, data)
+    _refuse_operations(graph, path)
     derived = _derived(graph)
     needed = _needed(graph, derived)
     inputs, outputs = _ports(file, graph)
@@ -159,7 +158,7 @@ def _refuse_operations(graph: Graph, path: Path) -> None:
         raise TfeffError(
             f"{path}: {unknown[0].label} is not known as a Keras layer{more}",
             "give the model that the file was converted from (.keras or SavedModel), or convert it without this "
-            "operation: what stands before or behind the network belongs into the app",
+            "operation: what stands before or behind the network belongs in the app",
         )
 
 

@@ -25,7 +25,8 @@ class Value:
         tensor: the Keras tensor, (None, *sample_of(shape)).
         shape: as the file has it.
         floor: a number that no value is below, where that is known.
-        source: what a pattern of several operations begins with: its name and the value that it began from.
+        source: what a pattern of several operations has come to so far, and the value that it began from.
+        factor: what that value was multiplied by, one number a channel.
         turned: (value, permutation) that it is a transposed form of.
         blocks: of what a file has cut into blocks to convolve it with gaps; the tensor is then what was cut.
     """
@@ -34,6 +35,7 @@ class Value:
     shape: Shape
     floor: float | None = None
     source: tuple[str, "Value"] | None = None
+    factor: np.ndarray | None = None
     turned: tuple["Value", Shape] | None = None
     blocks: "Blocks | None" = None
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from tfeff.layers import GroupConv2D
+from tfeff.layers import GroupConv2D, Resize2D
 
 # Activations that are a function of each value alone.
 ELEMENT_WISE = tuple(
@@ -22,13 +22,16 @@ DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
 TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
 
 # Layers that treat each channel alone and give k times the output for k times the input.
-POOL_LIKE = tuple(
-    getattr(layers, f"{kind}{rank}D")
-    for rank in (1, 2, 3)
-    for kind in (
-        "MaxPooling", "AveragePooling", "GlobalAveragePooling", "GlobalMaxPooling", "ZeroPadding", "Cropping",
-        "UpSampling",
-    )
+POOL_LIKE = (
+    *(
+        getattr(layers, f"{kind}{rank}D")
+        for rank in (1, 2, 3)
+        for kind in (
+            "MaxPooling", "AveragePooling", "GlobalAveragePooling", "GlobalMaxPooling", "ZeroPadding", "Cropping",
+            "UpSampling",
+        )
+    ),
+    Resize2D,
 )  # fmt: skip
 
 

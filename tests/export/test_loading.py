@@ -136,6 +136,30 @@ def test_the_h5_of_keras_2(tmp_path):
     np.testing.assert_allclose(loaded.callable(images, training=False), model(images, training=False), atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["old.keras", "old.h5"])
+def test_what_keras_3_cannot_read_of_keras_2_is_refused_with_the_way_on(tmp_path, name):
+    old = pytest.importorskip("tf_keras")
+    image = old.layers.Input((8, 8, 3), name="photo")
+    x = old.layers.GlobalAveragePooling2D()(old.layers.DepthwiseConv2D(3)(image * 0.5))
+    model = old.Model(image, old.layers.Dense(3, name="kind")(x))
+    model.save(tmp_path / name)
+    with pytest.raises(TfeffError, match=r"was saved by Keras 2\.\d+.*Keras 3 cannot read it") as refused:
+        load(tmp_path / name)
+    assert f"tf_keras.models.load_model('{name}').export('saved')" in refused.value.mend
+    old.models.load_model(tmp_path / name).export(tmp_path / "saved")  # as it says
+    loaded = load(tmp_path / "saved")
+    images = np.random.default_rng(0).standard_normal((1, 8, 8, 3)).astype("float32")
+    (made,) = loaded.callable(images, training=False).values()
+    np.testing.assert_allclose(made, model(images, training=False), atol=1e-6)
+
+
+def test_weights_alone_are_no_model(tmp_path):
+    keras.Sequential([keras.Input((2,)), layers.Dense(2)]).save_weights(tmp_path / "m.weights.h5")
+    (tmp_path / "m.weights.h5").rename(tmp_path / "m.h5")
+    with pytest.raises(TfeffError, match="holds weights and no network"):
+        load(tmp_path / "m.h5")
+
+
 @pytest.fixture(scope="module")
 def two_signatures(tmp_path_factory):
     class Two(tf.Module):

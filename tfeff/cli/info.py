@@ -21,9 +21,9 @@ def command(
 ) -> None:
     """NETWORK in detail: parameters, MAdds and size, published against counted.
 
-    NETWORK is a network's name, a preset or its alias, or a .keras file. With --input-size or --classes it is counted
-    in that form, where no published figure applies. --cost adds what docs/cost.md defines: memory access and its least,
-    fragmentation, element-wise share, computational intensity and block balance.
+    NETWORK is a network's name, a preset or its alias, a .keras or a float .tflite file. With --input-size or --classes
+    it is counted in that form, where no published figure applies. --cost adds what docs/cost.md defines: memory access
+    and its least, fragmentation, element-wise share, computational intensity and block balance.
     """
     latencies = check_cost_options(cost, by, latency_ms, record)
     meant = (network, parse_size(source["input_size"]), source["classes"], source["imports"])

@@ -103,6 +103,34 @@ def test_what_other_converters_write(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+def spelled_out():
+    """Hard-swish as PyTorch's graph has it, once with the sixth last and once as a clamp; and a norm of its own."""
+    three, sixth, six = constant(np.float32(3)), constant(np.float32(1 / 6)), constant(np.float32(6))
+    tensors = {"x": Values((1, 4, 5, 6)), "three": three, "sixth": sixth, "six": six, "g": noise(6), "b": noise(6)}
+    tensors |= {name: Values((1, 4, 5, 6)) for name in ("a", "c", "swish", "d", "e", "clamp", "f", "gate", "s", "norm")}
+    steps = [
+        Step("ADD", ["x", "three"], ["a"], "AddOptions", {"fusedActivationFunction": 3}),
+        Step("MUL", ["x", "a"], ["c"], "MulOptions"),
+        Step("MUL", ["c", "sixth"], ["swish"], "MulOptions"),
+        Step("ADD", ["x", "three"], ["d"], "AddOptions", {"fusedActivationFunction": 1}),
+        Step("MINIMUM", ["d", "six"], ["e"], "MaximumMinimumOptions"),
+        Step("DIV", ["e", "six"], ["clamp"], "DivOptions"),
+        Step("MUL", ["clamp", "x"], ["f"], "MulOptions"),
+        Step("MUL", ["x", "g"], ["s"], "MulOptions"),
+        Step("ADD", ["s", "b"], ["norm"], "AddOptions", {"fusedActivationFunction": 1}),
+    ]
+    return Part(tensors, steps, {"x": "x"}, {"swish": "swish", "clamp": "clamp", "f": "f", "norm": "norm"})
+
+
+def test_what_is_spelled_out_is_the_layer_that_it_is(tmp_path):
+    _, model, apart = rebuilt(write_file(tmp_path / "m.tflite", spelled_out()))
+    assert max(apart.values()) < NEAR
+    names = [layer.activation.__name__ for layer in model.layers if type(layer) is keras.layers.Activation]
+    assert sorted(names) == ["hard_sigmoid", "hard_silu", "hard_silu"]
+    kinds = [type(each).__name__ for each in model.operations if type(each) is not keras.layers.Activation]
+    assert kinds == ["InputLayer", "BatchNormalization", "ReLU"]
+
+
 def pixels(reads="CAST"):
     """An image of bytes that the file casts itself."""
     tensors = {"image": Values((1, 6, 7, 3), "uint8"), "x": Values((1, 6, 7, 3)), "w": noise(4, 3, 3, 3),

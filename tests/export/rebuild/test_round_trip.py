@@ -22,7 +22,7 @@ def test_toys(name, tmp_path):
     assert max(apart.values()) < NEAR, apart
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_networks_drawn_at_random(seed, tmp_path):
     model, _ = draw(seed)
     _, _, apart = rebuilt(converted(model, tmp_path / "m.tflite"))
@@ -56,7 +56,7 @@ def test_layers_weights_and_names_come_back(tmp_path):
                     "larger": "Conv2DTranspose", "kind": "Dense"}  # fmt: skip
     assert [*kinds.values()].count("PReLU") == 1
     activations = [layer.activation.__name__ for layer in network.layers if type(layer) is layers.Activation]
-    assert sorted(activations) == ["hard_sigmoid", "hard_silu"]
+    assert activations == ["hard_silu"]  # the 3 of the gate's hard-sigmoid is in its bias already
     assert network.get_layer("stem").activation is keras.activations.relu6
     for name in ("wide", "grouped", "larger", "kind"):
         for one, other in zip(network.get_layer(name).get_weights(), model.get_layer(name).get_weights(), strict=True):
