@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-
 from detection_specs import anchors_spec, distances_spec, random_outputs
 
 from tfeff.record.schema import TaskSpec
