@@ -23,7 +23,8 @@ def folder(tmp_path_factory):
 def exported(capfd, folder, *more):
     return tfeff(
         capfd, "export", folder / "det.keras", "--int8", "--task", f"detection:{folder / 'heads.json'}",
-        "--calibration", folder / "others", "--mean", MEAN, "--std", STD, "--resize", "fit", "--out", folder / "out", "--force", *more,
+        "--calibration", folder / "others", "--mean", MEAN, "--std", STD, "--resize", "fit",
+        "--out", folder / "out", "--force", *more,
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ are x1, y1, x2, y2 in pixels of the network's input.
 - "aligned": sqrt(sigmoid(scores) * sigmoid(alignment) + 1e-9) (PicoDet v2).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -30,12 +30,12 @@ import numpy as np
 from msgspec import Meta
 
 from tfeff.errors import TfeffError
-from tfeff.record.base import NotNegative, Part, Positive, Share
+from tfeff.record.base import NotNegative, Positive, Share
 
 Size = Annotated[int, Meta(ge=1)]
 
 
-class Level(Part, frozen=True, kw_only=True, omit_defaults=True):
+class Level(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One map of a detector.
 
     Attributes:
@@ -65,8 +65,12 @@ class Level(Part, frozen=True, kw_only=True, omit_defaults=True):
         names = (self.boxes, self.scores, self.alignment, self.first_boxes, self.first_scores)
         return tuple(name for name in names if name is not None)
 
+    def with_anchors(self, anchors: Sequence[tuple[float, float]]) -> "Level":
+        """The level with these (width, height) of each place, in pixels."""
+        return msgspec.structs.replace(self, anchors=tuple(anchors))
 
-class DetectionSpec(Part, frozen=True, kw_only=True, omit_defaults=True):
+
+class DetectionSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """See the top of this file.
 
     Attributes:
