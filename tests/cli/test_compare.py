@@ -310,7 +310,8 @@ def test_pixel_options_that_do_not_fit(coloured, artifact, capfd):
     refused(["--colour gray", "3 channels"], "--colour", "gray")
     refused(["--crop 5x5: the input is 4x4"], "--crop", "5")
     refused(["--resize to 3x3: the input is 4x4"], "--resize", "3")
-    refused(["no way to resize"], "--resize", "fit:8")
+    refused(["no way to resize"], "--resize", "stretch:8")
+    refused(["fit is to the input's size"], "--resize", "fit:8")
     refused(["is not a size"], "--crop", "1.5")
     refused(["both say how large"], "--crop", "0.5", "--resize", "8")
     assert_refused(tfeff(capfd, "compare", artifact, "--resize", "8"), "its record says the preprocessing")
@@ -388,7 +389,7 @@ def test_words_that_say_no_task(headed, artifact, capfd):
     def refused(task, *words):
         assert_refused(compared(capfd, headed, "inputs.npz", "--task", task), *words)
 
-    refused("depht", "there is no task 'depht'", "classification, regression, tensors")
+    refused("depht", "there is no task 'depht'", "classification, detection, regression, tensors")
     refused("mask=regression", "has no output 'mask'", "depth", "labels")
     refused("classification", "one output")
     refused("depth=regression:square", "has no kinds")

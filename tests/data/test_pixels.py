@@ -43,9 +43,10 @@ def test_colour_mean_and_std():
 
 def test_what_fit_fills_up_with():
     assert parse_pixels(WORDS | {"resize": "fit"}).prepare((4, 6, 3)).fill == 114
-    assert parse_pixels(WORDS | {"resize": "fit:0"}).prepare((4, 6, 3)).fill == 0
-    with pytest.raises(TfeffError, match="'256' is no pixel value"):
-        parse_pixels(WORDS | {"resize": "fit:256"})
+    assert parse_pixels(WORDS | {"resize": "fit:fill=0"}).prepare((4, 6, 3)).fill == 0
+    for text in ("fit:256", "fit:0", "fit:fill=256", "fit:fill=-1", "fit:"):
+        with pytest.raises(TfeffError, match="fit is to the input's size"):
+            parse_pixels(WORDS | {"resize": text})
     with pytest.raises(TfeffError, match="cuts nothing off"):
         parse_pixels(WORDS | {"resize": "fit", "crop": "0.5"}).prepare((4, 6, 3))
 

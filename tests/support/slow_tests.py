@@ -31,6 +31,7 @@ SLOW = (
     "export/quantize/test_aware.py::test_the_file", "export/quantize/test_aware.py::test_a_saved",
     "export/rewrites/test_freeze_shift.py::test_float_file", "export/rewrites/test_files.py",
     "export/rewrites/test_concatenation.py::test_ghostnet", "export/test_tune.py",
+    "cli/test_export_detector.py::test_from",
     "cli/test_export_equalize.py", "cli/test_export_phone.py", "cli/test_export_refusals.py::test_a_kill",
     "cli/test_export_targets.py::test_edgetpu_compile", "cli/test_cli.py::test_train",
     "training/test_train.py::test_killed", "training/test_train.py::test_interrupted", "training/test_qat.py",

@@ -38,7 +38,8 @@ def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
                      help="Run the Python code of Lambda layers in a Keras file; only if you trust its author."),
         pixel_options,
         click.option("--task", "tasks", multiple=True, metavar="[OUTPUT=]NAME[:KIND]",
-                     help="What the outputs of a file mean: classification[:binary|:multi-label], regression, tensors. "
+                     help="What the outputs of a file mean: classification[:binary|:multi-label], "
+                          "detection:FILE.json (the numbers by which outputs become boxes), regression, tensors. "
                           "[default: as its last layer, its loss or the labels tell]"),
     ]  # fmt: skip
     return _with(options, function)
@@ -52,8 +53,8 @@ def pixel_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--colour", type=click.Choice(["rgb", "bgr", "gray"]), help="Colour order of an image input."),
         click.option("--resize", metavar="[exact|cover|fit][:N|HxW]",
                      help="exact: to this size, whatever the proportions; cover (or N alone): keep them, shorter side "
-                          "to N, then cut out the centre; fit[:FILL]: keep them, the whole image into the input, "
-                          "filled up with pixels of FILL (114). [default: exact, to the input's size]"),
+                          "to N, then cut out the centre; fit[:fill=V]: keep them, the whole image into the input, "
+                          "filled up with pixels of V (114). [default: exact, to the input's size]"),
         click.option("--crop", metavar="SHARE|N|HxW",
                      help="The centre that is cut out: the input's size, or its share of each side, such as 0.875."),
     ]  # fmt: skip
@@ -69,16 +70,20 @@ def parse_pixels(options: Mapping[str, Any]) -> "Pixels":
 
 
 def parse_resize(text: str | None) -> "tuple[str, tuple[int, int] | None] | None":
-    """`cover:256`, `256` (shorter side), `320x256` (exact), `cover`, `exact`, `fit`, `fit:0` -> how, (h, w) or None."""
+    """`cover:256`, `256` (shorter side), `320x256` (exact), `cover`, `exact`, `fit` -> how, (h, w) or None."""
     if text is None:
         return None
     word, _, size = text.rpartition(":")
     if text in ("exact", "cover", "fit"):
         return text, None
     if word == "fit":
-        if not (size.isdecimal() and int(size) <= 255):
-            raise TfeffError(f"--resize {text!r}: {size!r} is no pixel value", "give 0 to 255, as in fit:114")
-        return text, None
+        fill = size.removeprefix("fill=")
+        if fill == size or not (fill.isdecimal() and int(fill) <= 255):
+            raise TfeffError(
+                f"--resize {text!r}: fit is to the input's size, and may say what it fills up with",
+                "give fit, or fit:fill=0 (0 to 255; 114 without)",
+            )
+        return f"fit:{int(fill)}", None
     if word not in ("", "exact", "cover"):
         raise TfeffError(f"--resize {text!r}: no way to resize", "give exact, cover, fit, cover:256, 256 or 320x256")
     how = word or ("exact" if "x" in size.lower() else "cover")

@@ -7,7 +7,7 @@ from tfeff.record.schema import Accuracy, Group
 from tfeff.report.blocks import Facts, Measured, Missing, Section, Table, Words
 from tfeff.report.charts import change_bar
 from tfeff.report.reported import Reported
-from tfeff.report.text import count, number, plural, short
+from tfeff.report.text import begun, count, number, plural, short
 from tfeff.tasks import get_task, list_tasks
 
 _GROUPS = 25  # rows of the table; `--format json` has all
@@ -119,5 +119,5 @@ def _group_table(accuracy, word, rows):
     ]  # fmt: skip
     change = "difference, points" if unit == "%" else "difference"
     columns = [word, f"float {metric}", f"quantized {metric}", change, "", "samples"]
-    caption = f"{metric[:1].upper()}{metric[1:]} by {word}, the largest loss first"
+    caption = f"{begun(metric)} by {word}, the largest loss first"
     return Table(caption, columns, cells, frozenset(columns[1:4] + columns[5:]))

@@ -8,7 +8,7 @@ from tfeff.record.schema import Latency
 from tfeff.record.words import figure
 from tfeff.report.comparison import BEHIND, FRONT, UNDECIDED, Comparison, Measure
 from tfeff.report.svg import LETTER, WIDE, Axis, Picture
-from tfeff.report.text import ms, plural, short
+from tfeff.report.text import begun, ms, plural, short
 
 _WIDTH = 360  # as wide as a phone's screen lets it be
 _STYLES = {FRONT: "dot front", UNDECIDED: "dot undecided", BEHIND: "dot behind"}
@@ -60,7 +60,7 @@ def measure_words(measure: Measure) -> str:
     """`Top-1`, `MAE in px of depth`."""
     unit = f" in {measure.unit}" if measure.unit not in ("", "%") else ""
     of = f" of {measure.output}" if measure.output else ""
-    return short(f"{measure.metric[:1].upper()}{measure.metric[1:]}{unit}{of}", 120)
+    return short(f"{begun(measure.metric)}{unit}{of}", 120)
 
 
 def _scales(picture: Picture, x: Axis, y: Axis, room: tuple[float, float, float, float], latency: bool) -> None:

@@ -10,7 +10,7 @@ from tfeff.report.blocks import Chart, Missing, Section, Table, Words
 from tfeff.report.charts import latencies, measure_words, scatter
 from tfeff.report.comparison import Comparison, by_device, comparisons
 from tfeff.report.reported import Reported
-from tfeff.report.text import Mono, between, count, ms, plural, sha, short, size
+from tfeff.report.text import Mono, begun, between, count, ms, plural, sha, short, size
 
 _MEDIANS = 3  # in the summary; the section on latency has all
 
@@ -90,7 +90,7 @@ def _data(items):
     shares = dict.fromkeys(short(each.metric, 40) for each in entries if each.is_share)
     own = f" The interval of {' and '.join(shares)} below is Wilson's." if shares else ""
     return Words(
-        f"{said[:1].upper()}{said[1:]}.{own} That of the difference is of the same samples through both files (paired "
+        f"{begun(said)}.{own} That of the difference is of the same samples through both files (paired "
         "bootstrap). A difference whose interval holds 0 may be chance."
     )
 

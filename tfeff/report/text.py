@@ -32,6 +32,11 @@ def short(text: str, length: int = LONGEST) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
+def begun(text: str) -> str:
+    """A text as the beginning of a sentence: `Top-1`, but `mAP`, whose capitals are its own."""
+    return text if any(letter.isupper() for letter in text.partition(" ")[0]) else text[:1].upper() + text[1:]
+
+
 def sha(value: str) -> Mono:
     return Mono(value[:12])
 

@@ -20,7 +20,8 @@ IOUS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0, 1, 101)
 _VOC_RECALLS = np.arange(11) / 10
 _MOST = 100  # detections of an image and class
-_AT_ONCE = 2_000_000  # numbers in memory for resamples
+_AT_ONCE = 300_000  # numbers in memory for resamples
+_EXACT = 2**24  # up to which float32 holds every whole number
 _BITS = 1 << np.arange(len(IOUS))
 _FALSE, _TRUE, _IGNORED = 0, 1, 2  # by VOC
 
@@ -142,12 +143,15 @@ class AveragePrecision(Metric[Detections]):
     def _by_class(self, weights: np.ndarray) -> np.ndarray:
         """AP of each class and IoU threshold in each of the resamples, (classes, 10, draws); NaN without a box."""
         tables = self._tables()
+        longest = max((len(table.images) for table in tables.values()), default=0)
+        kind = np.float32 if weights.max(initial=0) * longest < _EXACT else np.float64  # half the memory to move
         result = np.full((len(tables), len(IOUS), len(weights)), np.nan)
         for number, table in enumerate(tables.values()):
             for part in _portions(len(weights), len(table.images)):
-                drawn = np.ascontiguousarray(weights[part].T, np.float64)  # (samples, draws)
-                wanted = table.boxes @ drawn
-                running = np.cumsum(drawn[table.images], axis=0)  # detections so far, (n, draws)
+                drawn = np.ascontiguousarray(weights[part].T, kind)  # (samples, draws)
+                wanted = table.boxes @ drawn.astype(np.float64)
+                running = drawn.take(table.images, axis=0)  # (n, draws)
+                np.cumsum(running, axis=0, out=running)  # detections so far
                 for row, (true, ignored) in enumerate(zip(table.true, table.ignored, strict=True)):
                     result[number, row, part] = _precision(
                         table.images, true, ignored, drawn, wanted, _RECALLS, running
@@ -238,12 +242,12 @@ def _precision(
     """
     if running is None:
         running = np.cumsum(drawn[images], axis=0)
-    right = np.cumsum(drawn[images[true]], axis=0)  # (k, draws)
+    right = np.cumsum(drawn[images[true]], axis=0, dtype=np.float64)  # (k, draws)
     told = running[true]
     if len(ignored):
         none = np.zeros((1, drawn.shape[1]))
         told = told - np.concatenate([none, np.cumsum(drawn[images[ignored]], axis=0)])[np.searchsorted(ignored, true)]
-    precision = right / np.maximum(told, 1e-300)
+    precision = right / np.maximum(told, 1e-30)  # none of those drawn: 0
     best = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
     with np.errstate(divide="ignore", invalid="ignore"):
         recall = right / wanted
