@@ -15,7 +15,9 @@ from tfeff import TfeffError, cost, create
 from tfeff.networks import get_network, index, registry
 from tfeff.networks.detection import spec_of
 from tfeff.networks.make_index import describe
+from tfeff.networks.weighted import import_file
 from tfeff.tasks.detection_spec import anchor_boxes, centres, read_spec
+from tfeff.weights import save_weights
 from tfeff.weights.layouts import get_layout
 from tfeff.weights.torch_layout import import_state_dict
 
@@ -125,6 +127,33 @@ def test_outputs_are_torchvisions():
     anchors = np.concatenate([anchor_boxes(level) for level in spec.levels])[::7]
     corners = np.concatenate([anchors[:, :2] - anchors[:, 2:] / 2, anchors[:, :2] + anchors[:, 2:] / 2], axis=1)
     np.testing.assert_allclose(corners, expected["anchors"], atol=1e-4)
+
+
+@pytest.mark.parametrize("stem", ["paddle_picodet_s_320", "tv_ssdlite320_mobilenet_v3_large"])
+def test_import_of_another_number_of_classes(stem, tmp_path):
+    """As somebody's own detector has them; layout and classes are found by the entries."""
+    name, source = REFERENCES[stem]
+    told, state, _ = load(stem)
+    layout = get_layout(get_network(name).family, source, name)
+    fewer = {80 + 32: 3 + 32, 6 * 91: 6 * 4}  # three kinds of object
+    of_heads = ("head.head_cls", "head.classification_head")
+    state = {
+        entry: value[: fewer.get(len(value), len(value))] if entry.startswith(of_heads) else value
+        for entry, value in as_named_there(state, layout.entries).items()
+    }
+    np.savez(tmp_path / "w.npz", **state)
+    model, metadata = import_file(tmp_path / "w.npz", name)
+    spec = spec_of(name, model)
+    assert (spec.classes, metadata["arguments"]["classes"]) == (3, 3)
+    assert metadata["source"]["layout"] == source
+    first = spec.levels[0]
+    entry = "head.head_cls0" if spec.bins else "head.classification_head.module_list.0.1"
+    kernel = model.get_layer(first.scores).kernel[0, 0]
+    np.testing.assert_array_equal(kernel, state[f"{entry}.weight"][: kernel.shape[-1], :, 0, 0].T)
+    save_weights(model, tmp_path / "ours.npz", metadata=metadata)
+    again = create(name, weights=tmp_path / "ours.npz", input_shape=(96, 96, 3))
+    np.testing.assert_array_equal(again.get_layer(first.scores).kernel[0, 0], kernel)
+    assert again.output[first.scores].shape[-1] == kernel.shape[-1]
 
 
 # Counts

@@ -5,6 +5,7 @@ from tfeff.layers.channel_shuffle import ChannelShuffle, ChannelSplit
 from tfeff.layers.group_conv import GroupConv2D
 from tfeff.layers.shift import ActiveShift2D, GroupShift2D, SparseShift2D
 from tfeff.layers.strided_dilated import StridedDilatedDepthwiseConv2D
+from tfeff.layers.up_sampling import NearestUpSampling2D
 
 __all__ = [
     "ActiveShift2D",
@@ -13,6 +14,7 @@ __all__ = [
     "ChannelSplit",
     "GroupConv2D",
     "GroupShift2D",
+    "NearestUpSampling2D",
     "SparseShift2D",
     "StridedDilatedDepthwiseConv2D",
 ]

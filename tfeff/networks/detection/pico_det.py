@@ -15,6 +15,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from tfeff.layers import NearestUpSampling2D
 from tfeff.layers.blocks import activate, conv_bn
 from tfeff.networks.detection.parts import backbone_maps, levels_of, prediction, stride_of, task_of
 from tfeff.networks.registry import register_networks
@@ -159,7 +160,7 @@ def _pyramid(image, maps, channels, symmetric, block):
         return block(layers.Concatenate(name=f"{name}_concat")([x, y]), channels, name)
 
     def up(x, stride):
-        return layers.UpSampling2D(2, interpolation="nearest", name=f"neck_up{stride}")(x)
+        return NearestUpSampling2D(2, name=f"neck_up{stride}")(x)
 
     middle = merge(up(coarse, strides[2]), middle, f"neck_top_down{strides[1]}")
     fine = merge(up(middle, strides[1]), fine, f"neck_top_down{strides[0]}")
