@@ -133,7 +133,7 @@ def test_outputs_are_torchvisions():
 def test_import_of_another_number_of_classes(stem, tmp_path):
     """As somebody's own detector has them; layout and classes are found by the entries."""
     name, source = REFERENCES[stem]
-    told, state, _ = load(stem)
+    _, state, _ = load(stem)
     layout = get_layout(get_network(name).family, source, name)
     fewer = {80 + 32: 3 + 32, 6 * 91: 6 * 4}  # three kinds of object
     of_heads = ("head.head_cls", "head.classification_head")

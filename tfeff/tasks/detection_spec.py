@@ -30,12 +30,12 @@ import numpy as np
 from msgspec import Meta
 
 from tfeff.errors import TfeffError
-from tfeff.record.base import NotNegative, Part, Positive, Share
+from tfeff.record.base import NotNegative, Positive, Share
 
 Size = Annotated[int, Meta(ge=1)]
 
 
-class Level(Part, frozen=True, kw_only=True, omit_defaults=True):
+class Level(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One map of a detector.
 
     Attributes:
@@ -70,7 +70,7 @@ class Level(Part, frozen=True, kw_only=True, omit_defaults=True):
         return msgspec.structs.replace(self, anchors=tuple(anchors))
 
 
-class DetectionSpec(Part, frozen=True, kw_only=True, omit_defaults=True):
+class DetectionSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """See the top of this file.
 
     Attributes:

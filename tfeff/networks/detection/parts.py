@@ -57,7 +57,7 @@ def levels_of(model: Any, *, exact: bool, further: Sequence[str] = ()) -> list[L
     for stride in sorted(int(name.removeprefix("boxes_")) for name in model.output if name.startswith("boxes_")):
         rows, columns = model.output[f"boxes_{stride}"].shape[1:3]
         step = (height / rows, width / columns) if exact else (float(stride), float(stride))
-        names = {kind: f"{kind}_{stride}" for kind in ("boxes", "scores", *further)}
+        names: dict[str, Any] = {kind: f"{kind}_{stride}" for kind in ("boxes", "scores", *further)}
         found.append(Level(stride=stride, rows=rows, columns=columns, step=step, **names))
     return found
 

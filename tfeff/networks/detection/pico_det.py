@@ -120,7 +120,7 @@ def _pico_det(
     )
     if len(maps) < 3:
         raise ValueError(f"backbone {backbone} has feature maps at {len(maps)} strides, PicoDet takes three")
-    outputs = {}
+    outputs: dict[str, Any] = {}
     for x in _pyramid(image, maps[-3:], channels, symmetric_padding, block):
         outputs |= head(x, classes, convolutions, stride_of(image, x))
     return keras.Model(image, outputs, name=name)
