@@ -111,7 +111,7 @@ def test_outputs_are_paddles(stem):
     points = np.concatenate([centres(level) for level in spec.levels])[expected["rows"]]
     strides = np.concatenate([np.full(level.rows * level.columns, level.stride) for level in spec.levels])
     decoded = boxes_of(expected["boxes"], points, strides[expected["rows"]])
-    np.testing.assert_allclose(decoded, expected["decoded"], atol=1e-3)
+    np.testing.assert_allclose(decoded, expected["decoded"], rtol=0, atol=1e-4)
     if spec.score == "aligned":
         sigmoid = [1 / (1 + np.exp(-expected[kind].astype(np.float64))) for kind in ("scores", "alignment")]
         np.testing.assert_allclose(np.sqrt(sigmoid[0] * sigmoid[1] + 1e-9), expected["probabilities"], atol=1e-6)
