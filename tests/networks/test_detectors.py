@@ -271,6 +271,14 @@ def test_refinedets_anchors():
     assert [level.anchors[0] for level in spec.levels] == [(side, side) for side in (32, 64, 128, 256)]
 
 
+def test_images_of_one_place_at_the_last_level():
+    model = create("pico_det_pp_lcnet_050", input_shape=(32, 96, 3), classes=2)
+    spec = spec_of("pico_det_pp_lcnet_050", model)
+    assert [(level.stride, level.rows, level.columns) for level in spec.levels] == [
+        (8, 4, 12), (16, 2, 6), (32, 1, 3), (64, 1, 2),
+    ]  # fmt: skip
+
+
 def test_small_images_have_finer_levels():
     model = create("pico_det_pp_lcnet_050", input_shape=(96, 96, 3), classes=10, small_image=True)
     strides = [level.stride for level in spec_of("pico_det_pp_lcnet_050", model).levels]

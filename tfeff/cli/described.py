@@ -50,7 +50,8 @@ def described_model(name: str, input_size: tuple[int, int] | None, classes: int 
         facts |= {"network": preset.name, "paper": get_network(preset.network).paper, "training": training}
         facts |= {"dataset": preset.dataset}
     facts |= {"inputs": [list(tensor.shape[1:]) for tensor in model.inputs]}
-    named = model.output if isinstance(model.output, Mapping) else {}
+    output = getattr(model, "output", None)  # a Sequential has none
+    named = output if isinstance(output, Mapping) else {}
     facts |= {"outputs": [list(tensor.shape[1:]) for tensor in named.values() or model.outputs]}
     facts |= {"output_names": list(named)} if named else {}
     (one_in,), (one_out,) = (facts[side] if len(facts[side]) == 1 else (None,) for side in ("inputs", "outputs"))

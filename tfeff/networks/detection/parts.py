@@ -26,9 +26,9 @@ def backbone_maps(
 
 
 def stride_of(image: Any, x: Any) -> int:
-    """The power of two that names a map: 64 of 7x7 of an image of 416x416."""
-    stride = 1
-    while -(-image.shape[1] // stride) > x.shape[1]:
+    """The power of two that names a map: 64 of 7x7 of an image of 416x416. By the larger side, which tells more."""
+    side, stride = 1 if image.shape[1] >= image.shape[2] else 2, 1
+    while -(-image.shape[side] // stride) > x.shape[side]:
         stride *= 2
     return stride
 
