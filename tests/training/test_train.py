@@ -338,7 +338,8 @@ def test_too_few_images_to_hold_any_out(tmp_path):
 
 
 def test_unknown_names_leave_nothing_behind(recipe, tmp_path):
-    for wrong in ({"network": "vargnet_v1_26_g8"}, {"dataset": "no/such.npz"}):
+    detector = {"network": "pico_det_pp_lcnet_050"}  # which takes another training
+    for wrong in ({"network": "vargnet_v1_26_g8"}, {"dataset": "no/such.npz"}, detector):
         with pytest.raises(TfeffError):
             train(replace(recipe, **wrong), tmp_path / "run")
     assert not (tmp_path / "run").exists()

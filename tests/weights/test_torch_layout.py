@@ -250,7 +250,8 @@ def test_every_family_of_the_issue_has_its_layouts():
         "shufflenet_v2": {"torchvision", "megvii"}, "mobilenet_v1": {"timm"}, "mobilenet_v2": {"torchvision", "timm"},
         "mobilenet_v3": {"torchvision", "timm"}, "pp_lcnet": {"timm", "paddle"}, "ghostnet": {"timm"},
         "espnet_v2": {"espnetv2"}, "vovnet": {"timm", "authors"}, "shiftnet": {"shiftresnet"}, "fe_net": {"release"},
-        "as_resnet": {"caffe"}, "vargnet": set(), "pico_det": {"paddle"}, "esnet": {"paddle"}, "ssdlite": {"torchvision"},
+        "as_resnet": {"caffe"}, "vargnet": set(), "pico_det": {"paddle"}, "esnet": {"paddle"},
+        "ssdlite": {"torchvision"},
     }  # fmt: skip
     assert {family: {*list_layouts(family)} for family in known} == known
     assert list_layouts("shiftnet", "shiftnet_a") == {}

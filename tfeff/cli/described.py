@@ -1,6 +1,6 @@
 """What `tfeff info` says of a network: built, counted, and what its paper prints."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,10 @@ def described_model(name: str, input_size: tuple[int, int] | None, classes: int 
         facts |= {"network": preset.name, "paper": get_network(preset.network).paper, "training": training}
         facts |= {"dataset": preset.dataset}
     facts |= {"inputs": [list(tensor.shape[1:]) for tensor in model.inputs]}
-    facts |= {"outputs": [list(tensor.shape[1:]) for tensor in model.outputs]}
+    output = getattr(model, "output", None)  # a Sequential has none
+    named = output if isinstance(output, Mapping) else {}
+    facts |= {"outputs": [list(tensor.shape[1:]) for tensor in named.values() or model.outputs]}
+    facts |= {"output_names": list(named)} if named else {}
     (one_in,), (one_out,) = (facts[side] if len(facts[side]) == 1 else (None,) for side in ("inputs", "outputs"))
     facts |= {"input_shape": one_in, "classes": one_out[0] if one_out and len(one_out) == 1 else None}
     facts |= {"counted_as_published": count_as_published(model, facts["published"])}

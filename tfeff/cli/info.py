@@ -44,10 +44,11 @@ def command(
 def _print(out, facts):
     """The facts, and the published figures against the counted ones, for people."""
     counted, published = facts["counted"], facts["published"]
+    outputs = _shapes(facts["outputs"], facts.get("output_names", ()))
     rows = [
         ("paper", facts["paper"]),
         ("input", _shapes(facts["inputs"])),
-        ("classes", str(facts["classes"])) if facts["classes"] else ("output", _shapes(facts["outputs"])),
+        ("classes", str(facts["classes"])) if facts["classes"] else ("output", outputs),
         ("parameters", f"{counted['parameters']:,} trainable, {counted['values']:,} stored"),
         ("MAdds", f"{counted['madds']:,}"),
         ("size", f"{4 * counted['values'] / 1e6:.2f} MB float32, about {counted['values'] / 1e6:.2f} MB int8"),
@@ -73,5 +74,6 @@ def _print(out, facts):
                 f"on {facts['training']['samples']:,} images")  # fmt: skip
 
 
-def _shapes(shapes):
-    return ", ".join("x".join(map(str, shape)) for shape in shapes)
+def _shapes(shapes, names=()):
+    said = ["x".join(map(str, shape)) for shape in shapes]
+    return ", ".join(f"{name} {shape}" for name, shape in zip(names, said, strict=True)) if names else ", ".join(said)

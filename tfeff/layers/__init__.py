@@ -8,6 +8,7 @@ from tfeff.layers.group_conv import GroupConv2D
 from tfeff.layers.resize import Resize2D
 from tfeff.layers.shift import ActiveShift2D, GroupShift2D, SparseShift2D
 from tfeff.layers.strided_dilated import StridedDilatedDepthwiseConv2D
+from tfeff.layers.up_sampling import NearestUpSampling2D
 
 __all__ = [
     "ActiveShift2D",
@@ -18,6 +19,7 @@ __all__ = [
     "DepthToSpace",
     "GroupConv2D",
     "GroupShift2D",
+    "NearestUpSampling2D",
     "Resize2D",
     "SpaceToDepth",
     "SparseShift2D",

@@ -14,14 +14,13 @@ from functools import lru_cache
 from importlib import import_module
 from numbers import Integral
 from pathlib import Path
-from pkgutil import walk_packages
 from typing import Any
 
 from tfeff.errors import TfeffError
 from tfeff.record.schema import TaskSpec
 
 INDEX_PATH = Path(__file__).with_name("index.json")
-_NOT_FAMILIES = {"building", "registry", "make_index", "weighted"}
+_NOT_FAMILIES = {"__init__", "building", "registry", "make_index", "weighted", "parts"}
 
 
 @dataclass(frozen=True)
@@ -129,10 +128,11 @@ def index() -> dict[str, dict[str, Any]]:
 
 def import_families(besides: Collection[str] = ()) -> dict[str, Network]:
     """Imports every family's file, but for the modules in `besides`, and returns all networks registered so far."""
-    for found in walk_packages([str(Path(__file__).parent)], f"{__package__}."):
-        own = found.name.removeprefix(f"{__package__}.")
-        if own not in _NOT_FAMILIES and found.name not in besides:
-            import_module(found.name)
+    folder = Path(__file__).parent
+    for path in sorted(folder.rglob("*.py")):
+        module = ".".join((__package__, *path.relative_to(folder).with_suffix("").parts))
+        if path.stem not in _NOT_FAMILIES and module not in besides:
+            import_module(module)
     return dict(_registered)
 
 

@@ -4,7 +4,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,11 @@ def train(
     if max(recipe.input_size) <= _SMALL_IMAGE:
         arguments["small_image"] = True
     model = create(recipe.network, **arguments)
+    if isinstance(model.output, Mapping):
+        raise TfeffError(
+            f"training: {recipe.network} gives {', '.join(list(model.output)[:2])}, ...; classifiers alone are trained",
+            "name a classifier: `tfeff list`",
+        )
     _compile(model, recipe, -(-len(fit) // recipe.batch_size))
     state.restore(model)
     move = recipe.move if recipe.augment else None

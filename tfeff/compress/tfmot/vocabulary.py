@@ -13,7 +13,14 @@ import numpy as np
 from keras import layers
 
 from tfeff.compress.tfmot.plan import Plan, Ref, Refusal
-from tfeff.layers import BatchNorm, ChannelShuffle, ChannelSplit, GroupConv2D, StridedDilatedDepthwiseConv2D
+from tfeff.layers import (
+    BatchNorm,
+    ChannelShuffle,
+    ChannelSplit,
+    GroupConv2D,
+    NearestUpSampling2D,
+    StridedDilatedDepthwiseConv2D,
+)
 
 # Functions that both Keras have under the same name, computing the same.
 _ACTIVATIONS = {"sigmoid", "tanh", "softmax", "elu", "selu", "softplus", "softsign", "gelu", "exponential"}
@@ -364,6 +371,7 @@ _LAYERS = {
     layers.ZeroPadding2D: Vocabulary.zero_padding,
     layers.Cropping2D: Vocabulary.cropping,
     layers.UpSampling2D: Vocabulary.up_sampling,
+    NearestUpSampling2D: Vocabulary.up_sampling,
     layers.Reshape: Vocabulary.reshape,
     layers.Flatten: Vocabulary.reshape,
     layers.Permute: Vocabulary.permute,

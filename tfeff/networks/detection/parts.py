@@ -26,9 +26,9 @@ def backbone_maps(
 
 
 def stride_of(image: Any, x: Any) -> int:
-    """The power of two that names a map: 64 of 7x7 of an image of 416x416."""
-    stride = 1
-    while -(-image.shape[1] // stride) > x.shape[1]:
+    """The power of two that names a map: 64 of 7x7 of an image of 416x416. By the larger side, which tells more."""
+    side, stride = 1 if image.shape[1] >= image.shape[2] else 2, 1
+    while -(-image.shape[side] // stride) > x.shape[side]:
         stride *= 2
     return stride
 
@@ -57,7 +57,7 @@ def levels_of(model: Any, *, exact: bool, further: Sequence[str] = ()) -> list[L
     for stride in sorted(int(name.removeprefix("boxes_")) for name in model.output if name.startswith("boxes_")):
         rows, columns = model.output[f"boxes_{stride}"].shape[1:3]
         step = (height / rows, width / columns) if exact else (float(stride), float(stride))
-        names = {kind: f"{kind}_{stride}" for kind in ("boxes", "scores", *further)}
+        names: dict[str, Any] = {kind: f"{kind}_{stride}" for kind in ("boxes", "scores", *further)}
         found.append(Level(stride=stride, rows=rows, columns=columns, step=step, **names))
     return found
 

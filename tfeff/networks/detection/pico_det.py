@@ -15,6 +15,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from tfeff.layers import NearestUpSampling2D
 from tfeff.layers.blocks import activate, conv_bn
 from tfeff.networks.detection.parts import backbone_maps, levels_of, prediction, stride_of, task_of
 from tfeff.networks.registry import register_networks
@@ -36,36 +37,36 @@ def _variant(backbone, channels, convolutions, size, published, **options):
     }  # fmt: skip
 
 
-def _printed(parameters, mean_average_precision):
-    return {"parameters": round(parameters * 1e6), "map": mean_average_precision, "source": _SOURCE}
+def _printed(parameters, **known):
+    return {"parameters": round(parameters * 1e6), **known, "source": _SOURCE}
 
 
-def _counted(parameters, madds, mean_average_precision=None):
-    known = {} if mean_average_precision is None else {"map": mean_average_precision}
+def _counted(parameters, madds, **known):
     return {"parameters_with_level_scales": parameters, "madds": madds, **known, "source": _COUNTED}
 
 
 # Public name -> backbone, channels of neck and head, convolutions of a head, default size, figures at that size.
 _VARIANTS = {
-    "pico_det_esnet_s": _variant("esnet_s", 96, 2, 320, _counted(992_719, 350_963_528, 27.1)),
-    "pico_det_esnet_m": _variant("esnet_m", 128, 4, 320, _printed(2.15, 30.9)),
-    "pico_det_esnet_l": _variant("esnet_l", 160, 4, 320, _printed(3.30, 32.9)),
+    "pico_det_esnet_s": _variant("esnet_s", 96, 2, 320, _counted(992_719, 350_963_528, map=27.1)),
+    "pico_det_esnet_m": _variant("esnet_m", 128, 4, 320, _printed(2.15, map=30.9)),
+    "pico_det_esnet_l": _variant("esnet_l", 160, 4, 320, _printed(3.30, map=32.9)),
     "pico_det_pp_lcnet_050": _variant("pp_lcnet_050", 96, 2, 320, {}),  # widths of S; the paper's are not printed
     "pico_det_pp_lcnet_100": _variant("pp_lcnet_100", 128, 4, 416, _counted(1_830_692, 1_208_300_000)),
-    "pico_det_pp_lcnet_150": _variant("pp_lcnet_150", 128, 4, 416, _counted(3_107_668, 1_861_134_656, 36.3)),
+    "pico_det_pp_lcnet_150": _variant("pp_lcnet_150", 128, 4, 416, _counted(3_107_668, 1_861_134_656, map=36.3)),
     "pico_det_shufflenet_v2_x100": _variant(
-        "shufflenet_v2_x100", 96, 2, 416, _counted(1_178_920, 743_230_440, 30.0),
+        "shufflenet_v2_x100", 96, 2, 416, _counted(1_178_920, 743_230_440, map=30.0),
         backbone_options={"activation": "leaky_relu"},
     ),
     "pico_det_mobilenet_v3_large": _variant(
-        "mobilenet_v3_large_100", 128, 4, 416, _counted(3_554_666, 1_347_721_824, 35.6), backbone_options=_MOBILENET
+        "mobilenet_v3_large_100", 128, 4, 416, _counted(3_554_666, 1_347_721_824, map=35.6),
+        backbone_options=_MOBILENET,
     ),
 }  # fmt: skip
 _VARIANTS_V2 = {
-    "pico_det_v2_pp_lcnet_035": _variant("pp_lcnet_035", 96, 2, 320, _printed(0.70, 23.5)),
-    "pico_det_v2_pp_lcnet_075": _variant("pp_lcnet_075", 96, 2, 320, _counted(1_186_496, 481_103_149, 29.1)),
-    "pico_det_v2_pp_lcnet_150": _variant("pp_lcnet_150", 128, 4, 320, _printed(3.46, 34.4)),
-    "pico_det_v2_pp_lcnet_200": _variant("pp_lcnet_200", 160, 4, 320, _printed(5.80, 36.1)),
+    "pico_det_v2_pp_lcnet_035": _variant("pp_lcnet_035", 96, 2, 320, _printed(0.70, map=23.5)),
+    "pico_det_v2_pp_lcnet_075": _variant("pp_lcnet_075", 96, 2, 320, _counted(1_186_496, 481_103_149, map=29.1)),
+    "pico_det_v2_pp_lcnet_150": _variant("pp_lcnet_150", 128, 4, 320, _printed(3.46, map=34.4)),
+    "pico_det_v2_pp_lcnet_200": _variant("pp_lcnet_200", 160, 4, 320, _printed(5.80, map=36.1)),
 }  # fmt: skip
 
 
@@ -119,9 +120,11 @@ def _pico_det(
     )
     if len(maps) < 3:
         raise ValueError(f"backbone {backbone} has feature maps at {len(maps)} strides, PicoDet takes three")
-    outputs = {}
-    for x in _pyramid(image, maps[-3:], channels, symmetric_padding, block):
-        outputs |= head(x, classes, convolutions, stride_of(image, x))
+    finest = stride_of(image, maps[-3])
+    strides = [finest * 2**level for level in range(4)]
+    outputs: dict[str, Any] = {}
+    for stride, x in zip(strides, _pyramid(maps[-3:], strides, channels, symmetric_padding, block), strict=True):
+        outputs |= head(x, classes, convolutions, stride)
     return keras.Model(image, outputs, name=name)
 
 
@@ -147,11 +150,10 @@ def _separable_pair(x, channels, name):
     return _separable(_separable(x, x.shape[-1], name=f"{name}_1"), channels, name=f"{name}_2")
 
 
-def _pyramid(image, maps, channels, symmetric, block):
+def _pyramid(maps, strides, channels, symmetric, block):
     """Three maps, each half as large as the one before -> four of `channels`."""
-    strides = [stride_of(image, x) for x in maps]
     fine, middle, coarse = (
-        _conv(x, channels, 1, name=f"neck_reduce{stride}") for x, stride in zip(maps, strides, strict=True)
+        _conv(x, channels, 1, name=f"neck_reduce{stride}") for x, stride in zip(maps, strides, strict=False)
     )
     down = {"stride": 2, "symmetric": symmetric}
 
@@ -159,12 +161,12 @@ def _pyramid(image, maps, channels, symmetric, block):
         return block(layers.Concatenate(name=f"{name}_concat")([x, y]), channels, name)
 
     def up(x, stride):
-        return layers.UpSampling2D(2, interpolation="nearest", name=f"neck_up{stride}")(x)
+        return NearestUpSampling2D(2, name=f"neck_up{stride}")(x)
 
     middle = merge(up(coarse, strides[2]), middle, f"neck_top_down{strides[1]}")
     fine = merge(up(middle, strides[1]), fine, f"neck_top_down{strides[0]}")
     found = [fine]
-    for stride, x in zip(strides[1:], (middle, coarse), strict=True):
+    for stride, x in zip(strides[1:3], (middle, coarse), strict=True):
         y = _separable(found[-1], channels, name=f"neck_down{stride}", **down)  # -> (n, h/2, w/2, channels)
         found.append(merge(y, x, f"neck_bottom_up{stride}"))
     last = (_separable(x, channels, name=f"neck_extra_{of}", **down) for of, x in (("in", coarse), ("out", found[-1])))

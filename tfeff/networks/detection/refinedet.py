@@ -75,7 +75,8 @@ def refinedet(
     taps = ("stride8", "stride16", "stride32")
     image, maps = backbone_maps(backbone, input_shape, taps, backbone_options, symmetric_padding=symmetric_padding)
     maps.append(_bottleneck(maps[-1], 128, 512, stride=2, name="extra"))  # -> (n, h/64, w/64, 512)
-    outputs, above = {}, None
+    outputs: dict[str, Any] = {}
+    above = None
     for x in reversed(maps):
         stride = stride_of(image, x)
         outputs |= _predict(x, f"first_{{}}_{stride}", 2)

@@ -97,7 +97,7 @@ def ssdlite(
     image, maps = backbone_maps(
         backbone, input_shape, taps, backbone_options, symmetric_padding=symmetric_padding, small_image=small_image
     )
-    options = {"epsilon": bn_epsilon, "momentum": 0.97, "activation": "relu6"}
+    options: dict[str, Any] = {"epsilon": bn_epsilon, "momentum": 0.97, "activation": "relu6"}
     for number, channels in enumerate(extras, start=1):
         x = conv_bn(maps[-1], channels // 2, 1, name=f"extra{number}_reduce", **options)
         x = conv_bn(

@@ -52,7 +52,7 @@ def _separable(ours, theirs):
 
 def _neck():
     fine, middle, coarse, _ = _STRIDES
-    layout = {}
+    layout: dict[str, str] = {}
     for number, stride in enumerate((fine, middle, coarse)):
         layout |= _conv_bn(f"neck_reduce{stride}", f"neck.conv_t.convs.{number}")
     for number, stride in enumerate((middle, coarse)):
@@ -74,7 +74,7 @@ def _neck():
 
 
 def _head(names):
-    layout = {}
+    layout: dict[str, str] = {}
     for level, stride in enumerate(_STRIDES):
         layout |= {f"scores_{stride}": f"head.head_cls{level}", f"boxes_{stride}": f"head.head_reg{level}"}
         for number in range(1, 1 + sum(f"head{stride}_{n}_dw" in names for n in range(1, 10))):
