@@ -21,7 +21,7 @@ import pytest
 
 SUPPORT = Path(__file__).parents[1] / "support"
 SEED = os.environ.get("TFEFF_FUZZ_SEED", "0")
-SILENCE_S = 90  # a command is stopped after 20 s by itself, unless it hangs in code that is not Python's
+SILENCE_S = 180  # a command is stopped after 20 s by itself, unless it hangs in code that is not Python's
 
 
 @dataclass

@@ -7,7 +7,6 @@ import sys
 import threading
 from typing import Any
 
-
 # What ends a command but Ctrl-C: a polite kill, and a terminal that is closed (which Windows does not tell).
 ENDS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 

@@ -56,21 +56,6 @@ def open_dataset(spec: str, split: str, *, labelled: bool = True, whole: bool = 
     raise TfeffError(f"dataset {spec!r}: neither a folder nor a file", "give a folder, an .npz or a .csv")
 
 
-def is_within(spec: str, folder: Path) -> bool:
-    """Whether a dataset that a file names is one by name, or lies in the file's own folder.
-
-    A record or a preset may be a stranger's: only a path that the user types may lead elsewhere.
-
-    Args:
-        spec: as `open_dataset` takes it.
-        folder: of the file.
-    """
-    try:
-        return spec in NAMED or Path(spec).resolve().is_relative_to(folder.resolve())
-    except (OSError, ValueError, RuntimeError):  # no path at all
-        return False
-
-
 def default_evaluation() -> str:
     """The largest Fashion-MNIST on this machine: the full one where it is found, else the bundled sample."""
     return "fashion_mnist" if find_fashion_mnist() else "fashion_mnist_sample"

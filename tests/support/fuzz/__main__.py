@@ -6,6 +6,7 @@ it. A line of JSON on the real stdout before each command, and after it what was
 
 import json
 import os
+import resource
 import shutil
 import sys
 import time
@@ -23,11 +24,14 @@ from fuzz.cases import KINDS  # noqa: E402
 from fuzz.watch import Watch  # noqa: E402
 from tfeff.cli.endings import Endings  # noqa: E402
 
+_MOST_BYTES = 6 * 2**30
+
 
 def main() -> None:
     first, last = map(int, sys.argv[3:5])
     for name in ("home", "tmp", "originals"):
         (FOLDER / name).mkdir(parents=True, exist_ok=True)
+    resource.setrlimit(resource.RLIMIT_DATA, (_MOST_BYTES, _MOST_BYTES))  # who reads /dev/zero takes no more
     told = os.fdopen(os.dup(1), "w", buffering=1)
     if sys.argv[1] == "kills":
         _kills(first, last, lambda value: told.write(json.dumps(value) + "\n"))

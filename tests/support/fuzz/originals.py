@@ -1,5 +1,6 @@
 """The whole files that are mutated: a small int8 network with its float twin and records, and others of odd forms."""
 
+import copy
 import hashlib
 import json
 from pathlib import Path
@@ -80,8 +81,9 @@ def record(path: Path, twin: Path, dtype: str, **more) -> dict:
     full = json.loads(encode(full_record()).decode().replace(SHA256, named(path)["sha256"]))
     return full | {
         "schema_version": 2, **named(path), "network": "vargnet_v1_025_g8", "target": "litert", "preset": None,
-        "float_twin": named(twin), "inputs": [{**ports[0], "preprocessing": _PREPROCESSING}], "outputs": ports[1:],
-        "tasks": [{"name": "classification", "outputs": ["logits"], "labels": _LABELS,
+        "float_twin": named(twin), "outputs": ports[1:],
+        "inputs": [{**ports[0], "preprocessing": copy.deepcopy(_PREPROCESSING)}],
+        "tasks": [{"name": "classification", "outputs": ["logits"], "labels": [*_LABELS],
                    "decode": {"kind": "classes", "scores": "probabilities"}}],
         "precision": "int8", "dataset": "fashion_mnist_sample", "accuracy": [], "latency": [],
         **more,
