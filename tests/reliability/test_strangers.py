@@ -9,6 +9,7 @@ import pytest
 from checking_files import edit
 from cli_runner import assert_refused, tfeff
 from fuzz.originals import old_record, record, write_originals
+from part_files import open_sized
 from PIL import Image
 
 from tfeff.errors import TfeffError
@@ -43,6 +44,7 @@ def artifact(originals, tmp_path, monkeypatch):
     folder = tmp_path / "artifact"
     folder.mkdir()
     monkeypatch.chdir(folder)
+    monkeypatch.setattr("tfeff.cli.endings.Endings.wait", lambda self: None)  # what is served by mistake ends
     return make
 
 
@@ -209,3 +211,16 @@ def test_what_is_no_file_is_not_waited_for(artifact, capfd):
     assert_refused(tfeff(capfd, "serve", path, "--port", 0, "--certificate", "pipe"), "pipe", "not a regular file")
     assert_refused(tfeff(capfd, "serve", path, "--port", 0, "--host", "é..ü"), "cannot listen")
     assert_refused(tfeff(capfd, "demo", path, "--out", "/", "--force"), "ends in .apk")
+
+
+def test_sizes_beside_open_ones_are_bounded(tmp_path, capfd):
+    """LiteRT took a minute to touch 8 GB of them."""
+    path = open_sized(tmp_path / "m.tflite", (-1, -1, -1, 2**31 - 1))
+    assert_refused(tfeff(capfd, "check", path, "--target", "litert"), "has the shape (-1, -1, -1, 2147483647)")
+    path = open_sized(tmp_path / "m.tflite")
+    assert tfeff(capfd, "check", path, "--target", "litert").code == 0
+    ran = tfeff(capfd, "check", path, "--target", "litert", "--input-shape", "1x30000x30000x3")
+    assert_refused(ran, "an input of 1x30000x30000x3 takes 10,800,000,000 bytes")
+    path = open_sized(tmp_path / "m.tflite", (-1, -1, -1, 2**20))  # too large at 224 and 32, which are tried first
+    ran = tfeff(capfd, "check", path, "--target", "litert")
+    assert ran.code == 2 or "loads and allocates it" in ran.err
