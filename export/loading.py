@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tfeff.errors import TfeffError
+from tfeff.files import check_unpacked
 from tfeff.own_code import import_named, nothing_from_here
 from tfeff.tasks import Head
 
@@ -105,6 +106,7 @@ def read_keras(path: Path, imports: Sequence[str] = (), *, trust_lambda: bool = 
     """The functional model in a Keras file."""
     if not path.is_file():
         raise TfeffError(f"{path}: no such file", "check the path")
+    check_unpacked(path)
     import keras
 
     from tfeff import layers  # noqa: F401  registers our layers

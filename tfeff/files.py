@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +22,7 @@ except ImportError:  # Windows: no locks there, and so no leftovers are swept
     fcntl = None  # type: ignore[assignment]
 
 _LOCK = ".lock"
+_UNPACKED, _SLACK = 200, 2**28  # of archives: times their size, and bytes beyond that
 _OLD_S = 24 * 3600.0  # of a folder without a lock: it may be that of a process that is about to make one
 _PATIENCE_S = 10.0
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EINVAL)
@@ -38,6 +40,22 @@ def check_regular(path: Path, mend: str = "give a file") -> None:
     """Raises TfeffError for what is there and no regular file: reading a pipe or a device may never end."""
     if _is_special(path):
         raise TfeffError(f"{path}: cannot be read (not a regular file)", mend)
+
+
+def check_unpacked(path: Path) -> None:
+    """Raises TfeffError for a zip archive (`.npz`, `.keras`) that unpacks to far more than it is: it was made to fill its
+    reader's memory. What is no archive passes."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        most = _UNPACKED * path.stat().st_size + _SLACK
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):  # who reads it says what is wrong
+        return
+    if unpacked > most:
+        raise TfeffError(
+            f"{path}: unpacks to {unpacked:,} bytes, more than {_UNPACKED} times its size",
+            "save it without compression",
+        )
 
 
 def _is_special(path: Path) -> bool:

@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from checking_files import edit
 from cli_runner import assert_refused, tfeff
@@ -14,7 +16,7 @@ from PIL import Image
 
 from tfeff.errors import TfeffError
 from tfeff.export.quantize.convert import environment_versions
-from tfeff.files import write_whole
+from tfeff.files import check_unpacked, write_whole
 
 
 @pytest.fixture(scope="module")
@@ -131,8 +133,13 @@ def way_in(kind, outside):
     return "images" if kind == "table below" else table
 
 
-@pytest.mark.parametrize("kind", ["path", "above", "link", "link below", "table", "table below"])
-@pytest.mark.parametrize("part", ["dataset", "accuracy", "calibration"])
+@pytest.mark.parametrize(
+    ("kind", "part"),
+    [
+        ("path", "dataset"), ("path", "accuracy"), ("path", "calibration"), ("above", "dataset"), ("link", "accuracy"),
+        ("link below", "calibration"), ("table", "accuracy"), ("table below", "dataset"),
+    ],
+)  # fmt: skip
 def test_a_record_leads_to_no_data_outside_of_its_folder(artifact, outside, capfd, kind, part):
     spec = way_in(kind, outside)
     changes = {"dataset": {"dataset": spec}, "calibration": {"dataset": None, "calibration": {"source": spec}},
@@ -224,3 +231,19 @@ def test_sizes_beside_open_ones_are_bounded(tmp_path, capfd):
     path = open_sized(tmp_path / "m.tflite", (-1, -1, -1, 2**20))  # too large at 224 and 32, which are tried first
     ran = tfeff(capfd, "check", path, "--target", "litert")
     assert ran.code == 2 or "loads and allocates it" in ran.err
+
+
+def test_archives_that_were_made_to_fill_memory(artifact, capfd, monkeypatch):
+    path = artifact()
+    np.savez_compressed("zeros.npz", images=np.zeros((2**20, 1, 1), np.uint8))
+    with zipfile.ZipFile("m.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.weights.h5", bytes(2**20))
+    check_unpacked(Path("m.keras"))  # small ones may
+    with monkeypatch.context() as patch:
+        patch.setattr("tfeff.files._SLACK", 0)
+        for command in (
+            ["compare", path, "--dataset", "zeros.npz"], ["debug", path, "--images", "zeros.npz"], ["info", "m.keras"],
+            ["export", "vargnet_v1_025_g8", "--weights", "zeros.npz", "--no-bench"],
+            ["import-weights", "zeros.npz", "--network", "vargnet_v1_025_g8", "--out", "w.npz"],
+        ):  # fmt: skip
+            assert_refused(tfeff(capfd, *command), "unpacks to 1,0", "more than 200 times its size")

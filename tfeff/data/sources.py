@@ -9,6 +9,7 @@ from tfeff.data.fashion_mnist import find_fashion_mnist, is_idx_folder, load_fas
 from tfeff.data.files import exists
 from tfeff.data.folders import SPLIT_FOLDERS, Opened, open_folder, open_table
 from tfeff.errors import TfeffError
+from tfeff.files import check_unpacked
 
 NAMED = {"fashion_mnist": load_fashion_mnist, "fashion_mnist_sample": load_sample}
 TABLES = (".csv", ".tsv")
@@ -70,6 +71,7 @@ def _finished(opened: Opened, split: str, labelled: bool, seed: int, whole: bool
 
 
 def _open_npz(path, split, labelled):
+    check_unpacked(path)
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
