@@ -43,8 +43,8 @@ def check_regular(path: Path, mend: str = "give a file") -> None:
 
 
 def check_unpacked(path: Path) -> None:
-    """Raises TfeffError for a zip archive (`.npz`, `.keras`) that unpacks to far more than it is: it was made to fill its
-    reader's memory. What is no archive passes."""
+    """Raises TfeffError for a zip archive (`.npz`, `.keras`) that unpacks to far more than it is: it was made to fill
+    its reader's memory. What is no archive passes."""
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
