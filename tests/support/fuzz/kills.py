@@ -75,12 +75,13 @@ def prepare(folder: Path) -> dict[int, float]:
 
 def _run(command: list[str], folder: Path, when: float | None, number: signal.Signals | None) -> int:
     """Runs a command in a process of its own, ended after `when` seconds; its exit code, or minus a signal."""
+    out = os.open(folder.with_suffix(".out"), os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+    ready, begins = os.pipe()
     child = os.fork()
     if child == 0:
         os.setsid()
         os.chdir(folder)
         os.environ[_MARK] = str(folder)
-        out = os.open(folder.with_suffix(".out"), os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         os.dup2(out, 1)
         os.dup2(out, 2)
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -88,6 +89,7 @@ def _run(command: list[str], folder: Path, when: float | None, number: signal.Si
             Endings.wait = _ORIGINAL_WAIT
         from tfeff.cli import main
 
+        os.write(begins, b"!")
         try:
             main(command)
         except SystemExit as stop:
@@ -95,6 +97,9 @@ def _run(command: list[str], folder: Path, when: float | None, number: signal.Si
             os._exit(stop.code if isinstance(stop.code, int) else 0)
         finally:
             os._exit(99)
+    os.read(ready, 1)
+    for each in (out, ready, begins):
+        os.close(each)
     if when is not None and number is not None:
         time.sleep(when)
         os.kill(child, number)
@@ -131,7 +136,7 @@ def kill_one(seed: str, model: Path, took: dict[int, float], place: Path) -> tup
 
 
 def _faults(command, place, how, code, said):
-    allowed = {0, 128 + how, 130 if how == signal.SIGINT else 0, -how if how in (signal.SIGKILL, signal.SIGHUP) else 0}
+    allowed = {0, 128 + how, -how}  # the last: before the command could listen
     if code not in allowed:
         yield f"exit code {code}"
     if "Traceback" in said or "Exception ignored" in said:
