@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfeff.errors import TfeffError
 from tfeff.export.byte_inputs import with_float_inputs
+from tfeff.files import check_unpacked
 from tfeff.own_code import import_named, nothing_from_here
 from tfeff.record.schema import SourceFile
 from tfeff.tasks import Head
@@ -151,6 +152,7 @@ def read_keras(path: Path, imports: Sequence[str] = (), *, trust_lambda: bool = 
     """The functional model in a Keras file."""
     if not path.is_file():
         raise TfeffError(f"{path}: no such file", "check the path")
+    check_unpacked(path)
     import keras
 
     from tfeff import layers  # noqa: F401  registers our layers

@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +22,7 @@ except ImportError:  # Windows: no locks there, and so no leftovers are swept
     fcntl = None  # type: ignore[assignment]
 
 _LOCK = ".lock"
+_UNPACKED, _SLACK = 200, 2**28  # of archives: times their size, and bytes beyond that
 _OLD_S = 24 * 3600.0  # of a folder without a lock: it may be that of a process that is about to make one
 _PATIENCE_S = 10.0
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EINVAL)
@@ -32,6 +34,35 @@ def home() -> Path:
         return Path.home()
     except (RuntimeError, KeyError):
         raise TfeffError("the home folder is not known", "set HOME to a folder that you can write to") from None
+
+
+def check_regular(path: Path, mend: str = "give a file") -> None:
+    """Raises TfeffError for what is there and no regular file: reading a pipe or a device may never end."""
+    if _is_special(path):
+        raise TfeffError(f"{path}: cannot be read (not a regular file)", mend)
+
+
+def check_unpacked(path: Path) -> None:
+    """Raises TfeffError for a zip archive (`.npz`, `.keras`) that unpacks to far more than it is: it was made to fill
+    its reader's memory. What is no archive passes."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        most = _UNPACKED * path.stat().st_size + _SLACK
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):  # who reads it says what is wrong
+        return
+    if unpacked > most:
+        raise TfeffError(
+            f"{path}: unpacks to {unpacked:,} bytes, more than {_UNPACKED} times its size",
+            "save it without compression",
+        )
+
+
+def _is_special(path: Path) -> bool:
+    try:
+        return path.exists() and not path.is_file()
+    except OSError:  # too long, or not to be looked at: opening it says so
+        return False
 
 
 def write_whole(path: Path, data: bytes, *, force: bool = True, mend: str = "choose a folder you can write to") -> None:
@@ -70,10 +101,11 @@ def publish(made: Path, final: Path, *, force: bool) -> None:
     """Gives a finished file its name; without `force` only if nothing has that name at this very instant.
 
     Raises:
-        TfeffError: something is there, and not `force`.
+        TfeffError: something is there, and not `force`; or a device, a pipe or a folder, which nothing replaces.
         OSError: the file system refuses.
     """
     if force:
+        _check_replaceable(final)
         os.replace(made, final)
         return
     try:
@@ -111,8 +143,7 @@ def publish_all(files: Mapping[Path, Path], away: Mapping[Path, bool], folder: P
             for number, old in enumerate([*reversed(list(files.values())), *away]):
                 if not os.path.lexists(old):
                     continue
-                if old.is_dir() and not old.is_symlink():
-                    raise TfeffError(f"{old}: is a folder", "give another --out")
+                _check_replaceable(old)
                 if not force and away.get(old, True):
                     raise TfeffError(f"{old}: exists already", "give --force to replace it, or another --out")
                 os.rename(old, kept := folder / f".replaced-{number}")
@@ -126,6 +157,13 @@ def publish_all(files: Mapping[Path, Path], away: Mapping[Path, bool], folder: P
             for kept, old in reversed(moved):
                 os.rename(kept, old)
             raise
+
+
+def _check_replaceable(path: Path) -> None:
+    if path.is_dir():
+        raise TfeffError(f"{path}: is a folder", "give the name of a file")
+    if _is_special(path):
+        raise TfeffError(f"{path}: is a device or a pipe, not a file", "give another name")
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import pytest
 
 import tfeff
 from tfeff import TfeffError, create, load_preset
+from tfeff.cli.model import own_dataset
 from tfeff.data import Preprocessing, open_dataset
 from tfeff.presets import BUNDLED, SCHEMA_VERSION, Preset, aliases, list_presets
 from tfeff.weights import save_weights
@@ -124,13 +125,34 @@ def test_damaged_json(folder, text):
         {"arguments": None},
         {"arguments": {"classes": 3}},
         {"arguments": {"classes": 3, "input_shape": [64, 64, 3]}},
+        {"arguments": {"classes": 3, "input_shape": [32, 32, 3], "blocks": [{}]}},
+        *({"preset": name} for name in ("../../x", "a/b", "/x", "..", "a\0b", "a\x1b[31m", "", 5, None)),
+        *({key: value} for key in ("network", "dataset") for value in (5, ["x"], {"a": 1})),
+        {"labels": 5},
+        {"training": 5},
+        {"calibration_method": 5},
+        {"schema_version": 1, "extra": json.loads("[" * 100 + "]" * 100)},
     ],
+    ids=lambda entries: ascii(entries)[:60],
 )
 def test_json_with_wrong_entries(folder, entries):
     change(folder, **entries)
     error = refusal(folder / f"{NAME}.json")
     assert "damaged" in error.what
     assert error.mend
+
+
+def test_its_data_are_taken_from_its_own_folder_only(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "images").mkdir()
+    (folder / "out").symlink_to("/")
+    path = str(folder / f"{NAME}.json")
+    for dataset in ("/", "..", "/etc", "out", "a\0b", "x" * 5000):
+        change(folder, dataset=dataset)
+        assert own_dataset(path) is None
+    for dataset in ("images", str(folder / "images"), "fashion_mnist_sample"):
+        change(folder, dataset=dataset)
+        assert own_dataset(path) == dataset
 
 
 def test_wrong_preprocessing(folder):

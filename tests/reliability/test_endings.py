@@ -1,4 +1,4 @@
-"""The first Ctrl-C or SIGTERM ends a command that waits, whichever thread the kernel hands it to."""
+"""The first Ctrl-C, SIGTERM or SIGHUP ends a command that waits, whichever thread the kernel hands it to."""
 
 import signal
 import subprocess
@@ -23,8 +23,36 @@ print("ended")
 """
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 128 + signal.SIGTERM)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_that_another_thread_gets(number, code):
     ran = subprocess.run([sys.executable, "-c", CODE, str(int(number))], capture_output=True, text=True, timeout=20)
     assert ran.returncode == code
     assert ran.stdout == ("ended\n" if number == signal.SIGINT else "")
+
+
+# A command that has begun to write, and is told to end.
+WRITES = """
+import os, signal, sys
+from pathlib import Path
+from tfeff.cli import _unwind_when_told_to_end
+from tfeff.files import written_whole
+
+_unwind_when_told_to_end()
+with written_whole(Path("x")) as part:
+    part.write_text("half")
+    os.kill(os.getpid(), int(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_was_begun_is_gone_when_a_command_is_told_to_end(tmp_path, number):
+    ran = subprocess.run([sys.executable, "-c", WRITES, str(int(number))], cwd=tmp_path, timeout=20)
+    assert ran.returncode == 128 + number
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_that_was_made_deaf_to_a_closed_terminal_goes_on(tmp_path):
+    deaf = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)}  # as `nohup` does
+    ran = subprocess.run([sys.executable, "-c", WRITES, str(int(signal.SIGHUP))], cwd=tmp_path, timeout=20, **deaf)
+    assert ran.returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]

@@ -46,7 +46,8 @@ SLOW = (
     "cli/test_import_weights.py::test_from_a_reference", "export/quantize/test_mixed.py::test_a_drop_that",
     "export/quantize/test_mixed.py::test_biases_are", "export/targets/test_tosa.py::test_an_export",
     "export/quantize/test_ports.py::test_every_unit", "bench/test_collect.py::test_the_page",
-    "reliability/test_environment.py::test_names", "bench/test_phone.py::test_bench",
+    "reliability/test_environment.py::test_names", "reliability/test_fuzz.py::test_nothing",
+    "bench/test_phone.py::test_bench",
     "layers/test_group_conv.py::test_equals_keras_where", "demo/test_android_demo.py", "bench/test_emulated.py",
 )  # fmt: skip
 # One of a kind that stays in the quick run.

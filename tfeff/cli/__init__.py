@@ -11,6 +11,7 @@ import click
 
 from tfeff import __version__
 from tfeff.cli.ending import ended, open_standard_streams
+from tfeff.cli.endings import ENDS
 
 COMMANDS = {
     "list": "Networks and presets, with parameters, multiply-adds and size.",
@@ -61,16 +62,19 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Entry point of `tfeff`: runs a command and turns its errors into a line on stderr and an exit code."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter is not for users
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    _unwind_on_sigterm()
+    _unwind_when_told_to_end()
     open_standard_streams()
     sys.exit(ended(lambda: cli.main(arguments, standalone_mode=False)))
 
 
-def _unwind_on_sigterm():
-    """Lets a polite kill run the `finally` clauses, so that scratch files go and child processes end."""
+def _unwind_when_told_to_end():
+    """Lets a polite kill, and a terminal that is closed, run the `finally` clauses, so that scratch files go and child
+    processes end; not where who started the command wants it deaf (`nohup`)."""
 
     def stop(number, frame):
         raise SystemExit(128 + number)
 
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, stop)
+        for number in ENDS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, stop)

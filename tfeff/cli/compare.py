@@ -238,7 +238,8 @@ def _open_dataset(artifact: "Artifact", spec: str | None) -> "tuple[Dataset, lis
     if spec not in _FASHION_MNIST:
         if not is_within(spec, artifact.path.parent):
             raise TfeffError(
-                f"{artifact.path}: its record names the dataset {spec[:200]}, which is not in its folder",
+                f"{artifact.path}: its record names the dataset {spec[:200]}, which is not in its folder, or leads out "
+                "of it",
                 "give --dataset with that path, if you mean it",
             )
         if not Path(spec).exists():

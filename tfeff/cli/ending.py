@@ -33,6 +33,9 @@ def open_standard_streams() -> None:
         if getattr(sys, name) is None:
             nowhere = _Closed() if number == 1 else open(os.devnull, "w" if number else "r", encoding="utf-8")  # noqa: SIM115
             setattr(sys, name, nowhere)
+    # A terminal, or a pipe, of a language that lacks a letter gets it escaped.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 class _Closed(io.TextIOBase):
@@ -91,6 +94,8 @@ def _environment(error: Exception) -> int:
         tell(": ".join([*names[:1], (error.strerror or str(error)).lower()]), "see that it can be read or written")
     elif isinstance(error, MemoryError):
         tell("out of memory", "close other programs, or use fewer samples or a smaller input")
+    elif isinstance(error, ValueError) and "embedded null" in str(error):  # Python's word for a NUL in a path
+        tell("a name holds a NUL, which no file's can", "give another name")
     elif isinstance(error, RecursionError):
         tell("something is nested too deep for this command", "give a smaller or flatter file")
     elif os.strerror(errno.ENOSPC) in str(error) or "Disk quota exceeded" in str(error):  # TensorFlow has its own types

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM for a command that only waits."""
+"""Ctrl-C, SIGTERM and SIGHUP for a command that only waits."""
 
 import os
 import select
@@ -7,9 +7,12 @@ import sys
 import threading
 from typing import Any
 
+# What ends a command but Ctrl-C: a polite kill, and a terminal that is closed (which Windows does not tell).
+ENDS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
 
 class Endings:
-    """Waits for the first Ctrl-C or SIGTERM; a context manager, for the main thread.
+    """Waits for the first Ctrl-C, SIGTERM or SIGHUP; a context manager, for the main thread.
 
     The kernel may hand a signal to any thread, and Python wakes the main one only if it was its own: while others are
     busy with connections, a `KeyboardInterrupt` comes late or never. The byte that Python's C handler writes into a
@@ -22,19 +25,20 @@ class Endings:
             self._read, self._written = os.pipe()
             os.set_blocking(self._written, False)
             self._other = signal.set_wakeup_fd(self._written, warn_on_full_buffer=False)
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, lambda number, frame: None)
+            for number in (signal.SIGINT, *ENDS):
+                if number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, lambda number, frame: None)
         return self
 
     def wait(self) -> None:
-        """Returns at Ctrl-C, and leaves by SystemExit at SIGTERM, as the command line's own handler does."""
+        """Returns at Ctrl-C, and leaves by SystemExit at the others, as the command line's own handler does."""
         sys.stdout.flush()
         if not self._before:
             threading.Event().wait()
         while True:
             select.select([self._read], [], [])
             for number in os.read(self._read, 64):
-                if number == signal.SIGTERM:
+                if number in ENDS:
                     raise SystemExit(128 + number)
                 if number == signal.SIGINT:
                     return

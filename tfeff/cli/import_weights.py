@@ -60,9 +60,7 @@ def _check(file, destination, force):
     from tfeff.errors import TfeffError
 
     if destination.suffix != ".npz":
-        raise TfeffError(
-            f"--out {destination}: weights are written as .npz", f"--out {destination.with_suffix('.npz')}"
-        )
+        raise TfeffError(f"--out {destination}: weights are written as .npz", "--out NAME.npz")
     if destination.exists() and file.exists() and destination.samefile(file):
         raise TfeffError(f"--out {destination}: is the file to be read", "choose another name")
     if destination.exists() and not force:

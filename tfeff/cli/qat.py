@@ -1,6 +1,5 @@
 """`tfeff qat ARTIFACT-or-NETWORK --dataset D --epochs N`: train with int8's roundings, then export."""
 
-import json
 import os
 import shlex
 import sys
@@ -14,6 +13,7 @@ import click
 from tfeff.cli.output import Output, output_options
 from tfeff.cli.source import model_options
 from tfeff.errors import GateFailed, TfeffError
+from tfeff.record import load_json
 
 ENGINES = ("tfeff", "tfmot")
 # What the other engine does its own way, and what a saved fake-quant network has already.
@@ -172,10 +172,10 @@ def _of_artifact(name, options):
 def _is_record(path):
     """Whether a .json is an artifact's record and no preset."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = load_json(path)
     except (OSError, ValueError):
         return False
-    return isinstance(value, dict) and "sha256" in value and "file" in value
+    return "sha256" in value and "file" in value
 
 
 def _check_options(engine, save, resume, options):

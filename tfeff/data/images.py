@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tfeff.errors import TfeffError
+from tfeff.files import check_regular
 
 # Pillow's readers that decode within this process. EPS (which starts Ghostscript), IPTC (which opens what it holds by
 # any reader), WMF, and those of data and of film are not among them, whatever suffix a file has.
@@ -42,6 +43,7 @@ def read_image(path: Path) -> np.ndarray:
         TfeffError: a file that is no image or is cut short; more than 8 bits a channel (scaling them is a choice that
             changes the result); an alpha channel that is not fully opaque (so is the background).
     """
+    check_regular(path, "replace or remove it")
     try:
         with Image.open(path, formats=formats()) as image:
             if (deep := _deep(image, path)) is not None:  # Pillow would drop the lower bits unasked

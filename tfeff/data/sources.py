@@ -14,6 +14,7 @@ from tfeff.data.fashion_scenes import FashionScenes
 from tfeff.data.files import exists
 from tfeff.data.folders import SPLIT_FOLDERS, Opened, open_folder, open_table
 from tfeff.errors import TfeffError
+from tfeff.files import check_unpacked
 
 NAMED: dict[str, Callable[[str], Dataset]] = {
     "fashion_mnist": load_fashion_mnist, "fashion_mnist_sample": load_sample, "fashion_scenes": FashionScenes,
@@ -75,21 +76,6 @@ def is_named(spec: str) -> bool:
     return spec in NAMED
 
 
-def is_within(spec: str, folder: Path) -> bool:
-    """Whether a dataset that a file names is one by name, or lies in the file's own folder.
-
-    A record or a preset may be a stranger's: only a path that the user types may lead elsewhere.
-
-    Args:
-        spec: as `open_dataset` takes it.
-        folder: of the file.
-    """
-    try:
-        return spec in NAMED or Path(spec).resolve().is_relative_to(folder.resolve())
-    except (OSError, ValueError, RuntimeError):  # no path at all
-        return False
-
-
 def default_evaluation() -> str:
     """The largest Fashion-MNIST on this machine: the full one where it is found, else the bundled sample."""
     return "fashion_mnist" if find_fashion_mnist() else "fashion_mnist_sample"
@@ -104,6 +90,7 @@ def _finished(opened: Opened, split: str, labelled: bool, seed: int, whole: bool
 
 
 def _open_npz(path, split, labelled):
+    check_unpacked(path)
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}

@@ -172,7 +172,10 @@ def _recorded(artifact: Artifact, ports: Sequence[InputPort]) -> Dataset | None:
     if len(ports) > 1:
         mend = f"--images FILE.npz with an array an input: {', '.join(port.name for port in ports)}"
     if named:
-        raise TfeffError(f"{artifact.path}: its record names the images {named[0]}, which are not in its folder", mend)
+        raise TfeffError(
+            f"{artifact.path}: its record names the images {named[0]}, which are not in its folder or lead out of it",
+            mend,
+        )
     raise TfeffError(f"{artifact.path}: no record says what images it takes", mend)
 
 

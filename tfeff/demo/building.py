@@ -73,7 +73,7 @@ def build_demo(
             not take, an `out` that is there or cannot be written.
     """
     if out.suffix.lower() != ".apk":
-        raise TfeffError(f"{out}: the name of an app ends in .apk", f"--out {out.with_suffix('.apk')}")
+        raise TfeffError(f"{out}: the name of an app ends in .apk", "--out NAME.apk")
     if out.exists() and not force:
         raise TfeffError(f"{out}: exists", "choose another name, or --force")
     if not out.parent.is_dir():

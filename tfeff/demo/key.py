@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tfeff.demo import der
 from tfeff.errors import TfeffError
-from tfeff.files import home, written_whole
+from tfeff.files import check_regular, home, written_whole
 
 _BITS = 2048
 _PUBLIC_EXPONENT = 65537
@@ -66,6 +66,7 @@ def open_key(path: Path) -> Key:
     Raises:
         TfeffError: cannot be read or written, or is no RSA private key (PKCS #1).
     """
+    check_regular(path, "give another by --key")
     try:
         text = path.read_text(encoding="ascii", errors="replace")
     except FileNotFoundError:

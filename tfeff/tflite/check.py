@@ -9,15 +9,26 @@ from pathlib import Path
 import numpy as np
 
 from tfeff.errors import TfeffError
-from tfeff.tflite.file import DAMAGE, LEFT_OUT, NUMPY, TYPES, Subgraph, TfliteFile, damaged, read_only
+from tfeff.tflite.file import (
+    DAMAGE,
+    LEFT_OUT,
+    MOST_BYTES,
+    NUMPY,
+    TYPES,
+    Subgraph,
+    TfliteFile,
+    bytes_of,
+    damaged,
+    has_known_size,
+    integers,
+    read_only,
+)
 from tfeff.tflite.verify import read_whole
 
-_MOST_BYTES = 2**31  # of one tensor; LiteRT's own kernels count elements in 32 bits
 _MOST_RANK = 8
 _MOST_SCALE = 1e18  # products of two must be finite
 _MOST_RATIO = 2**19  # of a summand's scale to the sum's, from which LiteRT's ADD aborts; its SUB takes any
 _MOST_ACTIVATION = 5
-_BITS = {"INT2": 2, "INT4": 4, "UINT4": 4, "BFLOAT16": 16}  # of those that NumPy does not hold
 _QUANTIZED = ("INT4", "INT8", "UINT8", "INT16")
 # Operators that compute with scales, and abort without.
 _ARITHMETIC = frozenset([
@@ -126,21 +137,21 @@ def _problems(subgraph: Subgraph) -> Iterator[str]:
 
 def _shape_problems(subgraph, number):
     tensor, shape = subgraph.tree.tensors[number], subgraph.shape(number)
-    signature = tensor.shapeSignature
+    signature = integers(tensor.shapeSignature)
     if tensor.type not in TYPES:
         yield f"is of type {tensor.type}, which this LiteRT does not know"
         return
     if len(shape) > _MOST_RANK or any(size < 0 for size in shape):
         yield f"has the shape {shape}"
         return
-    if signature is not None and len(signature) and len(signature) != len(shape):
+    if signature and len(signature) != len(shape):
         yield f"has {len(shape)} sizes, and {len(signature)} in its signature"
     dtype = subgraph.dtype(number)
-    bits = NUMPY[dtype].itemsize * 8 if dtype in NUMPY else _BITS.get(dtype, 8)
-    needed = (int(np.prod([1, *shape], dtype=object)) * bits + 7) // 8
-    if needed > _MOST_BYTES:
-        yield f"has the shape {shape}, {needed:,} bytes"
-    held, plain = len(subgraph.raw(number)), tensor.sparsity is None and (dtype in NUMPY or dtype in _BITS)
+    needed = bytes_of(dtype, shape)
+    for sizes in (shape, signature):  # open sizes may be any; what is said beside them is not
+        if (most := bytes_of(dtype, sizes)) > MOST_BYTES:
+            yield f"has the shape {sizes}, {most:,} bytes"
+    held, plain = len(subgraph.raw(number)), tensor.sparsity is None and has_known_size(dtype)
     if held and plain and held != needed:
         yield f"holds {held:,} bytes, its shape {shape} of {dtype} takes {needed:,}"
 

@@ -3,6 +3,7 @@
 Nothing else unpacks a file: `graph.read_graph` shows it as values that cannot change, `writer` makes files from one.
 """
 
+import math
 import struct
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tfeff.errors import TfeffError
 
+MOST_BYTES = 2**31  # of one tensor; LiteRT's own kernels count elements in 32 bits
 LEFT_OUT = -1  # the number of an optional input that an operator does without
 
 
@@ -97,6 +99,20 @@ class Grid:
     def same_values(self, other: "Grid | None") -> bool:
         """Whether both hold the same real numbers; a uint8 and an int8 tensor may."""
         return other is not None and (self.scale, self.low, self.levels) == (other.scale, other.low, other.levels)
+
+
+_BITS = {"INT2": 2, "INT4": 4, "UINT4": 4, "BFLOAT16": 16}  # of those that NumPy does not hold
+
+
+def bytes_of(dtype: str, shape: Iterable[int]) -> int:
+    """What a tensor of a type, in TFLite's words, and a shape takes; sizes that are open count as 1."""
+    bits = NUMPY[dtype].itemsize * 8 if dtype in NUMPY else _BITS.get(dtype, 8)
+    return (math.prod(size if size >= 0 else 1 for size in shape) * bits + 7) // 8
+
+
+def has_known_size(dtype: str) -> bool:
+    """Whether `bytes_of` knows it; of strings, resources and variants it does not."""
+    return dtype in NUMPY or dtype in _BITS
 
 
 def unpack(data: bytes | bytearray) -> schema.ModelT:

@@ -13,7 +13,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tfeff.errors import TfeffError
-from tfeff.tflite.file import Subgraph, TfliteFile, integers, pack
+from tfeff.tflite.file import MOST_BYTES, Subgraph, TfliteFile, bytes_of, integers, pack
 
 SERVING = "serving_default"
 _CALLS = ("calledComputations", "branchSubgraphIndices")  # vectors of subgraphs; single ones end in "ubgraphIndex"
@@ -216,6 +216,8 @@ def _size(part: Subgraph, path: Path, shapes: Mapping[str, tuple[int, ...]]) -> 
                 f"{path}: its input {input_names(part)[tensor][:80]} has the shape ({said}), not {_words(shape)}",
                 "give sizes where the file has ?, and its own elsewhere",
             )
+        if (needed := bytes_of(part.dtype(tensor), shape)) > MOST_BYTES:
+            raise TfeffError(f"{path}: an input of {_words(shape)} takes {needed:,} bytes", "give smaller sizes")
         tree = part.tree.tensors[tensor]
         tree.shape, tree.shapeSignature, tree.hasRank = np.array(shape, np.int32), None, True
 

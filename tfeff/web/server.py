@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tfeff.errors import TfeffError
+from tfeff.files import check_regular
 from tfeff.web.assets import Asset
 
 MAX_CONNECTIONS = 64
@@ -97,7 +98,7 @@ class PageServer:
         self._posts = dict(posts or {})
         try:
             self._server = (_Server6 if ":" in host else _Server)((host, port), self.assets, self._posts)
-        except (OSError, OverflowError) as error:
+        except (OSError, OverflowError, ValueError, TypeError) as error:  # the last two: a name that none can have
             reason = getattr(error, "strerror", None) or error
             raise TfeffError(
                 f"serve: cannot listen on {host}:{port} ({reason})", "choose another --port or --host"
@@ -105,8 +106,14 @@ class PageServer:
         self.host, self.port = host, self._server.server_port
         if certificate:
             try:
+                for file in (certificate, key):
+                    if file is not None:
+                        check_regular(file, "give PEM files: --certificate, --key")
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
                 context.load_cert_chain(certificate, key)
+            except TfeffError:
+                self._server.server_close()
+                raise
             except (OSError, ssl.SSLError) as error:
                 self._server.server_close()
                 raise TfeffError(

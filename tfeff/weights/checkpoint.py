@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfeff.errors import TfeffError
-from tfeff.files import written_whole
+from tfeff.files import check_unpacked, written_whole
 from tfeff.own_code import nothing_from_here
 from tfeff.weights import compact
 from tfeff.weights import metadata as about
@@ -83,6 +83,7 @@ def _check_file(path):
         raise TfeffError(f"weights {path}: no such file", "check the path, or use --random-weights")
     if path.stat().st_size == 0:
         raise TfeffError(f"weights {path}: the file is empty", "get it anew")
+    check_unpacked(path)
     if path.suffix in _FOREIGN:
         raise TfeffError(
             f"weights {path}: PyTorch's names and order of axes",

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tfeff.errors import TfeffError
+from tfeff.files import check_unpacked
 
 _SAFETENSORS_TYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
@@ -161,6 +162,7 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_npz(path):
+    check_unpacked(path)
     with np.load(path, allow_pickle=False) as archive:
         return {entry: archive[entry] for entry in archive.files}
 

@@ -14,7 +14,7 @@ from tfeff.errors import TfeffError
 from tfeff.export.targets.common.runtimes import FILE, is_compiled
 from tfeff.export.targets.common.verdict import MAPPED, REFUSED, Problem, Verdict
 from tfeff.runtime import open_isolated, runtime_version
-from tfeff.tflite.file import Subgraph, TfliteFile
+from tfeff.tflite.file import MOST_BYTES, Subgraph, TfliteFile, bytes_of
 from tfeff.tflite.graph import Graph
 from tfeff.tflite.part import PartOptions, input_names, open_sizes, refuse_open, take_part
 
@@ -75,7 +75,10 @@ def _refused(data: bytes, path: Path) -> tuple[str, str] | None:
     file = TfliteFile(data, path)
     names = input_names(file)
     for guess in _GUESSES if open_sizes(file) else (0,):
-        shapes = {names[tensor]: _with(file, tensor, guess) for tensor in file.inputs} if guess else {}
+        sizes = {tensor: _with(file, tensor, guess) for tensor in file.inputs} if guess else {}
+        if any(bytes_of(file.dtype(tensor), shape) > MOST_BYTES for tensor, shape in sizes.items()):
+            continue
+        shapes = {names[tensor]: shape for tensor, shape in sizes.items()}
         try:
             _try(take_part(data, path, PartOptions(None, shapes)).data, path)
             return None
