@@ -159,7 +159,8 @@ def _rewritten(context: ExportContext, reference: proofs.Reference, trained: Tra
     """The model for the float twin, and for the artifact."""
     # What came as a fake-quant graph has its target's rewrites in it.
     brought = isinstance(trained, TrainedGraph) and trained.brought
-    specs, choices, tuning = () if brought else context.target.rewrites, {}, None
+    specs = () if brought else steps.specs_for(context.model, context.target, context.request.precision)
+    choices, tuning = {}, None
     if context.request.tune:
         from tfeff.export.tune import tune
 

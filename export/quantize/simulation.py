@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfeff.export.quantize.fake_quant import ActivationRange, FakeQuantize, QuantizedWeights
+from tfeff.export.quantize.grids import align_gates
 from tfeff.export.rewrites.copying import again, copy_layer, in_inference
 from tfeff.export.rewrites.graph import rebuild, walk
 from tfeff.layers.keras_private import maker, nodes
@@ -58,11 +59,15 @@ def get_ranges(model: Any) -> dict[str, tuple[float, float]]:
     return {point: layer.bounds for point, layer in points(model).items()}
 
 
-def set_ranges(model: Any, ranges: Mapping[str, tuple[float, float]]) -> None:
+def set_ranges(model: Any, ranges: Mapping[str, tuple[float, float]], *, aligned: bool = False) -> None:
     """Gives points their ranges; those with one range between them get what holds them all.
 
     A range of nothing but 0, of a point that is always 0, has no say beside others, and is 0 to 1 alone. Ranges that
     the specification fixes stay.
+
+    Args:
+        ranges: (low, high) by point.
+        aligned: whether ranges are then made to go together where that saves a rounding; see `grids.align_gates`.
 
     Raises:
         ValueError: a range without 0 in it.
@@ -74,6 +79,8 @@ def set_ranges(model: Any, ranges: Mapping[str, tuple[float, float]]) -> None:
     for layer, bounds in wanted.values():
         low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
         layer.set_bounds(*((low, high) if low < high else DEAD))
+    if aligned:
+        align_gates(model)
 
 
 def float_network(model: Any, *, rounded_weights: bool) -> Callable[[Any], tuple[Any, dict[str, Any]]]:
