@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tfeff.calibration import Calibration
 from tfeff.errors import TfeffError
 from tfeff.export import chain, gates, making, on_device, proofs, recording, steps
-from tfeff.export.checks import check_request, check_space_for, io_of
+from tfeff.export.checks import check_memory_for, check_request, check_space_for, io_of
 from tfeff.export.context import ExportContext, Progress, no_progress
 from tfeff.export.model import Model
 from tfeff.export.placing import compiled_path, put_in_place, refused, scratch, twin_path
@@ -81,6 +81,7 @@ def export_model(
         request = orchestrate.as_trained(request, trained)
     target = get_target(request.target)
     check_space_for(model, path)
+    check_memory_for(model)
     with scratch(path) as folder, Converter(folder) as converter:
         converter.start()
         context = ExportContext(

@@ -103,6 +103,13 @@ def test_a_full_disk_is_said_at_the_start(tmp_path, monkeypatch, no_work):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_too_little_memory_is_said_at_the_start(tmp_path, monkeypatch, no_work):
+    monkeypatch.setattr("tfeff.data.space.free_memory", lambda: 2**28)
+    with pytest.raises(TfeffError, match=r"the export of mine.keras takes about 551 MiB of memory, 256 MiB are free"):
+        export_model(*plain(tmp_path), Request(precision="float32", devices=()))
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("keep", [False, True])
 def test_what_a_late_gate_refuses_is_kept_if_that_is_wished(tmp_path, monkeypatch, keep):
     def refuse(context, graph, *more):
