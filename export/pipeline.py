@@ -15,6 +15,7 @@ from tfeff.errors import TfeffError
 from tfeff.export import chain, gates, making, on_device, proofs, recording, steps
 from tfeff.export.checks import check_memory_for, check_request, check_space_for, io_of
 from tfeff.export.context import ExportContext, Progress, no_progress
+from tfeff.export.limits import check_limits
 from tfeff.export.model import Model
 from tfeff.export.placing import compiled_path, put_in_place, refused, scratch, twin_path
 from tfeff.export.quantize import Converter, orchestrate
@@ -82,6 +83,7 @@ def export_model(
     target = get_target(request.target)
     check_space_for(model, path)
     check_memory_for(model)
+    check_limits(model, request, target)
     with scratch(path) as folder, Converter(folder) as converter:
         converter.start()
         context = ExportContext(

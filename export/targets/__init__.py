@@ -73,6 +73,7 @@ class Target:
         because: for each of these, by the rewrite's name, why: the measurement or the rule.
         rests_on: what was measured or read to choose them, and where; no ranking holds on another processor.
         refuses: specs of forms that it cannot run, which `--tune` does not try.
+        unable: for functions as Keras calls them the operation that they become, for which it refuses the whole file.
         precisions: that it takes; None is any.
         io: dtype at the door unless the user says otherwise; None is the precision's own.
         whole: whether an operation that is not mapped is a gate that was missed.
@@ -94,6 +95,7 @@ class Target:
     because: Mapping[str, str] = field(default_factory=dict)
     rests_on: str = ""
     refuses: tuple[str, ...] = ()
+    unable: Mapping[str, str] = field(default_factory=dict)
     precisions: tuple[str, ...] | None = None
     io: str | None = None
     whole: bool = False

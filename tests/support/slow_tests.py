@@ -19,7 +19,7 @@ SLOW = (
     "cli/test_export.py::test_a_folder", "cli/test_export.py::test_a_float_file",
     "export/test_chain.py::test_every_link", "export/test_chain.py::test_both", "export/quantize/test_proven.py",
     "export/test_toy_models.py", "export/quantize/test_prove.py", "export/quantize/test_names.py::test_",
-    "export/test_never_worse_than_stock.py",
+    "export/test_never_worse_than_stock.py", "export/test_user_models.py",
     "compress/test_tfmot_bridge.py::test_is", "compress/test_tfmot_bridge.py::test_every",
     "compress/test_tfmot_bridge.py::test_another", "compress/test_tfmot_bridge.py::test_keras",
     "compress/test_tfmot_qat.py", "cli/test_prune.py", "cli/test_cluster.py", "cli/test_qat.py",
@@ -54,6 +54,9 @@ QUICK = (
     "export/rewrites/test_random.py::test_equal_in_float[0]",
     "cli/test_export_targets.py::test_edgetpu_compiled_is_confirmed",
     "training/test_train.py::test_killed",
+    "export/test_user_models.py::test_no_output_is_farther_than_the_stock_converter_s[prelu_channels]",
+    "export/test_user_models.py::test_no_output_is_farther_than_the_stock_converter_s[activation_hard_swish]",
+    "export/test_user_models.py::test_no_output_is_farther_than_the_stock_converter_s[volume]",
 )
 
 
