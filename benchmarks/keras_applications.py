@@ -127,11 +127,9 @@ def measure(name: str, photographs: Path, folder: Path) -> dict:
     subprocess.run([sys.executable, __file__, str(photographs), "--prepare", name, str(folder)], check=True)
     mean, std = NETWORKS[name]
     start = time.perf_counter()
-    ran = subprocess.run(
-        [sys.executable, "-m", "tfeff", "export", str(folder / "model.keras"), "--int8", "--no-bench", "--json",
-         "--quiet", "--calibration", str(folder / "calibration.npz"), "--mean", mean, "--std", std, "--out", str(folder / "out")],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    command = ["export", str(folder / "model.keras"), "--int8", "--no-bench", "--json", "--quiet", "--calibration",
+               str(folder / "calibration.npz"), "--mean", mean, "--std", std, "--out", str(folder / "out")]  # fmt: skip
+    ran = subprocess.run([sys.executable, "-m", "tfeff", *command], capture_output=True, text=True, check=False)
     seconds, peak = time.perf_counter() - start, _largest_child()
     row = {"network": name, "seconds": round(seconds), "peak_mib": peak, "code": ran.returncode}
     if ran.returncode:
