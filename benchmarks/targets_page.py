@@ -49,7 +49,10 @@ def page(rows: list[dict]) -> Iterator[str]:
     for name, target in targets.items():
         yield f"\n`{name}`:\n\n| rewrite | because |\n|---|---|\n"
         for spec in target.rewrites:
-            yield f"| `{spec}` | {target.because[spec.partition(':')[0]]} |\n"
+            because = target.because[spec.partition(":")[0]]
+            if spec in target.finer:
+                because += f"; of a model that is no preset `{target.finer[spec]}`, which rounds no more than PRELU"
+            yield f"| `{spec}` | {because} |\n"
     exported = [row for row in rows if not row.get("error")]
     if exported:
         yield from _measured(exported, list(targets))

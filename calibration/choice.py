@@ -91,6 +91,9 @@ class Search:
         stops at the first of which more could not be measured. A plan whose method only narrows another's ranges
         further is tried where that was better than the plain one.
 
+        Biases are corrected only where an output is nearer to float by that beyond chance: they fit the samples that
+        they were found on, and what they gain on a few others by chance is lost on the next.
+
         One criterion: the least loss. Several: of each the largest loss relative to the plain one's counts, so that no
         task pays for another, and among equals the mean. The first of equal loss is kept.
 
@@ -135,7 +138,7 @@ class Search:
         return min(trials, key=lambda trial: self._key(trial, base)).method == method
 
     def _with_better_biases(self, bare, corrected, base):
-        less = self._key(bare, base) <= self._key(corrected, base)
+        less = self._key(bare, base) <= self._key(corrected, base) or not corrected.verdict.is_nearer(bare.verdict)
         return bare if less and bare.verdict.is_no_worse(base.verdict) else corrected
 
     def _is_enough(self, trial):

@@ -20,6 +20,7 @@ _LEAST = 16  # but so many at least, where that leaves as many to find ranges on
 _KEPT_BYTES = 2**26  # of the float network's outputs
 _EQUAL_DB = 0.1  # SQNRs that differ by less are equal
 _LARGEST = 0.1  # share of the samples whose errors may hide the others
+_BEYOND = 2.0  # standard errors
 _NOTHING = 1e-9  # of an output's energy: errors below are none
 
 Run = Callable[[Feed], dict[str, np.ndarray]]  # inputs -> outputs by name, as real numbers
@@ -54,16 +55,37 @@ class Verdict:
         without the tenth with the largest errors: a few that lie beyond all ranges would hide the others."""
         return all(self._is_as_near(other, port) for port in self.errors)
 
+    def is_nearer(self, other: "Verdict") -> bool:
+        """Whether an output is nearer to float than the other's, beyond chance: the summed difference of errors is more
+        than twice its standard error. Of all samples, or of those without the tenth with the largest errors."""
+        return any(_is_less(self.errors[port][some], other.errors[port][some])
+                   for port in self.errors for some in self._subsets(other, port))  # fmt: skip
+
     def _is_as_near(self, other, port):
         ours, theirs = self.errors[port], other.errors[port]
-        usual = np.argsort(np.maximum(ours, theirs), kind="stable")[: len(ours) - int(_LARGEST * len(ours))]
         nothing = _NOTHING * self.signals[port]
-        return all(_is_no_more(ours[some], theirs[some], nothing) for some in (slice(None), usual))
+        return all(_is_no_more(ours[some], theirs[some], nothing) for some in self._subsets(other, port))
+
+    def _subsets(self, other, port):
+        """All samples, and those without the tenth with the largest errors."""
+        ours, theirs = self.errors[port], other.errors[port]
+        usual = np.argsort(np.maximum(ours, theirs), kind="stable")[: len(ours) - int(_LARGEST * len(ours))]
+        return slice(None), usual
+
+
+def _chance(differences):
+    """The standard error of their sum."""
+    return math.sqrt(len(differences) * float(differences.var(ddof=1))) if len(differences) > 1 else 0.0
+
+
+def _is_less(ours, theirs):
+    differences = ours - theirs
+    return math.fsum(differences) + _BEYOND * _chance(differences) < 0
 
 
 def _is_no_more(ours, theirs, nothing):
     differences = ours - theirs
-    chance = math.sqrt(len(ours) * float(differences.var(ddof=1))) if len(ours) > 1 else 0.0
+    chance = _chance(differences)
     allowed = (10 ** (_EQUAL_DB / 10) - 1) * math.fsum(theirs) + nothing
     return math.fsum(differences) + chance <= allowed
 

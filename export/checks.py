@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tfeff.artifact import record_path
 from tfeff.calibration.sources import check_source
-from tfeff.data.space import check_space
+from tfeff.data.space import check_memory, check_space
 from tfeff.errors import TfeffError
 from tfeff.export import on_device
 from tfeff.export.model import Model
@@ -17,6 +17,8 @@ from tfeff.export.request import Request
 from tfeff.export.targets import CompilerOptions, Target, get_target
 
 _COPIES = 4  # of the weights in float32, on the disk at once
+# Both as measured: a process that has loaded TensorFlow, and how often its weights are in memory at once.
+_CONVERTER_BYTES, _HELD = 550 * 2**20, 12
 
 
 def artifact_path(out: Path, name: str, request: Request) -> Path:
@@ -68,6 +70,14 @@ def check_space_for(model: Model, path: Path) -> None:
     converter, the float file, and as much again for the others."""
     if model.is_keras:
         check_space(path.parent, _COPIES * 4 * int(model.keras.count_params()), f"the files of {model.network}")
+
+
+def check_memory_for(model: Model) -> None:
+    """Raises TfeffError where there is no memory for the export of a Keras model: for the converter's process, and for
+    the weights as many times as they were seen to be held at once."""
+    if model.is_keras:
+        weights = 4 * int(model.keras.count_params())
+        check_memory(_CONVERTER_BYTES + _HELD * weights, f"the export of {model.network}")
 
 
 def check_allow_float(request: Request, target: Target) -> None:

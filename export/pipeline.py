@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from tfeff.calibration import Calibration
 from tfeff.errors import TfeffError
 from tfeff.export import chain, gates, making, on_device, proofs, recording, steps
-from tfeff.export.checks import check_request, check_space_for, io_of
+from tfeff.export.checks import check_memory_for, check_request, check_space_for, io_of
 from tfeff.export.context import ExportContext, Progress, no_progress
+from tfeff.export.limits import check_limits
 from tfeff.export.model import Model
 from tfeff.export.placing import compiled_path, put_in_place, refused, scratch, twin_path
 from tfeff.export.quantize import Converter, orchestrate
@@ -81,6 +82,8 @@ def export_model(
         request = orchestrate.as_trained(request, trained)
     target = get_target(request.target)
     check_space_for(model, path)
+    check_memory_for(model)
+    check_limits(model, request, target)
     with scratch(path) as folder, Converter(folder) as converter:
         converter.start()
         context = ExportContext(
@@ -159,7 +162,8 @@ def _rewritten(context: ExportContext, reference: proofs.Reference, trained: Tra
     """The model for the float twin, and for the artifact."""
     # What came as a fake-quant graph has its target's rewrites in it.
     brought = isinstance(trained, TrainedGraph) and trained.brought
-    specs, choices, tuning = () if brought else context.target.rewrites, {}, None
+    specs = () if brought else steps.specs_for(context.model, context.target, context.request.precision)
+    choices, tuning = {}, None
     if context.request.tune:
         from tfeff.export.tune import tune
 

@@ -10,6 +10,7 @@ from tfeff.data import InputPort
 from tfeff.errors import TfeffError
 from tfeff.export.context import ExportContext
 from tfeff.export.model import Model
+from tfeff.export.targets import Target
 
 if TYPE_CHECKING:
     from tfeff.calibration import Calibration
@@ -43,6 +44,19 @@ class Rewritten:
     def names(self) -> list[str]:
         """Of the rewrites that found a place."""
         return [each.name for each in self.applied]
+
+
+def specs_for(model: Model, target: Target, precision: str = "int8") -> tuple[str, ...]:
+    """The rewrites that a model gets for a target: the finer ones in int8 where its ranges are found by trying."""
+    if precision != "int8" or not is_tried(model):
+        return target.rewrites
+    return tuple(target.finer.get(spec, spec) for spec in target.rewrites)
+
+
+def is_tried(model: Model) -> bool:
+    """Whether ranges of a model are found by trying: not of a preset, whose method is known, and not of one that was
+    never trained, for nothing is near its outputs."""
+    return model.calibration_method is None and not model.random_weights
 
 
 def rewrite(

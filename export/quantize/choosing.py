@@ -17,6 +17,7 @@ from tfeff.record import schema
 from tfeff.tasks.criteria import Criterion
 
 _NOT_KEPT = "made of all samples, an output was farther from float than by min-max with biases as they are"
+_BY_CHANCE = "on the samples held out it gains no more than chance would"
 _CHECKED = 256  # samples on which what was chosen is held against the plain way
 
 
@@ -132,7 +133,11 @@ def _judged(choice, chosen, trial, criteria):
             "after": chosen.loss_of(after), "sqnr_db": ratios,
         }  # fmt: skip
         refit = choice.calibration.refit
-        why = {} if refit is None or refit.kept else {"why": _NOT_KEPT}
+        why = {}
+        if refit is not None and not refit.kept:
+            why = {"why": _NOT_KEPT}
+        elif not choice.corrected and told["after"] < told["before"]:
+            why = {"why": _BY_CHANCE}
         correction = {"kept": choice.corrected, "held_out": told} | why
     return replace(choice, correction=correction, losses=trial.verdict.losses, criteria=tuple(criteria))
 

@@ -17,6 +17,8 @@ from typing import Any
 from tfeff.data import InputPort
 from tfeff.errors import GateFailed, TfeffError
 from tfeff.export.model import named_outputs
+from tfeff.export.quantize.memory import give_back
+from tfeff.export.quantize.weights_aside import frozen_function, put_aside, put_back
 
 _INTEGER = ("int8", "int16x8")
 _LOOPS = ("While", "StatelessWhile", "LoopCond")  # the last is what freezing makes of the others
@@ -79,14 +81,21 @@ def freeze(network: Callable[[list[Any]], Mapping[str, Any]], folder: Path, inpu
     The weights become constants: no variable is left for the converter to mishandle, and the same network gives the
     same bytes.
     """
-    import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
     if wrong := [port.name for port in inputs if not _VALID.match(port.name)]:
         raise TfeffError(
             f"the input {wrong[0]!r} cannot be called so in a file",
             "rename it: a letter or digit, then letters, digits and . _ -",
         )
+    with put_aside() as aside:
+        size = _save(network, folder, inputs, aside)
+    put_back(folder, aside)
+    aside.clear()
+    give_back(size)
+
+
+def _save(network, folder, inputs, aside):
+    """Saves the frozen network without the constants that are put `aside`; bytes of all of them."""
+    import tensorflow as tf
 
     def call(*values):
         return dict(network(list(values)))
@@ -95,20 +104,29 @@ def freeze(network: Callable[[list[Any]], Mapping[str, Any]], folder: Path, inpu
     # As Keras traces what it exports: to translate all that a network calls takes a third of the time of a small one.
     traced = partial(tf.function, input_signature=signature, autograph=False)
     function = traced(call).get_concrete_function()
-    frozen = convert_variables_to_constants_v2(function)
+    names = sorted(function.structured_outputs)  # the order in which TensorFlow flattens them
+    size = _bytes_of(function)
+    frozen = frozen_function(function, aside)
     if tables := [tensor.name for tensor in frozen.inputs if tensor.dtype == tf.resource]:
         where = tables[0].rpartition("/")[0] or tables[0]
         raise TfeffError(
             f"the network looks values up in a table, which cannot become constants: {where}",
             "look them up before they are given to the network (in the app), and export what comes behind",
         )
-    names = sorted(function.structured_outputs)  # the order in which TensorFlow flattens them
 
     module = tf.Module()
     module.serve = traced(lambda *values: dict(zip(names, frozen(*values), strict=True)))
     # Frozen, it has no more use for gradients, and one written by hand (SiLU's) could not be saved.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve}, options=options)
+    return size
+
+
+def _bytes_of(function):
+    """Of the variables and constants that a traced function holds."""
+    constants = [op.outputs[0] for op in function.graph.get_operations() if op.type == "Const"]
+    held = [*function.variables, *constants]
+    return sum((each.shape.num_elements() or 0) * each.dtype.size for each in held)
 
 
 def refuse_loops(saved_model: Path, precision: str) -> None:
@@ -197,11 +215,14 @@ class Converter:
             return self._child
         # By its path: with -m, a folder named tfeff where the user happens to stand would be taken for the package.
         command = [sys.executable, str(Path(__file__).with_name("converter_child.py"))]
+        # Each large block by itself, so that it goes back to the system when it is freed.
+        lean = {"MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "1048576", "MALLOC_ARENA_MAX": "2"}
         # Into a file: a pipe that nobody reads while a job runs would stop it once it is full.
         with (self._folder / "converter.log").open("wb") as log:
             self._child = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, errors="replace"
-            )
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, errors="replace",
+                env={**lean, **os.environ},
+            )  # fmt: skip
         return self._child
 
     def _died(self) -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 # Beside this file, which is run by its path.
+from memory import give_back
 from mends import with_dead_outputs, with_integer_arg_max, without_dead_outputs
 from shared_ranges import share_ranges
 
@@ -32,7 +33,8 @@ def _do(request):
     """Does the jobs of a request; the reason if one fails."""
     try:
         for job in request["jobs"]:
-            Path(job["path"]).write_bytes(_convert(job, job["calibration"] or request["calibration"]))
+            size = Path(job["path"]).write_bytes(_convert(job, job["calibration"] or request["calibration"]))
+            give_back(size)
     except Exception as error:  # the converter raises whatever it likes
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return " | ".join(lines)[:1000] or type(error).__name__
@@ -46,6 +48,8 @@ def _convert(job, calibration):
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_saved_model(job["saved_model"])
+    _forget_graph(converter)
+    give_back(_size_of(job["saved_model"]))  # it has loaded the model to look at it, and will load it again
     precision = job["precision"]
     if precision != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -68,6 +72,19 @@ def _convert(job, calibration):
     converter._experimental_calibrate_only = True
     calibrated = converter.convert()
     return calibrated if job["step"] == "calibrate" else _quantize(calibrated, job)
+
+
+def _forget_graph(converter):
+    """Where the converter reads the SavedModel itself, the graph that it was loaded into is not used; the tensors that
+    it keeps of it would hold the weights in memory."""
+    load = getattr(converter, "_load_saved_model", None)
+    if load is not None and getattr(converter, "saved_model_dir", None):
+        converter._load_saved_model = lambda *given: (load(*given)[0], [], [])
+
+
+def _size_of(folder):
+    """Bytes of a SavedModel's weights, variables of others than ours among them."""
+    return sum(each.stat().st_size for each in Path(folder).rglob("*") if each.is_file())
 
 
 def _quantize(calibrated, job):

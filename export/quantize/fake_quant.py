@@ -17,6 +17,7 @@ from tfeff.export.rewrites.matching import DEPTHWISE, TRANSPOSED
 
 STEPS = 255  # between the ends of an activation's range
 WEIGHT_STEPS = 127  # on each side of zero
+_SUFFIX = "_fq"  # of a `FakeQuantize`, behind the name of the layer whose output it rounds
 
 
 @keras.saving.register_keras_serializable(package="tfeff")
@@ -109,6 +110,11 @@ class FakeQuantize(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "trains_range": self.trains_range}
+
+
+def point_of(layer: FakeQuantize) -> str:
+    """The name of what a layer rounds: of the layer whose output it is."""
+    return layer.name.removesuffix(_SUFFIX)
 
 
 @keras.saving.register_keras_serializable(package="tfeff")

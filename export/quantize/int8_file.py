@@ -41,6 +41,7 @@ class Int8File:
         *,
         per_tensor: bool = False,
         rounded_weights: bool = True,
+        aligned: bool = False,
     ):
         """Writes the SavedModel.
 
@@ -52,11 +53,13 @@ class Int8File:
             outputs: names of its outputs.
             per_tensor: one scale for all of a layer's weights.
             rounded_weights: whether weights are rounded before the converter sees them; not where layers stay in float.
+            aligned: whether ranges are made to go together; see `simulation.set_ranges`.
         """
         folder.mkdir(exist_ok=True)
         self.graph, self.inputs, self.path = graph, tuple(inputs), folder / "ranged.tflite"
         self.tensors: dict[str, int] = {}
         self._outputs, self._folder, self._per_tensor = tuple(outputs), folder, per_tensor
+        self._aligned = aligned
         self._names: list[str] = []
         if graph is None:
             write_saved_model(model, folder / "saved", inputs, outputs)
@@ -70,7 +73,7 @@ class Int8File:
         """Another of the same graph, whose weights and biases are what they are by now."""
         return Int8File(
             None, self.graph, folder, self.inputs, self._outputs, per_tensor=self._per_tensor,
-            rounded_weights=rounded_weights,
+            rounded_weights=rounded_weights, aligned=self._aligned,
         )  # fmt: skip
 
     def rebiased(self, before: Mapping[str, np.ndarray], folder: Path) -> "Int8File | None":
@@ -100,6 +103,12 @@ class Int8File:
 
     def take(self) -> None:
         """Finds the points in the file that the job made, and leaves the network's outputs as its only ones."""
+        read = TfliteFile(self.path.read_bytes())
+        # Of an input that no operation reads, as an output or as nothing, the converter measures nothing.
+        unread = [number for number in read.inputs
+                  if read.dtype(number) == "FLOAT32" and read.measured_range(number) is None]  # fmt: skip
+        if unread:
+            self.path.write_bytes(with_ranges(self.path.read_bytes(), dict.fromkeys(unread, (0.0, 1.0))))
         if self.graph is not None:
             doors = [port.name for port in self.inputs if port.name in self.ranges()]
             file, self.tensors = take_points(self.path.read_bytes(), self._names, doors, self._outputs)
@@ -122,11 +131,9 @@ class Int8File:
         """
         ranges = dict(ranges)
         if self.graph is not None:
-            from tfeff.export.quantize.simulation import get_ranges, set_ranges
+            from tfeff.export.quantize.simulation import get_ranges
 
-            set_ranges(
-                self.graph, {point: ranges[tensor] for point, tensor in self.tensors.items() if tensor in ranges}
-            )
+            self.set_ranges(ranges)
             ranges |= {
                 self.tensors[point]: bounds for point, bounds in get_ranges(self.graph).items() if point in self.tensors
             }
@@ -185,7 +192,8 @@ class Int8File:
         """Gives the graph's points the ranges of their tensors."""
         from tfeff.export.quantize.simulation import set_ranges
 
-        set_ranges(self.graph, {point: ranges[tensor] for point, tensor in self.tensors.items() if tensor in ranges})
+        known = {point: ranges[tensor] for point, tensor in self.tensors.items() if tensor in ranges}
+        set_ranges(self.graph, known, aligned=self._aligned)
 
     def ranges(self) -> dict[str, tuple[float, float]]:
         """The graph's ranges, by point."""

@@ -84,6 +84,10 @@ class Search:
         """From words; raises TfeffError for those that mean nothing."""
         return cls(*parse_choice(method, tuple(rules)), seed, progress, method is not None)
 
+    def aligns(self, model: Model) -> bool:
+        """Whether ranges may be moved a little so that they go together: not those of a method that the user chose."""
+        return bool(self.method_of(model)[0].candidates) and steps.is_tried(model)
+
     def method_of(self, model: Model) -> tuple[Method, bool]:
         """The method, and whether it is known: a preset's own, which nothing need be tried for."""
         own = None if self.said else model.calibration_method
@@ -175,7 +179,9 @@ def ranged_graph(
 
     search.progress("converting", 0, 0)
     proof = calibration.batch(steps.PROOF_SAMPLES)
-    rewritten = steps.rewrite(model, get_target(options.target).rewrites, proof).callable
+    target = get_target(options.target)
+    specs = steps.specs_for(model, target) if options.try_out else target.rewrites
+    rewritten = steps.rewrite(model, specs, proof).callable
     graph = None
     try:
         if options.required or model.is_keras:
@@ -186,7 +192,10 @@ def ranged_graph(
     except CannotRewrite:
         if options.required:
             raise
-    int8 = quantize.Int8File(rewritten, graph, folder / "int8", model.inputs, model.outputs)
+    int8 = quantize.Int8File(
+        rewritten, graph, folder / "int8", model.inputs, model.outputs,
+        aligned=options.try_out and search.aligns(model),
+    )  # fmt: skip
     with quantize.Converter(folder) as converter:
         converter.convert([int8.job(calibration.paths)])
         int8.take()

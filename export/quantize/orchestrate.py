@@ -127,7 +127,11 @@ def begin(
 
     def file_of(graph, folder):
         ports = model.inputs, model.outputs
-        return Int8File(callable, graph, context.folder / folder, *ports, per_tensor=request.per_tensor)
+        search = measuring.Search.of(request.method, (), request.seed, context.progress)
+        return Int8File(
+            callable, graph, context.folder / folder, *ports, per_tensor=request.per_tensor,
+            aligned=trained is None and search.aligns(model),
+        )  # fmt: skip
 
     int8 = file_of(graph, "int8")
     if not request.equalize:

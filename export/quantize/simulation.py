@@ -7,13 +7,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfeff.export.quantize.fake_quant import ActivationRange, FakeQuantize, QuantizedWeights
+from tfeff.export.quantize.fake_quant import ActivationRange, FakeQuantize, QuantizedWeights, point_of
+from tfeff.export.quantize.grids import align_gates, cut
+from tfeff.export.quantize.weights_aside import constant
 from tfeff.export.rewrites.copying import again, copy_layer, in_inference
 from tfeff.export.rewrites.graph import rebuild, walk
 from tfeff.layers.keras_private import maker, nodes
 
 DEAD = (0.0, 1.0)  # range of what is always 0
-_SUFFIX = "_fq"
 
 
 def is_fake_quant(model: Any) -> bool:
@@ -48,32 +49,35 @@ def points_in_front(model: Any) -> dict[str, list[str]]:
     return found
 
 
-def point_of(layer: FakeQuantize) -> str:
-    """The name of a point."""
-    return layer.name.removesuffix(_SUFFIX) if layer.name.endswith(_SUFFIX) else layer.name
-
-
 def get_ranges(model: Any) -> dict[str, tuple[float, float]]:
     """(low, high) of every point."""
     return {point: layer.bounds for point, layer in points(model).items()}
 
 
-def set_ranges(model: Any, ranges: Mapping[str, tuple[float, float]]) -> None:
+def set_ranges(model: Any, ranges: Mapping[str, tuple[float, float]], *, aligned: bool = False) -> None:
     """Gives points their ranges; those with one range between them get what holds them all.
 
     A range of nothing but 0, of a point that is always 0, has no say beside others, and is 0 to 1 alone. Ranges that
     the specification fixes stay.
 
+    Args:
+        ranges: (low, high) by point.
+        aligned: whether ranges are made to go together where that saves a rounding, and no larger than their readers
+            need; see `grids`.
+
     Raises:
         ValueError: a range without 0 in it.
     """
     wanted: dict[int, tuple[ActivationRange, list[tuple[float, float]]]] = {}
+    known = cut(model, ranges) if aligned else ranges
     for point, layer in points(model).items():
-        if point in ranges and not layer.fixed:
-            wanted.setdefault(id(layer), (layer, []))[1].append(ranges[point])
+        if point in known and not layer.fixed:
+            wanted.setdefault(id(layer), (layer, []))[1].append(known[point])
     for layer, bounds in wanted.values():
         low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
         layer.set_bounds(*((low, high) if low < high else DEAD))
+    if aligned:
+        align_gates(model)
 
 
 def float_network(model: Any, *, rounded_weights: bool) -> Callable[[Any], tuple[Any, dict[str, Any]]]:
@@ -95,8 +99,11 @@ def float_network(model: Any, *, rounded_weights: bool) -> Callable[[Any], tuple
                 seen[point_of(operation)] = args[0]
                 return args[0]
             if isinstance(operation, QuantizedWeights):
-                kernel = _rounded_kernel(operation) if rounded_weights else operation.layer.kernel
-                return operation.apply(args[0], keras.ops.convert_to_tensor(kernel), None)
+                kernel = operation.layer.kernel
+                kernel = (
+                    constant(_rounded_kernel(operation)) if rounded_weights else keras.ops.convert_to_tensor(kernel)
+                )
+                return operation.apply(args[0], kernel, None)
             return in_inference(operation, *args, **kwargs)
 
         outputs = walk(model, inputs if isinstance(inputs, list | tuple) else [inputs], call)

@@ -37,7 +37,7 @@ def rebuilt(layer: Any, x: Any, weights: Any = None, **config: Any) -> Any:
     return y
 
 
-def scaled(x: Any, scale: Any, offset: Any = None, *, name: str, activation: Any = None) -> Any:
+def scaled(x: Any, scale: Any, offset: Any = None, *, name: str | None, activation: Any = None) -> Any:
     """`x` times `scale` (c,) plus `offset` (c,), then `activation`: a depthwise convolution of one pixel.
 
     Args:

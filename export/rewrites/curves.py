@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from tfeff.export.rewrites.building import activation_of, before_activation
+from tfeff.export.rewrites.building import activation_of, before_activation, scaled
 from tfeff.export.rewrites.core import Match, Rewrite
 from tfeff.export.rewrites.graph import GraphView
 from tfeff.layers.keras_private import nodes_of
@@ -67,14 +67,20 @@ def _is_two(value):
 
 
 def elu(x: Any, alpha: float = 1.0) -> Any:
-    """x above 0, alpha (exp(x) - 1) below: relu(x) + alpha exp(min(x, 0)) - alpha."""
-    return ops.subtract(ops.add(_positive(x), _times(ops.exp(ops.minimum(x, 0.0)), alpha)), alpha)
+    """x above 0, alpha (exp(x) - 1) below: relu(x) + alpha exp(min(x, 0)) - alpha; of a map of channels, and with alpha
+    up to 1, the larger of both, which rounds no sum."""
+    below = _times(ops.exp(ops.minimum(x, 0.0)), alpha)
+    if alpha <= 1 and _is_map(x):
+        return _larger(x, ops.subtract(below, alpha))
+    return ops.subtract(ops.add(_positive(x), below), alpha)
 
 
 def celu(x: Any, alpha: float = 1.0) -> Any:
     """x above 0, alpha (exp(x / alpha) - 1) below."""
-    below = ops.exp(_times(ops.minimum(x, 0.0), 1 / alpha))
-    return ops.subtract(ops.add(_positive(x), _times(below, alpha)), alpha)
+    below = _times(ops.exp(_times(ops.minimum(x, 0.0), 1 / alpha)), alpha)
+    if _is_map(x):
+        return _larger(x, ops.subtract(below, alpha))
+    return ops.subtract(ops.add(_positive(x), below), alpha)
 
 
 def selu(x: Any) -> Any:
@@ -140,13 +146,23 @@ def negative(x: Any) -> Any:
     return ops.multiply(x, -1.0)
 
 
+def _is_map(x):
+    """Whether a depthwise convolution takes it."""
+    return len(x.shape) in (3, 4) and x.shape[-1] is not None
+
+
+def _larger(x, other):
+    """max(x, other); x by a convolution of ones, so that its own range is not cut off where the other is larger."""
+    return ops.maximum(scaled(x, np.ones(x.shape[-1]), name=None), other)
+
+
 def _positive(x):
     return layers.ReLU()(x)
 
 
 def _clipped(x):
     """relu6(3 x + 3), the sum as a batch normalization: it goes into the weights in front, with the clip behind it."""
-    if len(x.shape) not in (3, 4) or x.shape[-1] is None:
+    if not _is_map(x):
         return layers.ReLU(6.0)(ops.add(ops.multiply(x, 3.0), 3.0))
     norm, size = layers.BatchNormalization(epsilon=0.0), x.shape[-1]
     y = norm(x)

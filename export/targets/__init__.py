@@ -67,9 +67,13 @@ class Target:
         summary: one line for users.
         check: given the graph read from the finished file, what the target makes of each operation.
         rewrites: specs of the rewrites that it gets, in order (`group_conv:split`); what was measured or is legal.
+        finer: for a spec among these the one that takes its place where int8 must not be farther from float than by the
+            stock converter: it rounds less, and takes a little longer. A preset, whose accuracy was measured, does
+            without.
         because: for each of these, by the rewrite's name, why: the measurement or the rule.
         rests_on: what was measured or read to choose them, and where; no ranking holds on another processor.
         refuses: specs of forms that it cannot run, which `--tune` does not try.
+        unable: for functions as Keras calls them the operation that they become, for which it refuses the whole file.
         precisions: that it takes; None is any.
         io: dtype at the door unless the user says otherwise; None is the precision's own.
         whole: whether an operation that is not mapped is a gate that was missed.
@@ -87,9 +91,11 @@ class Target:
     summary: str
     check: Callable[..., Verdict]
     rewrites: tuple[str, ...] = ()
+    finer: Mapping[str, str] = field(default_factory=dict)
     because: Mapping[str, str] = field(default_factory=dict)
     rests_on: str = ""
     refuses: tuple[str, ...] = ()
+    unable: Mapping[str, str] = field(default_factory=dict)
     precisions: tuple[str, ...] | None = None
     io: str | None = None
     whole: bool = False

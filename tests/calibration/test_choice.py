@@ -274,3 +274,17 @@ def test_layers_with_a_rule_keep_it(trials):
 def test_a_layer_has_no_auto_of_its_own():
     with pytest.raises(TfeffError, match="for all layers together"):
         parse_rules(["first=auto"])
+
+
+def test_nearer_is_more_than_chance():
+    random = np.random.default_rng(1)
+    one, other = random.gamma(2, 1, (2, 24))
+    verdict = lambda errors: Verdict((0.0,), {"y": errors}, {"y": 1000.0})  # noqa: E731
+    assert not verdict(one).is_nearer(verdict(one))
+    assert verdict(0.6 * one).is_nearer(verdict(one))
+    assert not verdict(one).is_nearer(verdict(0.6 * one))
+    shuffled = verdict(random.permutation(one) * 0.99)  # less by a hundredth, and each by anything
+    assert not shuffled.is_nearer(verdict(one))
+    # Where a few samples are lost in either, the others tell.
+    lost = np.where(np.arange(24) < 2, 1e4 * other, one)
+    assert verdict(np.where(np.arange(24) < 2, 1e4 * other[::-1], 0.6 * one)).is_nearer(verdict(lost))

@@ -103,6 +103,36 @@ def test_a_full_disk_is_said_at_the_start(tmp_path, monkeypatch, no_work):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_too_little_memory_is_said_at_the_start(tmp_path, monkeypatch, no_work):
+    monkeypatch.setattr("tfeff.data.space.free_memory", lambda: 2**28)
+    with pytest.raises(TfeffError, match=r"the export of mine.keras takes about 551 MiB of memory, 256 MiB are free"):
+        export_model(*plain(tmp_path), Request(precision="float32", devices=()))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "words"),
+    [
+        (lambda: layers.Conv3D(2, 3, name="solid"), {}, r"would leave 1 operation in float: CONV_3D \(solid\)"),
+        (lambda: layers.Conv2D(2, 3, activation="elu", name="bent"), {"target": "edgetpu"},
+         r"edgetpu would not run this file: bent \(elu\) becomes EXP"),
+        (lambda: layers.ELU(name="bent"), {"target": "edgetpu"}, r"bent \(elu\) becomes EXP"),
+        (lambda: layers.Activation("softplus", name="bent"), {"target": "edgetpu"}, r"bent \(softplus\) becomes LOG"),
+    ],
+)  # fmt: skip
+def test_what_no_file_can_hold_is_said_at_the_start(tmp_path, no_work, make, options, words):
+    layer = make()
+    shape = (4, 4, 4, 1) if isinstance(layer, layers.Conv3D) else (4, 4, 1)
+    given = keras.Input(shape, name="x")
+    inner = keras.Model(given, layer(given))
+    outer = keras.Input(shape, name="x")
+    made = Model(keras.Model(outer, inner(outer)), "mine", "mine.keras", (InputPort("x", shape),), ("y",),
+                 (TaskSpec(name="tensors", outputs=["y"]),))  # fmt: skip
+    with pytest.raises(GateFailed, match=words):
+        export_model(made, tmp_path / "mine.tflite", Request(calibration=str(tmp_path), devices=(), **options))
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("keep", [False, True])
 def test_what_a_late_gate_refuses_is_kept_if_that_is_wished(tmp_path, monkeypatch, keep):
     def refuse(context, graph, *more):

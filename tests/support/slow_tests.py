@@ -22,6 +22,7 @@ SLOW = (
     "export/test_never_worse_than_stock.py", "export/test_float_files.py::test_the_i",
     "export/test_float_files.py::test_the_p", "export/test_float_files.py::test_the_e",
     "export/test_float_files.py::test_bytes_become", "export/rebuild/test_round_trip.py::test_networks_drawn",
+    "export/test_user_models.py",
     "compress/test_tfmot_bridge.py::test_is", "compress/test_tfmot_bridge.py::test_every",
     "compress/test_tfmot_bridge.py::test_another", "compress/test_tfmot_bridge.py::test_keras",
     "compress/test_tfmot_qat.py", "cli/test_prune.py", "cli/test_cluster.py", "cli/test_qat.py",
@@ -65,6 +66,9 @@ QUICK = (
     "export/test_float_files.py::test_bytes_become_an_image_of_plain_pixels[m.tflite]",
     "cli/test_export_targets.py::test_edgetpu_compiled_is_confirmed",
     "training/test_train.py::test_killed",
+    "export/test_user_models.py::test_no_output_is_farther_than_the_stock_converter_s[prelu_channels]",
+    "export/test_user_models.py::test_no_output_is_farther_than_the_stock_converter_s[activation_hard_swish]",
+    "export/test_user_models.py::test_no_output_is_farther_than_the_stock_converter_s[volume]",
 )
 
 

@@ -132,8 +132,9 @@ def with_ranges(data: bytes, ranges: Mapping[int, tuple[float, float]]) -> bytes
     """A calibrated float file with other ranges: (low, high) by the number of the tensor."""
     file = TfliteFile(data)
     for number, (low, high) in ranges.items():
-        quantization = file.tree.tensors[number].quantization
-        quantization.min, quantization.max = [low], [high]
+        tensor = file.tree.tensors[number]
+        tensor.quantization = tensor.quantization or schema.QuantizationParametersT()
+        tensor.quantization.min, tensor.quantization.max = [low], [high]
     return bytes(pack(file.model))
 
 

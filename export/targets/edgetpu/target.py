@@ -69,6 +69,11 @@ TARGET = Target(
     },
     rests_on="nothing: Coral's published table and users' reports, no device and no compiler were at hand",
     refuses=("group_conv:native", "hard_swish:native", "channel_shuffle:native", "strided_dilated:slice"),
+    # In int8 both are of version 2; the compiler reads the first of them.
+    unable={
+        **dict.fromkeys(("elu", "celu", "selu", "exponential", "exp"), "EXP"),
+        **dict.fromkeys(("softplus", "log_sigmoid", "logsigmoid", "log"), "LOG"),
+    },
     precisions=("int8",),
     whole=True,
     compile=_compile,

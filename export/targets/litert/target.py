@@ -24,6 +24,7 @@ TARGET = Target(
         "concatenation:sink",
         "ghost_module:double",
     ),
+    finer={"prelu:add": "prelu:maximum"},
     because={
         "freeze_shift": "no converter takes a learned shift; XNNPACK's depthwise kernels are quick up to 25 taps",
         "channel_shuffle": "a shuffle is a RESHAPE, a TRANSPOSE and a RESHAPE; slices copy less",

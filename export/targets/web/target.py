@@ -10,6 +10,7 @@ TARGET = Target(
     check=rules.check,
     ask=rules.ask,
     rewrites=LITERT.rewrites,
+    finer=LITERT.finer,
     because=LITERT.because,
     rests_on="as `litert`; the door: the source of `@litertjs/core` 2.5.3; no browser",
     io="float32",
