@@ -23,6 +23,7 @@ from tfeff.record.base import PRESET_NAME, FileName, PresetName, Sha256
 
 BUNDLED = Path(__file__).parent / "weights" / "bundled"
 SCHEMA_VERSION = 1
+FIGURES = {"top1": "top-1", "map": "mAP", "ap50": "AP50"}  # what `training` holds as `float_top1`, ...
 _LARGEST = 2**15  # a size or a number of classes
 
 
@@ -52,8 +53,21 @@ class Preset:
     training: Mapping[str, Any] = field(default_factory=dict)
     calibration_method: str | None = None
 
+    @property
+    def figure(self) -> tuple[str, float]:
+        """The first figure that was measured on the test samples, in percent: its key of `FIGURES`, and the value.
+
+        Raises:
+            TfeffError: its `training` has none.
+        """
+        for key in FIGURES:
+            if isinstance(value := self.training.get(f"float_{key}"), int | float):
+                return key, float(value)
+        raise TfeffError(f"preset {self.name}: does not say how right it is", "train it anew")
+
     def build(self) -> Any:
-        """The trained network: a functional `keras.Model`, (n, h, w, c) -> (n, classes) logits."""
+        """The trained network: a functional `keras.Model`, (n, h, w, c) -> (n, classes) logits, or raw outputs by
+        name."""
         from tfeff.weights import load_weights
 
         arguments = {**self.arguments, "input_shape": tuple(self.arguments["input_shape"])}

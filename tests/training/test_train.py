@@ -273,7 +273,7 @@ def test_learning_rate_rises_for_an_epoch_and_falls_to_zero(recipe):
     from tfeff.training.loop import _compile
 
     model = create(NETWORK, input_shape=(16, 16, 3), classes=2, small_image=True)
-    _compile(model, replace(recipe, epochs=4, learning_rate=0.01), 10)
+    _compile(model, replace(recipe, epochs=4, learning_rate=0.01), 10, "mse")
     rate = model.optimizer._learning_rate  # the schedule
     assert float(rate(0)) < 1e-5
     assert float(rate(10)) == pytest.approx(0.01)

@@ -70,8 +70,11 @@ def _print(out, facts):
             quantized = f", int8 {published['int8_top1']:.2f} %" if "int8_top1" in published else ""
             out.say(f"published ImageNet top-1: float {published['top1']:.2f} %{quantized}")
     if facts["training"]:
-        out.say(f"trained on {facts['dataset']}: float top-1 {facts['training']['float_top1']:.2f} % "
-                f"on {facts['training']['samples']:,} images")  # fmt: skip
+        from tfeff.presets import FIGURES
+
+        told = facts["training"]
+        known = [f"{name} {told[f'float_{key}']:.2f} %" for key, name in FIGURES.items() if f"float_{key}" in told]
+        out.say(f"trained on {facts['dataset']}: float {', '.join(known)} on {told['samples']:,} images")
 
 
 def _shapes(shapes, names=()):

@@ -33,11 +33,11 @@ def command(pattern: str, only_presets: bool, pretrained: bool, out: Output) -> 
         rows = [
             [
                 p.name, alias_of.get(p.name, ""), "x".join(map(str, p.preprocessing.shape)),
-                f"{p.training['float_top1']:.2f} %", f"{p.weights.stat().st_size / 1e6:.2f} MB",
+                _figure(p), f"{p.weights.stat().st_size / 1e6:.2f} MB",
             ]
             for p in trained
         ]  # fmt: skip
-        out.table("Presets (trained, bundled)", ["name", "alias", "input", "float top-1", "weights"], rows)
+        out.table("Presets (trained, bundled)", ["name", "alias", "input", "float", "weights"], rows)
     if not networks and not trained:
         out.say(f"nothing matches {pattern!r}")
     out.json(
@@ -86,11 +86,19 @@ def _row(name, entry):
     ]
 
 
+def _figure(preset):
+    from tfeff.presets import FIGURES
+
+    key, value = preset.figure
+    return f"{FIGURES[key]} {value:.2f} %"
+
+
 def _describe(preset):
+    key, value = preset.figure
     return {
         "network": preset.network,
         "arguments": dict(preset.arguments),
         "dataset": preset.dataset,
-        "float_top1": preset.training["float_top1"],
+        f"float_{key}": value,
         "samples": preset.training["samples"],
     }

@@ -134,11 +134,10 @@ def _about_weights(name, weights, progress):
 
 
 def _preset_model(preset):
-    from tfeff.export import classifier
-
-    return classifier(
-        preset.build(), preset.name, preset.network, preset.preprocessing, preset.labels, preset=preset.name,
-        dataset=preset.dataset, calibration_method=preset.calibration_method,
+    return _named(
+        preset.build(), preset.network, preset.preprocessing, preset.arguments, called=preset.name,
+        labels=preset.labels, preset=preset.name, dataset=preset.dataset,
+        calibration_method=preset.calibration_method,
     )  # fmt: skip
 
 
@@ -187,8 +186,10 @@ def _settle(model):
         layer.momentum = momentum
 
 
-def _named(model, name, preprocessing, arguments, **known):
-    """`known`: of `Model`."""
+def _named(model, name, preprocessing, arguments, *, called=None, labels=(), **known):
+    """`called`: what files are named by; `labels`: of the classes, where they are known; `known`: of `Model`."""
+    import msgspec
+
     from tfeff.data import image_port
     from tfeff.export import Model
     from tfeff.networks import get_network
@@ -197,8 +198,10 @@ def _named(model, name, preprocessing, arguments, **known):
     task = get_network(name).meaning(model, **arguments)
     if task.name not in list_tasks():
         task = get_task("tensors").describe(None, [Head(output, ()) for output in task.outputs])
+    elif labels:
+        task = msgspec.structs.replace(task, labels=list(labels))
     outputs = tuple(sorted(task.outputs))  # in which order Keras gives those of a dictionary
-    return Model(model, name, name, (image_port(preprocessing),), outputs, (task,), **known)
+    return Model(model, called or name, name, (image_port(preprocessing),), outputs, (task,), **known)
 
 
 def _told_preprocessing(told, shape, source):

@@ -64,6 +64,15 @@ class Dataset:
         """What a model is given, by the name of its input; an image alone has the name ""."""
         return {"": self.image(number)}
 
+    def renewed(self, epoch: int) -> "Dataset":
+        """As many other samples of the same kind for each epoch of training, where they are made on demand; the dataset
+        itself where they were collected."""
+        return self
+
+    def most_objects(self) -> int:
+        """The largest number of boxes of an image, whatever the epoch."""
+        return max((len(each.classes) for each in self.annotations["objects"]), default=0)
+
 
 @dataclass(frozen=True)
 class ArrayDataset(Dataset):
@@ -124,6 +133,13 @@ class Subset(Dataset):
 
     def sample(self, number: int) -> dict[str, np.ndarray]:
         return self._dataset.sample(int(self._numbers[number]))
+
+    def renewed(self, epoch: int) -> Dataset:
+        renewed = self._dataset.renewed(epoch)
+        return self if renewed is self._dataset else Subset(renewed, self._numbers)
+
+    def most_objects(self) -> int:
+        return self._dataset.most_objects()  # which may know without looking at each
 
 
 class _Chosen(Sequence[Any]):

@@ -74,7 +74,7 @@ class _Item:
 
 
 class SceneMaker:
-    """Makes scenes of one split by number."""
+    """Makes scenes of one split by number; `most` items each."""
 
     def __init__(self, split: str, size: tuple[int, int] = SIZE, most: int = 5, *, sample: bool = False):
         """
@@ -90,7 +90,7 @@ class SceneMaker:
         items = load_sample(split) if sample else load_fashion_mnist(split)
         assert items.labels is not None
         self._images, self._labels = items.images, items.labels
-        self._seed, self._size, self._most = zlib.crc32(f"fashion_scenes/{split}".encode()), size, most
+        self._seed, self._size, self.most = zlib.crc32(f"fashion_scenes/{split}".encode()), size, most
 
     def scene(self, number: int, *, stereo: bool = False) -> Scene:
         """The scene of a number, 0 or more; with `stereo` its right view too. All else is the same without."""
@@ -101,7 +101,7 @@ class SceneMaker:
         focal = FOCAL * width / 96
         ends = focal * BASELINE / (FAR * 1.6), focal * BASELINE / (FAR * 1.05)
         plane = np.linspace(*ends, height)[:, None]  # disparity of the ground, (h, 1)
-        items = [self._place(random, focal) for _ in range(int(random.integers(1, self._most + 1)))]
+        items = [self._place(random, focal) for _ in range(int(random.integers(1, self.most + 1)))]
         items.sort(key=lambda item: item.shift)  # the farthest first
         items, patches, owner = _visible(items, self._size)
         image = _painted(ground[:, :, :width].copy(), patches)
@@ -277,23 +277,40 @@ class FashionScenes(Dataset):
     """Scenes as a dataset; `annotations` holds `objects`, `semantic`, `depth`, `disparity` and `right`."""
 
     _made: Callable[[int], Scene]
+    _maker: SceneMaker
+    _split: str
 
     def __init__(self, split: str, *, sample: bool = False):
-        name = "fashion_scenes_sample" if sample else "fashion_scenes"
-        maker, count = SceneMaker(split, sample=sample), COUNTS[split]
-        made = lru_cache(maxsize=256)(maker.scene)
+        self._fill("fashion_scenes_sample" if sample else "fashion_scenes", split, SceneMaker(split, sample=sample), 0)
+
+    def _fill(self, name: str, split: str, maker: SceneMaker, epoch: int) -> None:
+        count = COUNTS[split]
+        first = epoch * count
+        made = lru_cache(maxsize=256)(lambda number: maker.scene(first + number))
         parts: dict[str, Sequence[Any]] = {
             "objects": _Parts(count, lambda number: _objects(made(number))),
             **{kind: _Parts(count, lambda number, kind=kind: getattr(made(number), kind))
                for kind in ("semantic", "depth", "disparity")},
-            "right": _Parts(count, lambda number: maker.scene(number, stereo=True).right),
+            "right": _Parts(count, lambda number: maker.scene(first + number, stereo=True).right),
         }  # fmt: skip
-        names = [f"{split} scene {number}" for number in range(count)]
+        names = [f"{split} scene {first + number}" for number in range(count)]
         super().__init__(name, "made on demand", CLASSES, None, names, annotations=parts)
-        object.__setattr__(self, "_made", made)
+        for key, value in (("_made", made), ("_maker", maker), ("_split", split)):
+            object.__setattr__(self, key, value)
 
     def image(self, number: int) -> np.ndarray:
         return self._made(number).image
+
+    def renewed(self, epoch: int) -> "FashionScenes":
+        """Scenes that no other epoch has; epoch 0 has those of the dataset itself."""
+        if not epoch:
+            return self
+        other = object.__new__(FashionScenes)
+        other._fill(self.name, self._split, self._maker, epoch)
+        return other
+
+    def most_objects(self) -> int:
+        return self._maker.most
 
 
 class _Parts(Sequence):

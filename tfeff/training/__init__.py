@@ -6,7 +6,7 @@ _PUBLIC = {
     "Batches": ("batches", "Batches"),
     "Recipe": ("loop", "Recipe"),
     "hold_out": ("batches", "hold_out"),
-    "top1": ("loop", "top1"),
+    "top1": ("classification", "top1"),
     "train": ("loop", "train"),
     "QatRecipe": ("qat", "Recipe"),
     "Teacher": ("qat", "Teacher"),

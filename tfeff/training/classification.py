@@ -1,11 +1,19 @@
-"""Classification: how a network is taught by its float twin."""
+"""Classification: how a network learns classes, and how it is taught by its float twin."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 from keras import ops
 
+from tfeff.data import Dataset, InputPort
+from tfeff.errors import TfeffError
 from tfeff.record.schema import TaskSpec
+from tfeff.training.base import Judge, Training
+from tfeff.training.batches import Batches
+
+if TYPE_CHECKING:
+    from tfeff.training.loop import Recipe
 
 _TINY = 1e-6
 
@@ -79,3 +87,53 @@ class Distillation(keras.losses.Loss):
             **super().get_config(), "temperature": self.temperature, "label_weight": self.label_weight,
             "independent": self.independent, "probabilities": self.probabilities,
         }  # fmt: skip
+
+
+class _Classification(Training):
+    def check(self, recipe: "Recipe", whole: Dataset, test: Dataset) -> None:
+        if whole.classes != test.classes:
+            raise TfeffError(
+                f"{recipe.dataset}: training and test images have different classes", "give both the same ones"
+            )
+        if len(whole.classes) < 2:
+            raise TfeffError(f"{recipe.dataset}: {len(whole.classes)} class", "a classifier needs at least 2")
+        if whole.labels is None or test.labels is None:
+            raise TfeffError(f"{recipe.dataset}: says of no image as a whole what it is", "give labelled images")
+
+    def loss(self, recipe: "Recipe", spec: TaskSpec) -> Any:
+        # Smoothing needs one-hot labels, and those would have to be made a batch at a time: this is the same loss.
+        return _SmoothCrossEntropy(recipe.label_smoothing)
+
+    def batches(self, dataset: Dataset, port: InputPort, recipe: "Recipe") -> Batches:
+        move = recipe.move if recipe.augment else None
+        return Batches(dataset, (port,), recipe.batch_size, move=move, seed=recipe.seed)
+
+    def judge(self, dataset: Dataset, port: InputPort, spec: TaskSpec) -> Judge:
+        batches = Batches(dataset, (port,), 256)
+        return lambda model: {"top1": top1(model, batches)}
+
+
+def top1(model: Any, batches: Batches) -> float:
+    """Percent of the images whose largest logit is the label's."""
+    hits = 0
+    for number in range(len(batches)):
+        images, labels = batches[number]
+        hits += int((np.asarray(model.predict_on_batch(images)).argmax(-1) == labels).sum())
+    return 100 * hits / batches.count
+
+
+class _SmoothCrossEntropy(keras.losses.Loss):
+    """Softmax cross-entropy with label smoothing from integer labels: (n,) and (n, classes) logits -> (n,)."""
+
+    def __init__(self, smoothing):
+        super().__init__()
+        self.smoothing = smoothing
+
+    def call(self, labels, logits):
+        log_p = ops.log_softmax(logits)
+        target = ops.one_hot(ops.cast(labels, "int32"), logits.shape[-1])
+        target = target * (1 - self.smoothing) + self.smoothing / logits.shape[-1]
+        return -ops.sum(target * log_p, axis=-1)
+
+
+TRAINING = _Classification()

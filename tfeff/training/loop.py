@@ -4,20 +4,24 @@ import io
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import keras
+import msgspec
 import numpy as np
 
-from tfeff.data import Dataset, Preprocessing, image_port, open_dataset
+from tfeff.data import Preprocessing, image_port, open_dataset
 from tfeff.errors import TfeffError
 from tfeff.files import write_whole
-from tfeff.networks import create
+from tfeff.networks import create, get_network
 from tfeff.presets import Preset
-from tfeff.training.batches import Batches, hold_out
+from tfeff.training.average import Average
+from tfeff.training.backbone import load_backbone
+from tfeff.training.base import get_training
+from tfeff.training.batches import hold_out
 from tfeff.weights import load_weights, save_weights
 
 _SMALL_IMAGE = 64  # pixels; below, a network takes its stride-1 stem
@@ -32,12 +36,18 @@ class Recipe:
         epochs, batch_size: counts.
         learning_rate: AdamW's peak, after one epoch of warm-up; then a cosine down to 0.
         weight_decay: AdamW's, kernels only.
-        label_smoothing: 0 is none.
-        augment: mirror at random, and move at random (edges padded with the darkest pixel).
+        label_smoothing: of classes; 0 is none.
+        augment: mirror at random, and move at random (edges padded with the darkest pixel); of images with boxes also
+            their scale, proportions and colour.
         move: the largest move, as a share of the size.
         input_size: (h, w), pixels.
         validation: share of the training images held out to choose the best epoch; the test images choose nothing.
         seed: of weights, order and augmentation.
+        loss: one of the task's losses; None is its first.
+        average: how much of the weights' moving average stays at each step, 0 for no average; the average is what is
+            judged and kept.
+        backbone: a preset or a weight file, from which layers of the same names begin; None is random weights.
+        options: of the network, besides input size and classes: plain values.
     """
 
     network: str
@@ -52,6 +62,10 @@ class Recipe:
     input_size: tuple[int, int] = (32, 32)
     validation: float = 0.05
     seed: int = 0
+    loss: str | None = None
+    average: float = 0.0
+    backbone: str | None = None
+    options: dict[str, str | bool | int | float] = field(default_factory=dict)
 
     def __post_init__(self):
         for name in ("epochs", "batch_size", "learning_rate"):
@@ -66,6 +80,23 @@ class Recipe:
             raise TfeffError(f"training: move must be a share of the size in 0..1, not {self.move}")
         if not 0 < self.validation < 1:
             raise TfeffError(f"training: validation must be a share between 0 and 1, not {self.validation}")
+        if not 0 <= self.average < 1:
+            raise TfeffError(f"training: average must be in 0..1 and below 1, not {self.average}")
+        losses = get_training(self.network).losses
+        if self.loss is not None and self.loss not in losses:
+            known = f"choose one of {', '.join(losses)}" if losses else "leave it out"
+            raise TfeffError(f"training: {self.network} has no loss {self.loss!r}", known)
+        if own := {"input_shape", "classes", "name"} & set(self.options):
+            raise TfeffError(
+                f"training: option {min(own)} of {self.network} follows from the input size and the dataset",
+                "give --input-size and --dataset",
+            )
+
+    @classmethod
+    def of(cls, network: str, dataset: str, epochs: int, **given: Any) -> "Recipe":
+        """With the defaults of the network's task where something is not given, or None."""
+        said = {key: value for key, value in given.items() if value is not None}
+        return cls(network, dataset, epochs, **{**get_training(network).defaults, **said})
 
 
 def train(
@@ -85,7 +116,8 @@ def train(
     Args:
         command: the command line, for the preset's `training` entry.
         force: whether a preset of that name, which this recipe did not make, is replaced.
-        report: called after every epoch with {epoch, loss, validation_top1}, and once with {test_top1}.
+        report: called after every epoch with {epoch, loss, validation_top1}, and once with {test_top1}, where the task
+            is classification; the figures of other tasks have other names. {note} is a line to say.
         progress: called after every step with (steps done, steps in all).
 
     Returns:
@@ -95,48 +127,54 @@ def train(
         TfeffError: unknown names, unusable data, a loss that is no number any more, or an `out` that cannot be written
             to, holds another recipe's run, or a preset of that name that this recipe did not make.
     """
+    training = get_training(recipe.network)
     state = _State.load(out / "state.npz", recipe)
     name = f"{recipe.network}.{_short_name(recipe.dataset)}"
     weights, preset_path = out / f"{name}.weights.npz", out / f"{name}.json"
     own, begun = _check_free(preset_path, weights, state, force), state.path.exists()
-    whole, test = _open(recipe)
+    whole, test = (open_dataset(recipe.dataset, split) for split in ("train", "test"))
+    training.check(recipe, whole, test)
     for note in dict.fromkeys((*whole.notes, *test.notes)):
         report({"note": note})
     fit, held_out = hold_out(whole, recipe.validation, recipe.seed)
 
     keras.utils.set_random_seed(recipe.seed)
     preprocessing = Preprocessing(size=(recipe.input_size[0], recipe.input_size[1]))
-    ports = (image_port(preprocessing),)
+    port = image_port(preprocessing)
     arguments: dict[str, Any] = {"input_shape": preprocessing.shape, "classes": len(whole.classes)}
     if max(recipe.input_size) <= _SMALL_IMAGE:
         arguments["small_image"] = True
+    arguments |= recipe.options
     model = create(recipe.network, **arguments)
-    if isinstance(model.output, Mapping):
-        raise TfeffError(
-            f"training: {recipe.network} gives {', '.join(list(model.output)[:2])}, ...; classifiers alone are trained",
-            "name a classifier: `tfeff list`",
-        )
-    _compile(model, recipe, -(-len(fit) // recipe.batch_size))
-    state.restore(model)
-    move = recipe.move if recipe.augment else None
-    batches = Batches(fit, ports, recipe.batch_size, move=move, seed=recipe.seed)
-    validation = Batches(held_out, ports, 256)
+    spec = get_network(recipe.network).meaning(model, **arguments)
+    spec = msgspec.structs.replace(spec, labels=list(whole.classes))
+    if recipe.backbone is not None:
+        report({"note": load_backbone(model, recipe.backbone)})
+    student = training.student(model, spec)
+    _compile(student, recipe, -(-len(fit) // recipe.batch_size), training.loss(recipe, spec))
+    average = Average(student, recipe.average)
+    average.start()
+    state.restore(student, average)
+    batches, judge = training.batches(fit, port, recipe), training.judge(held_out, port, spec)
     _make(out)
     for epoch in range(state.epoch, recipe.epochs):
-        loss = _fit(model, batches, epoch, recipe, progress)
-        row = {"epoch": epoch + 1, "loss": loss, "validation_top1": top1(model, validation)}
-        if row["validation_top1"] > state.best:
-            state.claim()
-            save_weights(model, weights, force=force or begun or state.epoch > 0)
-        state.save(model, row)
+        loss = _fit(student, batches, epoch, recipe, average, progress)
+        with average.in_place():
+            figures = {f"validation_{key}": value for key, value in judge(model).items()}
+            if state.is_best(figures):
+                state.claim()
+                save_weights(model, weights, force=force or begun or state.epoch > 0)
+        row = {"epoch": epoch + 1, "loss": loss, **figures}
+        state.save(student, average, row)
         report(row)
 
     load_weights(model, weights)
-    test_top1 = top1(model, Batches(test, ports, 256))
-    report({"test_top1": test_top1})
-    training = {"command": command, "recipe": asdict(recipe), "best_epoch": state.best_epoch, "float_top1": test_top1,
-                "samples": len(test), "history": state.history}  # fmt: skip
-    preset = Preset(name, recipe.network, arguments, preprocessing, whole.classes, recipe.dataset, weights, training)
+    of_test = training.judge(test, port, spec)(model)
+    report({f"test_{key}": value for key, value in of_test.items()})
+    told = {"command": command, "recipe": asdict(recipe), "best_epoch": state.best_epoch,
+            **{f"float_{key}": value for key, value in of_test.items()},
+            "samples": len(test), "history": state.history}  # fmt: skip
+    preset = Preset(name, recipe.network, arguments, preprocessing, whole.classes, recipe.dataset, weights, told)
     preset.write(preset_path, force=force or own)
     return preset_path
 
@@ -165,25 +203,18 @@ def _make(out: Path) -> None:
         raise TfeffError(f"{out}: cannot be made a folder ({error.strerror})", "choose another --out") from None
 
 
-def _open(recipe: Recipe) -> tuple[Dataset, Dataset]:
-    """The training and the test images."""
-    whole, test = open_dataset(recipe.dataset, "train"), open_dataset(recipe.dataset, "test")
-    if whole.classes != test.classes:
-        raise TfeffError(
-            f"{recipe.dataset}: training and test images have different classes", "give both the same ones"
-        )
-    if len(whole.classes) < 2:
-        raise TfeffError(f"{recipe.dataset}: {len(whole.classes)} class", "a classifier needs at least 2")
-    return whole, test
-
-
-def _fit(model, batches: Batches, epoch: int, recipe: Recipe, progress: Callable[[int, int], None]) -> float:
+def _fit(
+    model, batches: Any, epoch: int, recipe: Recipe, average: Average, progress: Callable[[int, int], None]
+) -> float:
     """One epoch; its loss."""
     steps = len(batches)
     batches.start_epoch(epoch)
-    done = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: progress(epoch * steps + batch + 1, recipe.epochs * steps)
-    )
+
+    def ended(batch, logs):
+        average.step(epoch * steps + batch)
+        progress(epoch * steps + batch + 1, recipe.epochs * steps)
+
+    done = keras.callbacks.LambdaCallback(on_train_batch_end=ended)
     history = model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[done])
     loss = float(history.history["loss"][0])
     if not math.isfinite(loss):
@@ -194,21 +225,12 @@ def _fit(model, batches: Batches, epoch: int, recipe: Recipe, progress: Callable
     return loss
 
 
-def top1(model: Any, batches: Batches) -> float:
-    """Percent of the images whose largest logit is the label's."""
-    hits = 0
-    for number in range(len(batches)):
-        images, labels = batches[number]
-        hits += int((np.asarray(model.predict_on_batch(images)).argmax(-1) == labels).sum())
-    return 100 * hits / batches.count
-
-
 def _short_name(dataset):
     path = Path(dataset)
     return path.stem if path.is_file() else path.resolve().name or dataset
 
 
-def _compile(model, recipe, steps):
+def _compile(model, recipe, steps, loss):
     total = steps * recipe.epochs
     warmup = min(steps, total // 2)
     schedule = keras.optimizers.schedules.CosineDecay(  # its decay starts when the warm-up ends
@@ -217,22 +239,7 @@ def _compile(model, recipe, steps):
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias", "shift"])
     optimizer.build(model.trainable_variables)
-    # Smoothing needs one-hot labels, and those would have to be made a batch at a time: this is the same loss.
-    model.compile(optimizer, loss=_SmoothCrossEntropy(recipe.label_smoothing), jit_compile=False)
-
-
-class _SmoothCrossEntropy(keras.losses.Loss):
-    """Softmax cross-entropy with label smoothing from integer labels: (n,) and (n, classes) logits -> (n,)."""
-
-    def __init__(self, smoothing):
-        super().__init__()
-        self.smoothing = smoothing
-
-    def call(self, labels, logits):
-        log_p = keras.ops.log_softmax(logits)
-        target = keras.ops.one_hot(keras.ops.cast(labels, "int32"), logits.shape[-1])
-        target = target * (1 - self.smoothing) + self.smoothing / logits.shape[-1]
-        return -keras.ops.sum(target * log_p, axis=-1)
+    model.compile(optimizer, loss=loss, jit_compile=False)
 
 
 class _State:
@@ -271,19 +278,21 @@ class _State:
     def epoch(self):
         return len(self.history)
 
-    @property
-    def best(self):
-        return max((row["validation_top1"] for row in self.history), default=-1.0)
+    def is_best(self, figures):
+        """Whether the first of an epoch's figures is better than that of all epochs before."""
+        (key, value), *_ = figures.items()
+        return all(value > row[key] for row in self.history)
 
     @property
     def best_epoch(self):
-        return max(self.history, key=lambda row: row["validation_top1"])["epoch"]
+        key = next(key for key in self.history[0] if key.startswith("validation_"))
+        return max(self.history, key=lambda row: row[key])["epoch"]
 
-    def restore(self, model):
+    def restore(self, model, average):
         if not self.history:
             return
         try:
-            for key, variable in self._variables(model):
+            for key, variable in self._variables(model, average):
                 variable.assign(self.arrays[key])
         except (KeyError, ValueError) as error:
             raise self._damaged(error) from None
@@ -294,9 +303,9 @@ class _State:
         if not self.path.exists():
             self._write({})
 
-    def save(self, model, row):
+    def save(self, model, average, row):
         self.history.append(row)
-        self._write({key: np.asarray(variable.value) for key, variable in self._variables(model)})
+        self._write({key: np.asarray(variable) for key, variable in self._variables(model, average)})
 
     def _write(self, arrays: dict[str, Any]) -> None:
         about = json.dumps({"recipe": asdict(self.recipe), "history": self.history})
@@ -305,7 +314,8 @@ class _State:
         write_whole(self.path, buffer.getvalue(), mend="make room, then go on")
 
     @staticmethod
-    def _variables(model):
+    def _variables(model, average):
         # By order: an optimizer's paths are not unique, and the generators behind dropout are numbered by the process.
         yield from ((f"model/{n}", v) for n, v in enumerate(model.variables))
         yield from ((f"optimizer/{n}", v) for n, v in enumerate(model.optimizer.variables))
+        yield from ((f"average/{n}", v) for n, v in enumerate(average.variables))

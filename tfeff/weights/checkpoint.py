@@ -67,6 +67,23 @@ def load_weights(model: Any, path: Path) -> None:
     _assign(model, path, arrays, metadata)
 
 
+def read_weights(path: Path) -> dict[str, np.ndarray]:
+    """{variable path: array} of a `.npz` of ours.
+
+    Raises:
+        TfeffError: as `load_weights` does for a file that cannot be read, or one of Keras' own.
+    """
+    path = _check_file(path)
+    if path.name.endswith((".h5", ".keras")):
+        raise TfeffError(
+            f"weights {path}: Keras' own file, whose weights have no names that could be looked for",
+            "save them as .npz: tfeff.weights.save_weights(model, path)",
+        )
+    arrays, _ = _read_npz(path)
+    _check_finite(path, arrays)
+    return arrays
+
+
 def read_metadata(path: Path) -> dict[str, Any] | None:
     """What a weight file says of itself (`network`, `arguments`, `preprocessing`, ...); None where it says nothing.
 
