@@ -103,7 +103,7 @@ class Int8File:
 
     def take(self) -> None:
         """Finds the points in the file that the job made, and leaves the network's outputs as its only ones."""
-        read = TfliteFile(self.path.read_bytes())
+        read = read_only(self.path.read_bytes())
         # Of an input that no operation reads, as an output or as nothing, the converter measures nothing.
         unread = [number for number in read.inputs
                   if read.dtype(number) == "FLOAT32" and read.measured_range(number) is None]  # fmt: skip
