@@ -163,6 +163,11 @@ def _make(out: Path) -> None:
 def _open(recipe: Recipe) -> tuple[Dataset, Dataset]:
     """The training and the test images."""
     whole, test = open_dataset(recipe.dataset, "train"), open_dataset(recipe.dataset, "test")
+    if whole.labels is None or test.labels is None:
+        raise TfeffError(
+            f"{recipe.dataset}: says {', '.join(whole.annotations) or 'nothing'} of its images, no class of each",
+            "a classifier is trained on one class an image: folders of classes, a CSV or an .npz with labels",
+        )
     if whole.classes != test.classes:
         raise TfeffError(
             f"{recipe.dataset}: training and test images have different classes", "give both the same ones"
