@@ -68,3 +68,9 @@ def test_refused_before_anything_is_done(folder, capfd):
     text = (broken / "annotations.json").read_text().replace('"category_id": 1', '"category_id": 9', 1)
     (broken / "annotations.json").write_text(text)
     assert_refused(exported(capfd, folder, "--dataset", broken), "unknown class, there is no category 9")
+
+
+def test_a_classifier_cannot_be_trained_on_boxes(folder, capfd):
+    for dataset in (folder / "others", "fashion_scenes_sample"):
+        ran = tfeff(capfd, "train", "pp_lcnet_025", "--dataset", dataset, "--epochs", 1, "--out", folder / "trained")
+        assert_refused(ran, "says objects", "no class of each")

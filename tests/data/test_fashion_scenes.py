@@ -1,7 +1,6 @@
 """Scenes: the same bytes every time, annotations that agree with each other and with the pictures, and their cost."""
 
 import hashlib
-import time
 
 import numpy as np
 import pytest
@@ -119,14 +118,3 @@ def test_as_a_dataset():
     assert chosen.annotations["right"][1].shape == (96, 96, 3)
     with pytest.raises(IndexError):
         dataset.annotations["objects"][2000]
-
-
-def test_a_scene_costs_a_fifth_of_what_the_first_generator_took(maker):
-    """15 ms."""
-    cost = []
-    for _ in range(5):
-        begun = time.process_time()
-        for number in range(20):
-            maker.scene(number)
-        cost.append((time.process_time() - begun) / 20)
-    assert min(cost) < 0.003

@@ -148,7 +148,8 @@ def _root(path: Path, split: str, images: list[Boxes]) -> Path:
     """The folder below which the images lie: that of the file, `images/`, or one named after the split."""
     if not images:
         return path.parent
-    above = path.parent.parent
+    inside = path.parent.name.lower() == "annotations"
+    above = path.parent.parent if inside else path.parent  # nothing is looked for beside what the user named
     stems = [path.stem.removeprefix("instances_"), split_word(path, path.parent) or split, *SPLIT_WORDS[split]]
     places = [path.parent, path.parent / "images", above, above / "images"]
     places += [base / stem for base in (above, above / "images", path.parent, path.parent / "images") for stem in stems]
