@@ -98,7 +98,10 @@ class _Classification(Training):
         if len(whole.classes) < 2:
             raise TfeffError(f"{recipe.dataset}: {len(whole.classes)} class", "a classifier needs at least 2")
         if whole.labels is None or test.labels is None:
-            raise TfeffError(f"{recipe.dataset}: says of no image as a whole what it is", "give labelled images")
+            raise TfeffError(
+                f"{recipe.dataset}: says {', '.join(whole.annotations) or 'nothing'} of its images, no class of each",
+                "a classifier is trained on one class an image: folders of classes, a CSV or an .npz with labels",
+            )
 
     def loss(self, recipe: "Recipe", spec: TaskSpec) -> Any:
         # Smoothing needs one-hot labels, and those would have to be made a batch at a time: this is the same loss.
