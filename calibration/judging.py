@@ -20,7 +20,7 @@ _LEAST = 16  # but so many at least, where that leaves as many to find ranges on
 _KEPT_BYTES = 2**26  # of the float network's outputs
 _EQUAL_DB = 0.1  # SQNRs that differ by less are equal
 _LARGEST = 0.1  # share of the samples whose errors may hide the others
-_BEYOND = 2.0  # standard errors
+_BEYOND = 1.5  # standard errors
 _NOTHING = 1e-9  # of an output's energy: errors below are none
 
 Run = Callable[[Feed], dict[str, np.ndarray]]  # inputs -> outputs by name, as real numbers
@@ -57,20 +57,14 @@ class Verdict:
 
     def is_nearer(self, other: "Verdict") -> bool:
         """Whether an output is nearer to float than the other's, beyond chance: the summed difference of errors is more
-        than twice its standard error. Of all samples, or of those without the tenth with the largest errors."""
-        return any(_is_less(self.errors[port][some], other.errors[port][some])
-                   for port in self.errors for some in self._subsets(other, port))  # fmt: skip
+        than one and a half times its standard error over the samples."""
+        return any(_is_less(self.errors[port], other.errors[port]) for port in self.errors)
 
     def _is_as_near(self, other, port):
         ours, theirs = self.errors[port], other.errors[port]
-        nothing = _NOTHING * self.signals[port]
-        return all(_is_no_more(ours[some], theirs[some], nothing) for some in self._subsets(other, port))
-
-    def _subsets(self, other, port):
-        """All samples, and those without the tenth with the largest errors."""
-        ours, theirs = self.errors[port], other.errors[port]
         usual = np.argsort(np.maximum(ours, theirs), kind="stable")[: len(ours) - int(_LARGEST * len(ours))]
-        return slice(None), usual
+        nothing = _NOTHING * self.signals[port]
+        return all(_is_no_more(ours[some], theirs[some], nothing) for some in (slice(None), usual))
 
 
 def _chance(differences):
