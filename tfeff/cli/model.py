@@ -165,9 +165,11 @@ def _named_model(source, told):
 
 
 def _settle(model):
-    """Gives BNs the statistics that they see on noise, and scales and shifts of a half. In a deep network as it is
-    initialized, values fade away from layer to layer until the biases of the last ones hide them, and nothing is left to
-    quantize; with a scale of 1 and no shift it would magnify rounding a thousandfold."""
+    """Gives BNs the statistics that they see on noise, and scales and shifts of a half.
+
+    In a deep network as it is initialized, values fade away from layer to layer until the biases of the last ones hide
+    them, and nothing is left to quantize; with a scale of 1 and no shift it would magnify rounding a thousandfold.
+    """
     import keras
     import numpy as np
 
