@@ -425,15 +425,26 @@ def test_unknown_layers_are_named():
         def call(self, x):
             return 2 * x
 
-    parts = layers.Conv2D(2, 1, name="a"), layers.Conv2DTranspose(4, 2, 2, name="up"), Twice(name="t")
+    parts = layers.Conv2D(2, 1, name="a"), layers.SeparableConv2D(4, 3, padding="same", name="sep"), Twice(name="t")
     model = keras.Sequential([keras.Input((8, 8, 4)), *parts])
     analysis = cost.analyse(model)
-    assert analysis.unknown == (("up", "Conv2DTranspose"),)
+    assert analysis.unknown == (("sep", "SeparableConv2D"),)
     assert analysis.unlisted == (("t", "Twice"),)
-    assert analysis.counts == cost.Counts(10 + 36, 10 + 36, 512)
-    other = 128 + 1024 + 36 + 2 * 1024
+    assert analysis.counts == cost.Counts(10 + 30, 10 + 30, 512)
+    other = 128 + 256 + 30 + 2 * 256
     assert analysis.total.memory["other"] == other
     assert analysis.total.elementwise_share == pytest.approx((256 + 2) / (256 + 128 + 8 + 256 + 2 + other))
+
+
+def test_a_transposed_convolution_multiplies_where_it_reads():
+    """2x2 at stride 2: each place of the input makes four of the output."""
+    row = alone(layers.Conv2DTranspose(6, 2, 2, use_bias=False), (5, 7, 4))
+    assert (row.madds, row.parameters) == (5 * 7 * 2 * 2 * 4 * 6, 2 * 2 * 4 * 6)
+    assert row.mac == 5 * 7 * 4 + 10 * 14 * 6 + 96
+    # Equal channels on maps of which one has four times as many places: the fewest values where 4 c_out = c_in.
+    best = alone(layers.Conv2DTranspose(8, 2, 2, use_bias=False), (8, 8, 32))
+    assert best.mac == pytest.approx(best.least_mac)
+    assert row.mac_ratio > 1
 
 
 @pytest.mark.parametrize("layer", [layers.Conv2D(2, 3), layers.ReLU()])

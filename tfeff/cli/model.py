@@ -172,8 +172,11 @@ def _named_model(source, told):
 
 
 def _settle(model):
-    """Gives BNs the statistics that they see on noise. In a deep network as it is initialized, values fade away from
-    layer to layer until the biases of the last ones hide them, and nothing is left to quantize."""
+    """Gives BNs the statistics that they see on noise, and scales and shifts of a half.
+
+    In a deep network as it is initialized, values fade away from layer to layer until the biases of the last ones hide
+    them, and nothing is left to quantize; with a scale of 1 and no shift it would magnify rounding a thousandfold.
+    """
     import keras
     import numpy as np
 
@@ -181,6 +184,8 @@ def _settle(model):
     momenta = [layer.momentum for layer in norms]
     for layer in norms:
         layer.momentum = 0.0
+        for values in (layer.gamma, layer.beta):
+            values.assign(np.full(values.shape, 0.5, np.float32))
     model(np.random.default_rng(0).standard_normal((4, *model.input_shape[1:]), np.float32), training=True)
     for layer, momentum in zip(norms, momenta, strict=True):
         layer.momentum = momentum

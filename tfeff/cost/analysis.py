@@ -217,10 +217,12 @@ def _access(call):
     pixels_in, pixels_out, madds = pixels(call, source), pixels(call, result), call_madds(call)
     area = 1 if isinstance(layer, keras.layers.Dense) else math.prod(layer.kernel_size)
     weights = math.prod(layer.kernel.shape)
+    # A transposed convolution is one from its output to its input.
+    maps = (pixels_out, pixels_in) if isinstance(layer, keras.layers.Conv2DTranspose) else (pixels_in, pixels_out)
     return {
         "mac": memory_access(pixels_in, pixels_out, source[-1], result[-1], weights),
-        "least": least_memory_access(madds, pixels_in, pixels_out, area),
-        "least_grouped": least_memory_access(madds, pixels_in, pixels_out, area, groups_of(call)),
+        "least": least_memory_access(madds, *maps, area),
+        "least_grouped": least_memory_access(madds, *maps, area, groups_of(call)),
         "outputs": values(call, result),
     }
 
