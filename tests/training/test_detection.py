@@ -229,26 +229,22 @@ class Fixed(Subset):
 
 
 @pytest.mark.parametrize(
-    ("network", "build", "loss"),
-    [(NETWORK, toy, "varifocal"), (NETWORK, toy, "quality_focal"), ("pico_det_v2_pp_lcnet_035", toy, None),
-     ("ssdlite_vargnet_v1_025_g8", toy_ssd, None)],
-    ids=["simota", "quality_focal", "task_aligned", "ssd"],
-)  # fmt: skip
-def test_eight_scenes_are_learnt(network, build, loss):
+    ("network", "build"),
+    [(NETWORK, toy), ("pico_det_v2_pp_lcnet_035", toy), ("ssdlite_vargnet_v1_025_g8", toy_ssd)],
+    ids=["simota", "task_aligned", "ssd"],
+)
+def test_eight_scenes_are_learnt(network, build):
     keras.utils.set_random_seed(0)
-    scenes = Fixed(open_dataset("fashion_scenes_sample", "train"), np.arange(8))
-    recipe = recipe_for(
-        network, "fashion_scenes_sample", 1, input_size=(64, 64), batch_size=8, augment=False, loss=loss
-    )
+    scenes = Fixed(open_dataset("fashion_scenes_sample", "train"), np.arange(16, 24))
+    recipe = recipe_for(network, "fashion_scenes_sample", 1, input_size=(64, 64), batch_size=8, augment=False)
     model = build(network, input_shape=(64, 64, 3), classes=10)
     spec, port = get_network(network).meaning(model), image_port(Preprocessing(size=(64, 64)))
     student = TRAINING.student(model, spec)
     student.compile(keras.optimizers.Adam(4e-3), loss=TRAINING.loss(recipe, spec), jit_compile=False)
     images, targets = TRAINING.batches(scenes, port, recipe)[0]
-    for _ in range(240):
+    for _ in range(160):
         student.train_on_batch(images, targets)
-    figures = TRAINING.judge(scenes, port, spec)(model)
-    assert figures["ap50"] > 90
+    assert TRAINING.judge(scenes, port, spec)(model)["ap50"] > 90
 
 
 def arrays(path):
