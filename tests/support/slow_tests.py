@@ -40,6 +40,7 @@ SLOW = (
     "cli/test_export_equalize.py", "cli/test_export_phone.py", "cli/test_export_refusals.py::test_a_kill",
     "cli/test_export_targets.py::test_edgetpu_compile", "cli/test_cli.py::test_train",
     "training/test_train.py::test_killed", "training/test_train.py::test_interrupted", "training/test_qat.py",
+    "training/test_detection.py::test_eight", "training/test_detection.py::test_a_run",
     "presets/test_presets.py::test_bundled_preset", "weights/test_public.py::test_pretrained",
     "cost/test_cost.py::test_memory", "cli/test_info.py::test_latencies",
     "cli/test_calibrate.py::test_export_stops", "cli/test_calibrate.py::test_both_spoilt",
@@ -69,6 +70,7 @@ QUICK = (
     "export/test_user_models.py::test_no_output_is_farther_than_the_stock_converter_s[prelu_channels]",
     "export/test_user_models.py::test_no_output_is_farther_than_the_stock_converter_s[activation_hard_swish]",
     "export/test_user_models.py::test_no_output_is_farther_than_the_stock_converter_s[volume]",
+    "training/test_detection.py::test_eight_scenes_are_learnt[simota]",
 )
 
 

@@ -454,7 +454,7 @@ def test_augmentation_mirrors_and_moves_and_invents_nothing(move, reach_y, reach
 
 
 def test_label_smoothing_is_keras_own():
-    from tfeff.training.loop import _SmoothCrossEntropy
+    from tfeff.training.classification import _SmoothCrossEntropy
 
     rng = np.random.default_rng(0)
     logits, labels = rng.normal(size=(8, 5)).astype("float32"), rng.integers(0, 5, 8)

@@ -89,9 +89,9 @@ def command(
     from tfeff.cli.quiet import import_tensorflow
 
     import_tensorflow()
-    from tfeff.training import Recipe, train
+    from tfeff.training import recipe_for, train
 
-    recipe = Recipe.of(network, dataset, epochs, **options)
+    recipe = recipe_for(network, dataset, epochs, **options)
     if max(recipe.input_size) <= _SMALL_IMAGE:
         for variable, threads in SMALL_IMAGE_THREADS.items():  # read when TensorFlow first computes something
             os.environ.setdefault(variable, threads)

@@ -4,7 +4,8 @@ from importlib import import_module
 
 _PUBLIC = {
     "Batches": ("batches", "Batches"),
-    "Recipe": ("loop", "Recipe"),
+    "Recipe": ("recipe", "Recipe"),
+    "recipe_for": ("base", "recipe_for"),
     "hold_out": ("batches", "hold_out"),
     "top1": ("classification", "top1"),
     "train": ("loop", "train"),

@@ -44,6 +44,8 @@ class Average:
         own = [value.numpy() for value in self._of]
         for mine, theirs in zip(self.variables, self._of, strict=True):
             theirs.assign(mine)
-        yield
-        for value, theirs in zip(own, self._of, strict=True):
-            theirs.assign(value)
+        try:
+            yield
+        finally:
+            for value, theirs in zip(own, self._of, strict=True):
+                theirs.assign(value)

@@ -1,6 +1,6 @@
 """Classification: how a network learns classes, and how it is taught by its float twin."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,9 +11,7 @@ from tfeff.errors import TfeffError
 from tfeff.record.schema import TaskSpec
 from tfeff.training.base import Judge, Training
 from tfeff.training.batches import Batches
-
-if TYPE_CHECKING:
-    from tfeff.training.loop import Recipe
+from tfeff.training.recipe import Recipe
 
 _TINY = 1e-6
 
@@ -90,7 +88,7 @@ class Distillation(keras.losses.Loss):
 
 
 class _Classification(Training):
-    def check(self, recipe: "Recipe", whole: Dataset, test: Dataset) -> None:
+    def check(self, recipe: Recipe, whole: Dataset, test: Dataset) -> None:
         if whole.classes != test.classes:
             raise TfeffError(
                 f"{recipe.dataset}: training and test images have different classes", "give both the same ones"
@@ -103,11 +101,11 @@ class _Classification(Training):
                 "a classifier is trained on one class an image: folders of classes, a CSV or an .npz with labels",
             )
 
-    def loss(self, recipe: "Recipe", spec: TaskSpec) -> Any:
+    def loss(self, recipe: Recipe, spec: TaskSpec) -> Any:
         # Smoothing needs one-hot labels, and those would have to be made a batch at a time: this is the same loss.
         return _SmoothCrossEntropy(recipe.label_smoothing)
 
-    def batches(self, dataset: Dataset, port: InputPort, recipe: "Recipe") -> Batches:
+    def batches(self, dataset: Dataset, port: InputPort, recipe: Recipe) -> Batches:
         move = recipe.move if recipe.augment else None
         return Batches(dataset, (port,), recipe.batch_size, move=move, seed=recipe.seed)
 

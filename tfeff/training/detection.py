@@ -1,7 +1,7 @@
 """Detection: how a network learns boxes, and how it is taught by its float twin, as numbers."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,10 +14,8 @@ from tfeff.tasks.detection_spec import read_spec
 from tfeff.training.base import Judge, Training
 from tfeff.training.box_batches import BoxBatches
 from tfeff.training.detection_losses import QUALITY, AnchorLoss, PointLoss, gathered
+from tfeff.training.recipe import Recipe
 from tfeff.training.tensors import taught_loss as _as_numbers
-
-if TYPE_CHECKING:
-    from tfeff.training.loop import Recipe
 
 _LEAST_SIDE = 32  # pixels of the input; a detector has a map at stride 32
 _JUDGED = 64  # images at once
@@ -36,7 +34,7 @@ class _Detection(Training):
     losses = (*QUALITY, _ANCHORED)
     defaults = _DEFAULTS
 
-    def check(self, recipe: "Recipe", whole: Dataset, test: Dataset) -> None:
+    def check(self, recipe: Recipe, whole: Dataset, test: Dataset) -> None:
         for part in (whole, test):
             if "objects" not in part.annotations:
                 raise TfeffError(
@@ -62,7 +60,7 @@ class _Detection(Training):
     def student(self, model: Any, spec: TaskSpec) -> Any:
         return gathered(model, read_spec(spec.decode))
 
-    def loss(self, recipe: "Recipe", spec: TaskSpec) -> Any:
+    def loss(self, recipe: Recipe, spec: TaskSpec) -> Any:
         numbers = read_spec(spec.decode)
         if numbers.kind == "refined":
             raise TfeffError(
@@ -76,7 +74,7 @@ class _Detection(Training):
             raise TfeffError(f"--loss {name}: not of {recipe.network}", f"choose {' or '.join(fitting)}")
         return AnchorLoss(numbers) if anchored else PointLoss(numbers, name)
 
-    def batches(self, dataset: Dataset, port: InputPort, recipe: "Recipe") -> BoxBatches:
+    def batches(self, dataset: Dataset, port: InputPort, recipe: Recipe) -> BoxBatches:
         move = recipe.move if recipe.augment else None
         return BoxBatches(dataset, port, recipe.batch_size, move=move, seed=recipe.seed)
 

@@ -1,5 +1,6 @@
 """The losses of detectors, on their raw outputs gathered in one tensor (n, places, values)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -20,7 +21,11 @@ from tfeff.training.boxes import (
     varifocal_of_scores,
 )
 
-QUALITY = {"varifocal": (varifocal, varifocal_of_scores), "quality_focal": (quality_focal, quality_focal_of_scores)}
+_ScoreLoss = Callable[[Any, Any], Any]
+QUALITY: dict[str, tuple[_ScoreLoss, _ScoreLoss]] = {  # of logits, of probabilities
+    "varifocal": (varifocal, varifocal_of_scores),
+    "quality_focal": (quality_focal, quality_focal_of_scores),
+}
 
 
 def gathered(model: Any, spec: DetectionSpec) -> Any:
