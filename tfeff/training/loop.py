@@ -69,15 +69,9 @@ def train(
     fit, held_out = hold_out(whole, recipe.validation, recipe.seed)
 
     keras.utils.set_random_seed(recipe.seed)
-    preprocessing = Preprocessing(size=(recipe.input_size[0], recipe.input_size[1]))
-    port = image_port(preprocessing)
-    arguments: dict[str, Any] = {"input_shape": preprocessing.shape, "classes": len(whole.classes)}
-    if max(recipe.input_size) <= _SMALL_IMAGE:
-        arguments["small_image"] = True
-    arguments |= recipe.options
-    model = create(recipe.network, **arguments)
+    model, arguments, preprocessing = _built(recipe, len(whole.classes))
     spec = get_network(recipe.network).meaning(model, **arguments)
-    spec = msgspec.structs.replace(spec, labels=list(whole.classes))
+    spec, port = msgspec.structs.replace(spec, labels=list(whole.classes)), image_port(preprocessing)
     if recipe.backbone is not None:
         report({"note": load_backbone(model, recipe.backbone)})
     student = training.student(model, spec)
@@ -107,6 +101,16 @@ def train(
     preset = Preset(name, recipe.network, arguments, preprocessing, whole.classes, recipe.dataset, weights, told)
     preset.write(preset_path, force=force or own)
     return preset_path
+
+
+def _built(recipe: Recipe, classes: int) -> tuple[Any, dict[str, Any], Preprocessing]:
+    """The network, what it is built with, and how an image becomes its input."""
+    preprocessing = Preprocessing(size=(recipe.input_size[0], recipe.input_size[1]))
+    arguments: dict[str, Any] = {"input_shape": preprocessing.shape, "classes": classes}
+    if max(recipe.input_size) <= _SMALL_IMAGE:
+        arguments["small_image"] = True
+    arguments |= recipe.options
+    return create(recipe.network, **arguments), arguments, preprocessing
 
 
 def _check_free(preset: Path, weights: Path, state: "_State", force: bool) -> bool:
