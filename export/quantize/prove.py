@@ -20,6 +20,7 @@ from tfeff.tflite.writer import with_outputs
 
 PROMISED = 1  # steps of int8
 _SAME = 1e-5  # of a scale: float32 against float64
+_VALUES = 2**16  # of the inputs of the samples that are compared at once
 
 
 @dataclass(frozen=True)
@@ -76,18 +77,41 @@ def prove_units(
     missing = [point for point in planned if point not in scales and point not in floats]
     rescaled = tuple(point for point, held in scales.items() if _differs(planned[point], held))
     set_ranges(graph, {point: held.bounds for point, held in scales.items()})
-    values, given = _run(file, scales, floats, batch)
-    for point in floats:
-        given[point] = _rounded(given[point], planned[point])
-    held_inputs = {name: given.get(name, value) for name, value in batch.items()}
-    made = step_by_step(graph, held_inputs, given)
-    units = []
-    for point, held in scales.items():
-        if point not in batch:
-            steps = np.round(made[point] / held.scale) + held.zero_point - values[point].reshape(made[point].shape)
-            differing = round(float((steps != 0).mean()), 6)
-            units.append(UnitDifference(unit=point, max_lsb=int(np.abs(steps).max(initial=0)), differing=differing))
-    return Proof(len(next(iter(batch.values()))), tuple(units), rescaled, tuple(missing), tuple(floats))
+    run, tallies = _FilePoints(file, scales, floats, batch), {point: _Tally() for point in scales if point not in batch}
+    for part in _parts(batch):
+        values, given = run(part)
+        for point in floats:
+            given[point] = _rounded(given[point], planned[point])
+        held_inputs = {name: given.get(name, value) for name, value in part.items()}
+        made = step_by_step(graph, held_inputs, given)
+        for point, tally in tallies.items():
+            held = scales[point]
+            tally.add(np.round(made[point] / held.scale) + held.zero_point - values[point].reshape(made[point].shape))
+    units = tuple(tally.told(point) for point, tally in tallies.items())
+    return Proof(len(next(iter(batch.values()))), units, rescaled, tuple(missing), tuple(floats))
+
+
+class _Tally:
+    """Of the steps that a unit was off."""
+
+    def __init__(self):
+        self._largest, self._differing, self._count = 0, 0, 0
+
+    def add(self, steps: np.ndarray) -> None:
+        self._largest = max(self._largest, int(np.abs(steps).max(initial=0)))
+        self._differing += int(np.count_nonzero(steps))
+        self._count += steps.size
+
+    def told(self, point: str) -> UnitDifference:
+        differing = round(self._differing / max(1, self._count), 6)
+        return UnitDifference(unit=point, max_lsb=self._largest, differing=differing)
+
+
+def _parts(batch):
+    """A few samples at a time: the values of all units lie in memory at once."""
+    size = max(2, _VALUES // max(1, sum(value[0].size for value in batch.values())))
+    for start in range(0, len(next(iter(batch.values()))), size):
+        yield {name: value[start : start + size] for name, value in batch.items()}
 
 
 def _differs(bounds, held):
@@ -101,33 +125,41 @@ def _rounded(values, bounds):
     return ((np.clip(np.round(values / scale) + zero_point, -128, 127) - zero_point) * scale).astype(np.float32)
 
 
-def _run(file, scales, floats, batch):
-    """Every point's int8 values, and what they stand for, float32."""
-    from ai_edge_litert.interpreter import Interpreter
+class _FilePoints:
+    """A file in LiteRT that gives every point."""
 
-    read = read_only(file)
-    doors, _ = read.signature()
-    held = {name: _held(value, scales[name]) if name in scales else value for name, value in batch.items()}
-    tensors = {point: scale.tensor for point, scale in scales.items() if point not in batch} | dict(floats)
-    wanted = list(dict.fromkeys(tensors.values()))
-    interpreter = Interpreter(model_content=bytes(with_outputs(read, wanted)), num_threads=1)
-    interpreter.allocate_tensors()
-    outputs = {tensor: each["index"] for tensor, each in zip(wanted, interpreter.get_output_details(), strict=True)}
-    rows: dict[int, list[np.ndarray]] = {tensor: [] for tensor in wanted}
-    for number in range(len(next(iter(held.values())))):
-        for name, value in held.items():
-            interpreter.set_tensor(doors[name], value[number][None])
-        interpreter.invoke()
-        for tensor, index in outputs.items():
-            rows[tensor].append(interpreter.get_tensor(index))
-    values = {name: value for name, value in held.items() if name in scales}
-    values |= {point: np.concatenate(rows[tensor]) for point, tensor in tensors.items()}
-    given = {}
-    for point, value in values.items():
-        if point in scales:
-            value = (value.astype(np.int32) - scales[point].zero_point) * scales[point].scale
-        given[point] = value.astype(np.float32)
-    return values, given
+    def __init__(self, file, scales, floats, batch):
+        from ai_edge_litert.interpreter import Interpreter
+
+        read = read_only(file)
+        self._doors, _ = read.signature()
+        self._scales = scales
+        self._tensors = {point: scale.tensor for point, scale in scales.items() if point not in batch} | dict(floats)
+        wanted = list(dict.fromkeys(self._tensors.values()))
+        self._interpreter = Interpreter(model_content=bytes(with_outputs(read, wanted)), num_threads=1)
+        self._interpreter.allocate_tensors()
+        details = self._interpreter.get_output_details()
+        self._outputs = {tensor: each["index"] for tensor, each in zip(wanted, details, strict=True)}
+
+    def __call__(self, batch):
+        """Every point's int8 values, and what they stand for, float32."""
+        scales = self._scales
+        held = {name: _held(value, scales[name]) if name in scales else value for name, value in batch.items()}
+        rows: dict[int, list[np.ndarray]] = {tensor: [] for tensor in self._outputs}
+        for number in range(len(next(iter(held.values())))):
+            for name, value in held.items():
+                self._interpreter.set_tensor(self._doors[name], value[number][None])
+            self._interpreter.invoke()
+            for tensor, index in self._outputs.items():
+                rows[tensor].append(self._interpreter.get_tensor(index))
+        values = {name: value for name, value in held.items() if name in scales}
+        values |= {point: np.concatenate(rows[tensor]) for point, tensor in self._tensors.items()}
+        given = {}
+        for point, value in values.items():
+            if point in scales:
+                value = (value.astype(np.int32) - scales[point].zero_point) * scales[point].scale
+            given[point] = value.astype(np.float32)
+        return values, given
 
 
 def _held(values, scale):

@@ -81,10 +81,18 @@ def walk(model: Any, inputs: Sequence[Any], call: Callable[..., Any]) -> Any:
         What takes the place of the model's outputs, in their structure.
     """
     tensors = {id(old): new for old, new in zip(model.inputs, inputs, strict=True)}
-    for node in nodes(model):
+    every = list(nodes(model))
+    last = {id(tensor): number for number, node in enumerate(every) for tensor in node.inputs}
+    kept = {id(tensor) for tensor in keras.tree.flatten(output_structure(model))}
+    for number, node in enumerate(every):
         args, kwargs = node.arguments(tensors)
         outputs = keras.tree.flatten(call(node.operation, *args, **kwargs))
         tensors.update((id(old), new) for old, new in zip(node.outputs, outputs, strict=True))
+        del args, kwargs, outputs
+        for read in {id(tensor) for tensor in node.inputs} - kept:
+            # Values are let go once they are read; a symbolic tensor is known by its `id` for as long as it lives.
+            if last[read] == number and not isinstance(tensors[read], keras.KerasTensor):
+                del tensors[read]
     return keras.tree.map_structure(lambda tensor: tensors[id(tensor)], output_structure(model))
 
 

@@ -18,17 +18,17 @@ FLOORS = 10  # so many times its floor is a difference that says nothing
 Outputs = Sequence[np.ndarray]
 
 
-_VALUES = 2**16  # of all inputs, that are run at once even where they are many small ones
+_VALUES = 2**18  # of all inputs, that are run at once
 
 
 def batch_size(inputs: Mapping[str, np.ndarray]) -> int:
-    """How many samples are run at once: 8, and of small ones more, for each run of a model by hand costs as much as a
-    layer's call does.
+    """How many samples are run at once: of large ones two, for all that a model computes lies in memory until it ends;
+    of small ones many, for each run by hand costs as much as a layer's call does.
 
     Args:
         inputs: by name, (n, ...) each.
     """
-    return max(8, _VALUES // max(1, sum(value[0].size for value in inputs.values())))
+    return max(2, _VALUES // max(1, sum(value[0].size for value in inputs.values())))
 
 
 @dataclass(frozen=True)
