@@ -140,7 +140,11 @@ def test_samples_are_run_together_only_where_that_is_the_same():
     alone = np.concatenate([x["x"][n : n + 1] * 2 for n in range(20)])
     run, calls = model(lambda x: 2 * x)
     np.testing.assert_array_equal(proofs._each(run, x)["y"], alone)
-    assert calls == [1, 1, 8, 8, 4]
+    assert calls == [1, 1, 20]  # small ones; of large ones two at a time
+    large = {"x": np.ones((5, 200_000), np.float32)}
+    run, calls = model(lambda x: 2 * x)
+    np.testing.assert_array_equal(proofs._each(run, large)["y"], 2 * large["x"])
+    assert calls == [1, 1, 2, 2, 1]
 
     def one_at_a_time(x):
         if len(x) > 1:

@@ -96,7 +96,9 @@ def small(name):
 
 
 def test_every_golden_file_is_used():
-    assert {path.stem for path in (GOLDEN / "detection").iterdir()} == {*REFERENCES}
+    # What stands behind a network, `tests/tasks/test_detection_decode.py` reads.
+    networks = {path.stem for path in (GOLDEN / "detection").iterdir() if not path.stem.endswith("postprocess")}
+    assert networks == {*REFERENCES}
 
 
 @pytest.mark.parametrize("stem", [stem for stem in REFERENCES if stem.startswith("paddle")])

@@ -1,5 +1,7 @@
 """Models of one image as the converter takes them."""
 
+from pathlib import Path
+
 from tfeff.data import InputPort
 from tfeff.export.quantize import write_saved_model
 
@@ -11,4 +13,4 @@ def image_ports(shape):
 
 def save_image_model(model, folder, shape):
     """The SavedModel of a network of one image, (h, w, c), and one output, `logits`."""
-    write_saved_model(model, folder, image_ports(shape), ("logits",))
+    write_saved_model(model, Path(folder), image_ports(shape), ("logits",))

@@ -12,7 +12,8 @@ from pathlib import Path
 
 LIMIT_S = 20  # of a machine that has a core for it; more where many want one
 _MOST_LOAD = 6
-_STARTED = ("python", "vela", "adb")  # programs that commands start, by the beginnings of their names
+# Programs that commands start, by the beginnings of their names; the last is what Python asks for the machine's name.
+_STARTED = ("python", "vela", "adb", "uname")
 _CHANGES = {"os.rename": 2, "os.link": 2, "os.symlink": 2, "os.mkdir": 1, "os.remove": 1, "os.rmdir": 1,
             "os.truncate": 1, "os.chmod": 1, "os.utime": 1}  # fmt: skip  # how many arguments are paths
 
