@@ -13,6 +13,7 @@ import numpy as np
 
 from tfeff.data import InputPort
 from tfeff.export.quantize.convert import Converter, Job, freeze, write_saved_model
+from tfeff.export.quantize.memory import give_back
 from tfeff.export.quantize.points_file import Scale, read_scales, shape_of, take_points, tensor_names, with_points
 from tfeff.export.quantize.shared_ranges import share_ranges
 from tfeff.tflite.file import read_only
@@ -113,6 +114,7 @@ class Int8File:
             doors = [port.name for port in self.inputs if port.name in self.ranges()]
             file, self.tensors = take_points(self.path.read_bytes(), self._names, doors, self._outputs)
             self.path.write_bytes(file)
+            give_back(len(file))
 
     def quantize(
         self,

@@ -122,7 +122,9 @@ def unpack(data: bytes | bytearray) -> schema.ModelT:
 
 def pack(model: schema.ModelT) -> bytearray:
     """A model's bytes, in a buffer that may be changed."""
-    builder = flatbuffers.Builder(2**20)
+    # Room for all constants at once: to double it on the way takes three times their size.
+    held = sum(len(buffer.data) for buffer in model.buffers or () if buffer.data is not None)
+    builder = flatbuffers.Builder(2**20 + held)
     builder.Finish(model.Pack(builder), b"TFL3")
     return builder.Output()
 
