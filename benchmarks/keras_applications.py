@@ -133,7 +133,7 @@ def measure(name: str, photographs: Path, folder: Path) -> dict:
     seconds, peak = time.perf_counter() - start, _largest_child()
     row = {"network": name, "seconds": round(seconds), "peak_mib": peak, "code": ran.returncode}
     if ran.returncode:
-        return row | {"error": ran.stderr.strip()[-300:]}
+        return row | {"error": " ".join(ran.stderr.split())[-300:]}
     record, held = json.loads(ran.stdout), np.load(folder / "held.npz")
     file = next((folder / "out").glob("*.int8.tflite"))
     simulation = record["quantization"].get("simulation") or {}
