@@ -68,7 +68,7 @@ SLOW = (
     "bench/test_adb_app.py", "layers/test_shift.py::test_active_shift_learns",
     "layers/test_group_conv.py::test_equals_keras", "layers/test_group_conv.py::test_fallback",
     "demo/test_android_demo.py", "bench/test_emulated.py", "cli/test_import_weights.py", "cli/test_info.py::test_input",
-    "tasks/test_average_precision.py::test_a_thousand", "record/test_hostile.py::test_a_wide",
+    "record/test_hostile.py::test_a_wide",
     "compare/test_runner.py::test_refuses_open", "cli/test_bench.py::test_two", "cli/test_compare.py::test_in_a",
 )  # fmt: skip
 # One of a kind that stays in the quick run.
