@@ -16,6 +16,7 @@ from tfeff.tasks.average_precision import AveragePrecision
 from tfeff.tasks.base import Head, Outputs, Picture, Task
 from tfeff.tasks.boxes import Detections, overlaps
 from tfeff.tasks.class_names import order_notes, output_numbers
+from tfeff.tasks.detection_criterion import DetectionError
 from tfeff.tasks.detection_decode import decode, surest
 from tfeff.tasks.detection_spec import DetectionSpec, read_spec
 
@@ -133,6 +134,9 @@ class Detection(Task):
         if isinstance(changed, int | float) and isinstance(shown, int):
             rows.append(("detections that changed", f"{changed:.2f} % of {shown:,} with a score of {SHOWN:g} or more"))
         return rows
+
+    def criterion(self, spec: TaskSpec, outputs: Sequence[Port]) -> DetectionError:
+        return DetectionError(read_spec(spec.decode))
 
     def belief(self, outputs: Outputs, spec: TaskSpec) -> tuple[int, float] | None:
         """The class of the surest box, and the logarithm of its score."""

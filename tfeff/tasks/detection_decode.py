@@ -7,9 +7,10 @@ Scores come first, so that only boxes that may be part of the answer are decoded
 from collections.abc import Mapping
 
 import numpy as np
+from msgspec.structs import replace
 
 from tfeff.tasks.boxes import Detections, suppress
-from tfeff.tasks.detection_spec import DetectionSpec, Level, anchor_boxes, centres, read_spec
+from tfeff.tasks.detection_spec import DetectionSpec, Level, anchor_boxes, centres
 
 _BELOW_ALIGNED = 1e-9  # what PicoDet v2 adds under the root
 
@@ -40,9 +41,21 @@ def decode_boxes(outputs: Mapping[str, np.ndarray], spec: DetectionSpec) -> np.n
     ])  # fmt: skip
 
 
+def decode_scores(outputs: Mapping[str, np.ndarray], spec: DetectionSpec) -> np.ndarray:
+    """All scores before any box is dropped, (places, classes), in the order of `decode_boxes`."""
+    open_spec = replace(spec, score_threshold=0.0)
+    found = []
+    for level in spec.levels:
+        scores = np.zeros((level.rows * level.columns * max(1, len(level.anchors)), spec.classes))
+        places, classes, values = _scores(outputs, level, open_spec)
+        scores[places, classes] = values
+        found.append(scores)
+    return np.concatenate(found)
+
+
 def surest(outputs: Mapping[str, np.ndarray], spec: DetectionSpec) -> tuple[int, float]:
     """Class and score of the surest box, whatever its score."""
-    open_spec = read_spec({**spec.as_dict(), "score_threshold": 0.0})
+    open_spec = replace(spec, score_threshold=0.0)
     best = (0, 0.0)
     for level in spec.levels:
         _, classes, scores = _scores(outputs, level, open_spec)
