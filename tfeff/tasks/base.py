@@ -189,6 +189,11 @@ class Task(ABC):
         """What calibration makes small; without annotations. The error of the outputs by default."""
         return OutputError(tuple(spec.outputs))
 
+    def suppression(self, spec: TaskSpec) -> Any:
+        """What ends a file in boxes (`suppression.Suppression`); raises TfeffError where the answer is no boxes, or
+        others than the operation makes."""
+        raise TfeffError(f"--with-nms: the answer of {self.name} is no boxes", "leave it out; it is for detectors")
+
     def belief(self, outputs: Outputs, spec: TaskSpec) -> tuple[int, float] | None:
         """The answer as a number, and how sure the network is of it: any figure that grows with that.
 

@@ -19,6 +19,7 @@ from tfeff.tasks.class_names import order_notes, output_numbers
 from tfeff.tasks.detection_criterion import DetectionError
 from tfeff.tasks.detection_decode import decode, surest
 from tfeff.tasks.detection_spec import DetectionSpec, read_spec
+from tfeff.tasks.suppression import Suppression, suppression_of
 
 SHOWN = 0.3  # a score from which on people see a box
 _DRAWN = 10  # lines
@@ -135,6 +136,9 @@ class Detection(Task):
             rows.append(("detections that changed", f"{changed:.2f} % of {shown:,} with a score of {SHOWN:g} or more"))
         return rows
 
+    def suppression(self, spec: TaskSpec) -> Suppression:
+        return suppression_of(spec)
+
     def criterion(self, spec: TaskSpec, outputs: Sequence[Port]) -> DetectionError:
         return DetectionError(read_spec(spec.decode))
 
@@ -167,9 +171,13 @@ class _Renumbered(Sequence[Any]):
         return replace(objects, classes=self._numbers[objects.classes])
 
 
-def _shapes(numbers: DetectionSpec) -> dict[str, tuple[int, int, int]]:
-    """{output: (rows, columns, values)}."""
-    found = {}
+def _shapes(numbers: DetectionSpec) -> dict[str, tuple[int, ...]]:
+    """{output: (rows, columns, values)}; of a file that ends in boxes as `Listed` says."""
+    if numbers.listed is not None:
+        names = numbers.listed
+        return {names.boxes: (numbers.keep, 4), names.classes: (numbers.keep,), names.scores: (numbers.keep,),
+                names.count: ()}  # fmt: skip
+    found: dict[str, tuple[int, ...]] = {}
     for level in numbers.levels:
         anchors = max(1, len(level.anchors))
         of_box = 4 * numbers.bins if numbers.kind == "distances" else 4

@@ -77,6 +77,7 @@ TARGET = Target(
         **dict.fromkeys(("softplus", "log_sigmoid", "logsigmoid", "log"), "LOG"),
     },
     precisions=("int8",),
+    no_nms="takes no float operation, TFLite_Detection_PostProcess and what leads to it would stay on the CPU",
     whole=True,
     compile=_compile,
     check_compiler=_compiler,

@@ -52,6 +52,7 @@ TARGET = Target(
     },
     rests_on="Vela's estimates of cycles in [benchmarks.md](benchmarks.md); no hardware",
     precisions=("int8",),
+    no_nms="takes no float operation, and Vela leaves TFLite_Detection_PostProcess to the microcontroller",
     whole=True,
     compile=_compile,
     check_compiler=_check_compiler,
