@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tfeff.calibration import Calibration
 from tfeff.errors import TfeffError
-from tfeff.export import chain, gates, making, on_device, proofs, recording, steps, with_nms
+from tfeff.export import chain, gates, making, metadata, on_device, proofs, recording, steps, with_nms
 from tfeff.export.checks import check_memory_for, check_request, check_space_for, io_of
 from tfeff.export.context import ExportContext, Progress, no_progress
 from tfeff.export.limits import check_limits
@@ -111,6 +111,7 @@ def _in_float32(model: Model) -> Model:
 def _export(context: ExportContext, trained: Trained | None, command: str) -> Export:
     proofs.check_tasks(context)
     with_nms.check_nms(context)
+    metadata.check_metadata(context)
     calibration = steps.calibrate(
         context, needed=context.precision.calibrated and trained is None, noise=trained is not None
     )
@@ -141,6 +142,8 @@ def _export(context: ExportContext, trained: Trained | None, command: str) -> Ex
         said, heads = (*said, ended.note), ended.heads
         if compared is not None and (compared := proofs.compare(context, made.file, made.twin)) is not None:
             accuracy = compared.accuracy  # of the boxes that the file gives; the ports are those of its heads
+    if context.request.metadata:
+        made, accuracy = metadata.describe(context, made, accuracy)
     graph = read_graph(made.file)
 
     compiled, notes = _compile(context, made.file)

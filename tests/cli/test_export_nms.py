@@ -2,12 +2,14 @@
 
 import json
 import subprocess
+import zipfile
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from cli_runner import assert_refused, tfeff
 from detector_files import LABELS, MEAN, SIZE, SPEC, SSD_SPEC, STD, keras_detector, keras_ssd, write_coco
+from read_metadata import read_metadata
 
 from tfeff.artifact import read_record
 from tfeff.compare import Runner
@@ -38,17 +40,17 @@ def export(capfd, folder, name, *more, out="out"):
     return tfeff(
         capfd, "export", folder / f"{name}.keras", "--int8", "--task", f"detection:{folder / f'{name}.json'}",
         "--calibration", folder / "images", "--mean", MEAN, "--std", STD, "--out", folder / out, "--no-bench",
-        "--allow-audit", "--calibration-method", "minmax", "--force", *more,
+        "--allow-audit", "--calibration-method", "minmax", "--force", "--io", "uint8", *more,
     )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def files(folder):
     """The file with and without."""
-    for out, more in (("heads", ()), ("boxes", ("--with-nms", "--dataset", folder / "images"))):
+    for out, more in (("heads", ()), ("boxes", ("--with-nms", "--metadata", "--dataset", folder / "images"))):
         ran = export(UNHEARD, folder, "ssd", *more, out=out)
         assert ran.code == 0, ran.err
-    return {out: folder / out / "ssd.int8.tflite" for out in ("heads", "boxes")}
+    return {out: folder / out / "ssd.int8.uint8-io.tflite" for out in ("heads", "boxes")}
 
 
 def test_boxes_are_those_of_the_heads(files):
@@ -83,13 +85,34 @@ def test_the_body_is_the_same(files):
     assert all(not op.is_float for op in read_graph(files["boxes"]).operations[: len(heads.operators)])
 
 
+def test_metadata_can_be_read(files):
+    with zipfile.ZipFile(files["boxes"]) as archive:
+        assert archive.read("labels.txt").decode().split("\n") == [*LABELS, ""]
+    model = read_metadata(files["boxes"].read_bytes())
+    (graph,) = model["subgraph_metadata"]
+    (image,) = graph["input_tensor_metadata"]
+    assert image["content"]["content_properties"] == ("ImageProperties", {"color_space": 1})
+    ((kind, normalization),) = [each["options"] for each in image["process_units"]]
+    assert (kind, normalization["mean"], normalization["std"]) == ("NormalizationOptions", [128.0] * 3, [24.0] * 3)
+    names = ["location", "category", "score", "number of detections"]
+    outputs = graph["output_tensor_metadata"]
+    assert [each["name"] for each in outputs] == names
+    kind, boxes = outputs[0]["content"]["content_properties"]
+    assert (kind, boxes) == ("BoundingBoxProperties", {"index": [1, 0, 3, 2], "type": 1})
+    assert all(each["content"]["range"] == {"min": 2, "max": 2} for each in outputs[:3])
+    assert outputs[1]["associated_files"] == [
+        {"name": "labels.txt", "description": "Labels for categories that the model can recognize.", "type": 3}
+    ]
+    assert graph["output_tensor_groups"] == [{"name": "detection_result", "tensor_names": names[:3]}]
+
+
 def test_tflite_runtime_gives_the_same(files, tflite_runtime_python):
     code = (
         "import sys, numpy as np; from tflite_runtime.interpreter import Interpreter as I\n"
         "i = I(sys.argv[1]); i.allocate_tensors(); d = i.get_input_details()[0]; s, z = d['quantization']\n"
         "x = np.load(sys.argv[2]); found = []\n"
         "for each in x:\n"
-        "    i.set_tensor(d['index'], np.clip(np.round(each[None] / s) + z, -128, 127).astype(np.int8)); i.invoke()\n"
+        "    i.set_tensor(d['index'], np.clip(np.round(each[None] / s) + z, 0, 255).astype(np.uint8)); i.invoke()\n"
         "    found.append(i.get_tensor(i.get_output_details()[0]['index']))\n"
         "np.save(sys.argv[3], np.concatenate(found))\n"
     )
@@ -133,5 +156,7 @@ def test_every_command_reads_it(files, folder, capfd):
 
 def test_refused(folder, capfd):
     assert_refused(export(capfd, folder, "points", "--with-nms"), "these boxes are distances from points")
+    assert_refused(export(capfd, folder, "ssd", "--metadata"), "does not read a detector's maps", "--with-nms")
+    assert_refused(export(capfd, folder, "ssd", "--metadata", "--with-nms", "--io", "int8"), "this file takes int8")
     for target, why in (("edgetpu", "takes no float operation"), ("ethos-u", "Vela"), ("web", "was not seen to run")):
         assert_refused(export(capfd, folder, "ssd", "--with-nms", "--target", target), f"--with-nms: {target} ", why)

@@ -125,7 +125,7 @@ def test_of_detection_the_parts_are_pycocotools_overlap_and_scipy_s_entropy():
     apart = [entropy([a, 1 - a], [b, 1 - b]) for a, b in zip(p[listed], q[listed], strict=True)]
     sure = np.where(listed.any(axis=1), p.max(axis=1), 0)
     assert 5 < listed.sum() < listed.size - 5
-    np.testing.assert_allclose(found, [sum(apart), sure @ (1 - iou), sure.sum()], rtol=1e-6)
+    np.testing.assert_allclose(found, [sum(apart), sure @ (1 - iou) ** 2, sure.sum()], rtol=1e-6)
 
 
 @pytest.mark.parametrize("score", ["sigmoid", "aligned"])

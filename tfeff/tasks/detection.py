@@ -20,6 +20,7 @@ from tfeff.tasks.detection_criterion import DetectionError
 from tfeff.tasks.detection_decode import decode, surest
 from tfeff.tasks.detection_spec import DetectionSpec, read_spec
 from tfeff.tasks.suppression import Suppression, suppression_of
+from tfeff.tflite.meant import Meant
 
 SHOWN = 0.3  # a score from which on people see a box
 _DRAWN = 10  # lines
@@ -138,6 +139,19 @@ class Detection(Task):
 
     def suppression(self, spec: TaskSpec) -> Suppression:
         return suppression_of(spec)
+
+    def meant(self, spec: TaskSpec) -> tuple[Meant, ...]:
+        if read_spec(spec.decode).listed is None:
+            raise TfeffError(
+                "--metadata: MediaPipe does not read a detector's maps level by level", "give --with-nms too"
+            )
+        listed = {"each": True, "grouped": "detection_result"}
+        return (
+            Meant("location", "The locations of the detected boxes.", boxes=True, **listed),
+            Meant("category", "The categories of the detected boxes.", labelled="value", **listed),
+            Meant("score", "The scores of the detected boxes.", **listed),
+            Meant("number of detections", "The number of the detected boxes."),
+        )
 
     def criterion(self, spec: TaskSpec, outputs: Sequence[Port]) -> DetectionError:
         return DetectionError(read_spec(spec.decode))
