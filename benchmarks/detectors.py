@@ -43,8 +43,8 @@ def scenes(count: int, split: str) -> np.ndarray:
 
 
 def settle(model, images: np.ndarray) -> None:
-    """Gives every BN the statistics of the images, and scales and shifts of a half: with those that it begins with, values
-    fade away, or rounding is magnified a thousandfold."""
+    """Gives every BN the statistics of the images, and scales and shifts of a half: with those that it begins with,
+    values fade away, or rounding is magnified a thousandfold."""
     import keras
 
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]

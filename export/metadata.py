@@ -1,6 +1,6 @@
 """`--metadata`: the file says itself how it is fed and what it gives, so that MediaPipe Tasks read it."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import msgspec
 import numpy as np
@@ -12,8 +12,8 @@ from tfeff.export.context import ExportContext
 from tfeff.export.making import Made
 from tfeff.record.schema import Accuracy, TaskSpec
 from tfeff.tasks import get_task
-from tfeff.tflite.meant import Meant
-from tfeff.tflite.metadata import Description, ImageInput, with_metadata
+from tfeff.tasks.meant import Meant
+from tfeff.tflite.metadata import Description, ImageInput, Output, with_metadata
 
 _DOORS = ("uint8", "float32")  # that MediaPipe feeds
 _OFF = 0.51  # steps that a uint8 input may be off its pixels
@@ -36,11 +36,12 @@ def describe(context: ExportContext, made: Made, accuracy: list[Accuracy]) -> tu
     (door,) = runner.inputs
     if door.dtype == np.uint8:
         _check_pixels(context, image, door.scale, door.zero_point)
-    outputs = dict(zip(context.model.outputs, meant, strict=True))
+    described = (Output(**asdict(each)) for each in meant)
+    outputs = dict(zip(context.model.outputs, described, strict=True))
     labels = task.labels or [f"class {number}" for number in range(_classes(task, runner))]
     description = Description(
-        context.model.name, f"{task.name}, exported by tfeff", image, tuple(outputs[port.name] for port in runner.outputs),
-        tuple(labels),
+        context.model.name, f"{task.name}, exported by tfeff", image,
+        tuple(outputs[port.name] for port in runner.outputs), tuple(labels),
     )  # fmt: skip
     folder = context.folder / "described"
     folder.mkdir()
@@ -69,7 +70,8 @@ def _described(context: ExportContext) -> tuple[ImageInput, tuple[Meant, ...], T
         raise TfeffError("--metadata: MediaPipe feeds rgb or gray, this file takes bgr", "leave it out")
     task = get_task(task.name).suppression(task).task if request.with_nms else task
     channels = preprocessing.shape[-1]
-    mean, std = ((*values,) * (channels if len(values) == 1 else 1) for values in (preprocessing.mean, preprocessing.std))
+    both = preprocessing.mean, preprocessing.std
+    mean, std = ((*values,) * (channels if len(values) == 1 else 1) for values in both)
     return ImageInput(preprocessing.colour, mean, std), get_task(task.name).meant(task), task
 
 
@@ -79,8 +81,8 @@ def _check_pixels(context, image, scale, zero_point):
         off = [abs((pixel - mean) / std / scale + zero_point - pixel) for pixel in (0, 255)]
         if max(off) > _OFF:
             raise TfeffError(
-                f"--metadata: MediaPipe feeds pixels to a uint8 input, that of {context.model.network} is {max(off):.1f} "
-                "steps off them",
+                f"--metadata: MediaPipe feeds pixels to a uint8 input, that of {context.model.network} is "
+                f"{max(off):.1f} steps off them",
                 "give --io float32: it is then fed by mean and deviation",
             )
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from tfeff.compare import Runner
 from tfeff.errors import TfeffError
@@ -71,10 +70,14 @@ def end_in_boxes(context: ExportContext, made: Made, inputs: Mapping[str, np.nda
             f"--with-nms: of {count} boxes that {context.model.network} gives, {OPERATION} gives {same}",
             "this is a bug: leave it out, and report it",
         )
-    form = f"ends in {OPERATION}, float operations behind the proven file; {same} of {count} boxes are those of its heads"
+    form = (
+        f"ends in {OPERATION}, float operations behind the proven file; {same} of {count} boxes are those of its heads"
+    )
     model = replace(context.model, outputs=tuple(numbers.task.outputs), tasks=(numbers.task,))
     heads = ports_of(context, made.file)[1]
-    return Ended(replace(context, model=model), replace(made, file=files[made.file], twin=files[made.twin]), form, heads)
+    return Ended(
+        replace(context, model=model), replace(made, file=files[made.file], twin=files[made.twin]), form, heads
+    )
 
 
 def check_nms(context: ExportContext) -> None:
@@ -95,21 +98,17 @@ def append_suppression(data: bytes, numbers: Suppression, what: object = "the fi
     boxes = _joined(maker, [heads[name] for name in numbers.boxes], 4, "boxes")
     places = len(numbers.anchors)
     ordered = maker.tensor("boxes_in_order", (1, places, 4))
-    options = schema.GatherOptionsT()
-    options.axis = 2
     order = maker.constant("order_of_a_box", np.array(numbers.order, np.int32))
-    maker.operation("GATHER", [boxes, order], [ordered], options)
+    maker.operation("GATHER", [boxes, order], [ordered], "GatherOptions", axis=2)
     if numbers.largest is not None and _may_exceed(maker, [heads[name] for name in numbers.boxes], numbers.largest):
         limited = maker.tensor("boxes_limited", (1, places, 4))
         limit = maker.constant("largest_box", numbers.largest.reshape(1, 1, 4).astype(np.float32))
-        maker.operation("MINIMUM", [ordered, limit], [limited], schema.MaximumMinimumOptionsT())
+        maker.operation("MINIMUM", [ordered, limit], [limited], "MaximumMinimumOptions")
         ordered = limited
     raw = _joined(maker, [heads[name] for name in numbers.scores], numbers.channels, "scores")
     chances = maker.tensor("chances", (1, places, numbers.channels))
     if numbers.score == "softmax":
-        softmax = schema.SoftmaxOptionsT()
-        softmax.beta = 1.0
-        maker.operation("SOFTMAX", [raw], [chances], softmax)
+        maker.operation("SOFTMAX", [raw], [chances], "SoftmaxOptions", beta=1.0)
     else:
         maker.operation("LOGISTIC", [raw], [chances])
     most = int(numbers.options["max_detections"])
@@ -134,16 +133,14 @@ def _joined(maker: Appender, heads: Sequence[int], width: int, name: str) -> int
             head = real
         rows = (1, int(np.prod(shape)) // width, width)
         part = maker.tensor(f"{name}_rows_{level}", rows)
-        options = schema.ReshapeOptionsT()
-        options.newShape = np.array(rows, np.int32)
-        maker.operation("RESHAPE", [head, maker.constant(f"{name}_shape_{level}", options.newShape)], [part], options)
+        shape_to = np.array(rows, np.int32)
+        whole = maker.constant(f"{name}_shape_{level}", shape_to)
+        maker.operation("RESHAPE", [head, whole], [part], "ReshapeOptions", newShape=shape_to)
         parts.append((part, rows[1]))
     if len(parts) == 1:
         return parts[0][0]
     whole = maker.tensor(name, (1, sum(count for _, count in parts), width))
-    options = schema.ConcatenationOptionsT()
-    options.axis = 1
-    maker.operation("CONCATENATION", [part for part, _ in parts], [whole], options)
+    maker.operation("CONCATENATION", [part for part, _ in parts], [whole], "ConcatenationOptions", axis=1)
     return whole
 
 

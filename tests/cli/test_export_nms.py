@@ -5,10 +5,12 @@ import subprocess
 import zipfile
 from types import SimpleNamespace
 
+import msgspec
 import numpy as np
 import pytest
 from cli_runner import assert_refused, tfeff
 from detector_files import LABELS, MEAN, SIZE, SPEC, SSD_SPEC, STD, keras_detector, keras_ssd, write_coco
+from PIL import Image
 from read_metadata import read_metadata
 
 from tfeff.artifact import read_record
@@ -106,6 +108,29 @@ def test_metadata_can_be_read(files):
     assert graph["output_tensor_groups"] == [{"name": "detection_result", "tensor_names": names[:3]}]
 
 
+def test_mediapipe_finds_the_same(files, folder):
+    """Where it is installed: its own reader of metadata, its own preprocessing and runtime."""
+    mediapipe = pytest.importorskip("mediapipe", reason="MediaPipe is not installed")
+    from mediapipe.tasks.python import BaseOptions, vision
+
+    options = vision.ObjectDetectorOptions(BaseOptions(model_asset_path=str(files["boxes"])), score_threshold=0.3)
+    detector, runner = vision.ObjectDetector.create_from_options(options), Runner(files["boxes"])
+    spec, found = read_spec(read_record(files["boxes"].with_suffix(".json")).tasks[0].decode), 0
+    for path in sorted((folder / "images").glob("*.png"))[:4]:
+        image = np.asarray(Image.open(path))
+        ours = decode(runner((image.astype(np.float32) - 128) / 24), msgspec.structs.replace(spec, clip=False))
+        theirs = detector.detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=image)).detections
+        assert len(theirs) == (ours.scores >= 0.3).sum()
+        for one, box, kind, score in zip(theirs, ours.boxes, ours.classes, ours.scores, strict=False):
+            (category,) = one.categories
+            assert (category.category_name, category.score) == (LABELS[kind], pytest.approx(score, abs=1e-5))
+            place = one.bounding_box
+            corner = [place.origin_x, place.origin_y, place.origin_x + place.width, place.origin_y + place.height]
+            np.testing.assert_allclose(corner, box, atol=2.01)  # corner and size in whole pixels
+            found += 1
+    assert found > 10
+
+
 def test_tflite_runtime_gives_the_same(files, tflite_runtime_python):
     code = (
         "import sys, numpy as np; from tflite_runtime.interpreter import Interpreter as I\n"
@@ -119,7 +144,9 @@ def test_tflite_runtime_gives_the_same(files, tflite_runtime_python):
     folder = files["boxes"].parent
     np.save(folder / "in.npy", IMAGES)
     subprocess.run(
-        [tflite_runtime_python, "-c", code, files["boxes"], folder / "in.npy", folder / "got.npy"], check=True, timeout=60
+        [tflite_runtime_python, "-c", code, files["boxes"], folder / "in.npy", folder / "got.npy"],
+        check=True,
+        timeout=60,
     )
     runner = Runner(files["boxes"])
     ours = np.stack([runner(image)["boxes"] for image in IMAGES])

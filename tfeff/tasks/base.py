@@ -10,7 +10,7 @@ import numpy as np
 from tfeff.errors import TfeffError
 from tfeff.record.schema import Port, TaskSpec
 from tfeff.tasks.criteria import Criterion, OutputError
-from tfeff.tflite.meant import Meant
+from tfeff.tasks.meant import Meant
 
 Outputs = Mapping[str, np.ndarray]  # port -> float32 or integers, one sample, without its batch
 Prediction = TypeVar("Prediction")

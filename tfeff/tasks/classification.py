@@ -16,7 +16,7 @@ from tfeff.record.schema import Port, TaskSpec
 from tfeff.tasks.base import GroupValue, Head, Metric, Outputs, Picture, Task
 from tfeff.tasks.class_names import order_notes, output_numbers
 from tfeff.tasks.criteria import Divergence
-from tfeff.tflite.meant import Meant
+from tfeff.tasks.meant import Meant
 
 CLASSES, BINARY, MULTI_LABEL = "classes", "binary", "multi-label"
 KINDS = (CLASSES, BINARY, MULTI_LABEL)

@@ -19,8 +19,8 @@ from tfeff.tasks.class_names import order_notes, output_numbers
 from tfeff.tasks.detection_criterion import DetectionError
 from tfeff.tasks.detection_decode import decode, surest
 from tfeff.tasks.detection_spec import DetectionSpec, read_spec
+from tfeff.tasks.meant import Meant
 from tfeff.tasks.suppression import Suppression, suppression_of
-from tfeff.tflite.meant import Meant
 
 SHOWN = 0.3  # a score from which on people see a box
 _DRAWN = 10  # lines
@@ -145,11 +145,11 @@ class Detection(Task):
             raise TfeffError(
                 "--metadata: MediaPipe does not read a detector's maps level by level", "give --with-nms too"
             )
-        listed = {"each": True, "grouped": "detection_result"}
+        group = "detection_result"
         return (
-            Meant("location", "The locations of the detected boxes.", boxes=True, **listed),
-            Meant("category", "The categories of the detected boxes.", labelled="value", **listed),
-            Meant("score", "The scores of the detected boxes.", **listed),
+            Meant("location", "The locations of the detected boxes.", boxes=True, each=True, grouped=group),
+            Meant("category", "The categories of the detected boxes.", labelled="value", each=True, grouped=group),
+            Meant("score", "The scores of the detected boxes.", each=True, grouped=group),
             Meant("number of detections", "The number of the detected boxes."),
         )
 

@@ -22,11 +22,11 @@ class DetectionError(Criterion):
     """What is lost of the float network's boxes and of its scores, before any box is dropped: an estimate of how much
     mAP is lost, as a share of the float network's.
 
-    Boxes: 1 - IoU of the int8 file's box with the float network's at the same place, squared, mean over the places, each
-    as often as the float network's largest score there says. Squared, for a box that moves a little is as often nearer
-    to its object as farther. Scores: the Kullback-Leibler divergence of yes or no, summed over all classes and places
-    that either of the two lists (a score above the threshold), over the sum of these largest scores: nats a box; its
-    square root, as what is put in another order grows with the scores' error and not with its square. Places that
+    Boxes: 1 - IoU of the int8 file's box with the float network's at the same place, squared, mean over the places,
+    each as often as the float network's largest score there says. Squared, for a box that moves a little is as often
+    nearer to its object as farther. Scores: the Kullback-Leibler divergence of yes or no, summed over all classes and
+    places that either of the two lists (a score above the threshold), over the sum of these largest scores: nats a box;
+    its square root, as what is put in another order grows with the scores' error and not with its square. Places that
     neither lists have no say, whatever their raw values are: no metric sees them.
     """
 

@@ -46,7 +46,9 @@ def suppression_of(task: TaskSpec) -> Suppression:
     """
     spec = read_spec(task.decode)
     if spec.kind != "anchors" or spec.score == "aligned" or spec.variances is None:
-        how = {"distances": "distances from points", "refined": "anchors that are moved twice"}.get(spec.kind, spec.kind)
+        how = {"distances": "distances from points", "refined": "anchors that are moved twice"}.get(
+            spec.kind, spec.kind
+        )
         raise TfeffError(
             f"--with-nms: TFLite_Detection_PostProcess moves anchors once, these boxes are {how}",
             "leave it out: decode and suppression are described by the record (an SSDLite can have it)",

@@ -36,21 +36,25 @@ class Appender:
         return self._add_tensor(name, values.shape, values.dtype, len(self.file.model.buffers) - 1)
 
     def operation(
-        self, name: str, inputs: Sequence[int], outputs: Sequence[int], options: Any = None, *, version: int = 1
-    ) -> None:
+        self, name: str, inputs: Sequence[int], outputs: Sequence[int], table: str = "", *, version: int = 1,
+        **options: Any,
+    ) -> None:  # fmt: skip
         """An operation of TensorFlow Lite's own.
 
         Args:
             name: as `BuiltinOperator` has it.
-            options: a table of the schema; None for none.
+            table: of its options, as `BuiltinOptions` has it; empty for none.
+            options: its fields.
         """
         code = schema.OperatorCodeT()
         code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, name)
         code.version = version
         operator = self._add_operator(code, inputs, outputs)
-        if options is not None:
-            kind = type(options).__name__.removesuffix("T")
-            operator.builtinOptionsType, operator.builtinOptions = getattr(schema.BuiltinOptions, kind), options
+        if table:
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, table)
+            operator.builtinOptions = getattr(schema, f"{table}T")()
+            for field, value in options.items():
+                setattr(operator.builtinOptions, field, value)
 
     def custom_operation(
         self, name: str, inputs: Sequence[int], outputs: Sequence[int], options: Mapping[str, int | float | bool]

@@ -1,4 +1,4 @@
-"""TensorFlow Lite metadata, as MediaPipe Tasks read it: what a file's ports are, and the labels as a text file behind it.
+"""TensorFlow Lite metadata, as MediaPipe Tasks read it: what a file's ports are, and the labels as a text behind it.
 
 The schema is metadata_schema.fbs 1.5.0 (google-ai-edge/mediapipe, Apache-2.0), written by its slots; the flatbuffer
 lies in a buffer of the file that the entry `TFLITE_METADATA` names, and the labels in a zip archive at the file's end.
@@ -14,7 +14,6 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tfeff.tflite.file import TfliteFile, pack
-from tfeff.tflite.meant import Meant
 
 ENTRY, IDENTIFIER, LABELS = b"TFLITE_METADATA", b"M001", "labels.txt"
 _PARSER = "1.2.0"  # the schema's version that brought groups of tensors
@@ -41,6 +40,26 @@ class ImageInput:
 
 
 @dataclass(frozen=True)
+class Output:
+    """An output.
+
+    Attributes:
+        name, description: for people, and for MediaPipe, which finds a detector's outputs by name.
+        labelled: "axis" where labels are of its places, "value" where they are of its values; None for neither.
+        boxes: whether it holds boxes, y1 x1 y2 x2 of the image's sides.
+        each: whether it is a list, one element a detection.
+        grouped: name of the group that it belongs to.
+    """
+
+    name: str
+    description: str
+    labelled: str | None = None
+    boxes: bool = False
+    each: bool = False
+    grouped: str | None = None
+
+
+@dataclass(frozen=True)
 class Description:
     """What is said of a file.
 
@@ -54,7 +73,7 @@ class Description:
     name: str
     description: str
     image: ImageInput
-    outputs: tuple[Meant, ...]
+    outputs: tuple[Output, ...]
     labels: tuple[str, ...]
 
 
@@ -105,7 +124,7 @@ def metadata_of(description: Description) -> bytes:
     }))  # fmt: skip
 
 
-def _output(made: "_Tables", meant: Meant) -> int:
+def _output(made: "_Tables", meant: Output) -> int:
     if meant.boxes:
         index = made.numbers(_CORNERS)
         kind, properties = _BOXES, made.table({0: index}, int8={1: _BOUNDARIES})

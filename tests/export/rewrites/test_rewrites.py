@@ -220,7 +220,9 @@ class Nudge(Rewrite):
     name = "nudge"
 
     def match(self, layer, graph):
-        return Match([layer], lambda x: copy_layer(layer)(x * 1.0000001)) if isinstance(layer, layers.Rescaling) else None
+        return (
+            Match([layer], lambda x: copy_layer(layer)(x * 1.0000001)) if isinstance(layer, layers.Rescaling) else None
+        )
 
 
 @pytest.mark.parametrize(("factor", "taken"), [(100, True), (3e4, False)])
