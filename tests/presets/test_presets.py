@@ -1,5 +1,6 @@
 """Presets: written, read back, and refused when something about them is not right. The bundled ones keep their word."""
 
+import hashlib
 import json
 import shutil
 
@@ -140,6 +141,15 @@ def test_json_with_wrong_entries(folder, entries):
     error = refusal(folder / f"{NAME}.json")
     assert "damaged" in error.what
     assert error.mend
+
+
+def test_its_weights_are_taken_from_its_own_folder_only(folder):
+    outside = folder.parent / "x.npz"
+    shutil.copy(folder / f"{NAME}.weights.npz", outside)
+    sha256 = hashlib.sha256(outside.read_bytes()).hexdigest()
+    for file in ("../x.npz", str(outside), "a/../../x.npz"):
+        change(folder, weights={"file": file, "sha256": sha256})
+        assert "damaged" in refusal(folder / f"{NAME}.json").what
 
 
 def test_its_data_are_taken_from_its_own_folder_only(folder, monkeypatch):

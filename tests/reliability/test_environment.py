@@ -24,8 +24,9 @@ def shell(words, **options):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_a_full_standard_output():
-    ran = shell(">/dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])  # it is full at the end, or at the first word
+def test_a_full_standard_output(unbuffered):
+    ran = shell(">/dev/full", env={**os.environ, "PYTHONUNBUFFERED": unbuffered})
     assert ran.returncode == 2
     assert "tfeff: " in ran.stderr
     assert "o space left" in ran.stderr
