@@ -62,6 +62,7 @@ def test_a_pipe_that_nobody_reads_is_no_gate_that_failed():
         (KeyError("x"), "an error of tfeff itself"),
         (click.UsageError("no such option"), "no such option"),
         (TfeffError("a\nb", "c\x07"), "a\\nb\n  mend: c\\x07"),
+        (TfeffError("x" * 10**6, "y" * 10**6), "xxx...\n  mend: yyy"),
     ],
 )
 def test_every_error_has_a_sentence(error, said, capfd):
@@ -69,7 +70,9 @@ def test_every_error_has_a_sentence(error, said, capfd):
         raise error
 
     assert ending.ended(run) == 2
-    assert said in capfd.readouterr().err
+    told = capfd.readouterr().err
+    assert said in told
+    assert len(told) < 10_000
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ import click
 from tfeff.cli.words import shown
 from tfeff.errors import TfeffError
 
+_LONGEST = 3000  # letters of a message
+
 
 def open_standard_streams() -> None:
     """Opens what is closed of stdin, stdout and stderr: the next file that is opened would take its number, and be
@@ -110,8 +112,14 @@ def _environment(error: Exception) -> int:
 def tell(what: str, mend: str = "") -> None:
     """A line on stderr, where there is one that can be written."""
     with suppress(OSError, ValueError):
-        text = f"tfeff: {shown(what)}\n  mend: {shown(mend)}" if mend else f"tfeff: {shown(what)}"
+        lines = [f"tfeff: {_brief(what)}", *([f"  mend: {_brief(mend)}"] if mend else [])]
+        text = "\n".join(lines)
         print(text, file=sys.stderr)
+
+
+def _brief(text: str) -> str:
+    """As a terminal may show it; what a file holds may be as long as it likes."""
+    return shown(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")
 
 
 def _silence(stream: TextIO) -> None:
