@@ -105,7 +105,11 @@ def test_changed_weights(folder):
     assert "sha256 differs" in refusal(folder / f"{NAME}.json").what
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '"preset"', "\xff\xfe binary"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", "{}", '"preset"', "\xff\xfe binary", '{"a": NaN}', '{"a": 1e400}', "[" * 100_000],
+    ids=range(10),
+)
 def test_damaged_json(folder, text):
     path = folder / f"{NAME}.json"
     path.write_text(text, encoding="latin-1")

@@ -51,6 +51,39 @@ def test_a_pipe_that_nobody_reads_is_no_gate_that_failed():
         assert ran.returncode == 0
 
 
+SLOW = """
+import sys, time
+from pathlib import Path
+from tfeff.cli.ending import ended, open_standard_streams
+from tfeff.cli.output import Output
+
+def work():
+    out = Output(False, False)
+    for step in range(20):
+        out.say(f"step {step}")
+        time.sleep(0.02)
+    Path("done").touch()
+
+open_standard_streams()
+sys.exit(ended(work))
+"""
+
+
+@pytest.mark.parametrize("end", ["2>&1 | head -1", "2>&1 >/dev/null | true", "2>&-"])
+def test_work_goes_on_when_nobody_looks_on_any_more(tmp_path, end):
+    words = ["bash", "-c", f'"$@" {end}; exit ${{PIPESTATUS[0]}}', "bash", sys.executable, "-c", SLOW]
+    assert subprocess.run(words, cwd=tmp_path, timeout=60, capture_output=True).returncode == 0
+    assert (tmp_path / "done").exists()
+
+
+def test_json_for_nobody_is_refused_before_any_work():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", ending._Closed())
+        with pytest.raises(TfeffError, match="standard output is closed"):
+            Output(True, False)
+        Output(False, False)
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [

@@ -53,7 +53,7 @@ def ended(run: Callable[[], Any]) -> int:
     try:
         sys.stdout.flush()
     except (OSError, ValueError) as error:
-        _silence(sys.stdout)
+        silence(sys.stdout)
         if isinstance(error, BrokenPipeError):  # `tfeff list | head`
             return code
         tell(f"standard output: cannot be written ({getattr(error, 'strerror', None) or error})", "make room")
@@ -61,7 +61,7 @@ def ended(run: Callable[[], Any]) -> int:
     with suppress(OSError, ValueError):
         sys.stderr.flush()
         return code
-    _silence(sys.stderr)
+    silence(sys.stderr)
     return code
 
 
@@ -81,7 +81,7 @@ def _caught(run: Callable[[], Any]) -> int:
         tell("interrupted")
         return 130
     except BrokenPipeError:
-        _silence(sys.stdout)
+        silence(sys.stdout)
         return 0
     except Exception as error:
         return _environment(error)
@@ -122,7 +122,7 @@ def _brief(text: str) -> str:
     return shown(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")
 
 
-def _silence(stream: TextIO) -> None:
+def silence(stream: TextIO) -> None:
     """Lets what a stream still holds go nowhere, so that Python's own end does not stumble over it."""
     with suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
