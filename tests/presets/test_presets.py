@@ -107,8 +107,8 @@ def test_changed_weights(folder):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "null", "{}", '"preset"', "\xff\xfe binary", '{"a": NaN}', '{"a": 1e400}', "[" * 100_000],
-    ids=range(10),
+    ["", "{", "[]", "null", "{}", '"preset"', "\xff\xfe binary", "[" * 100_000],
+    ids=range(8),
 )
 def test_damaged_json(folder, text):
     path = folder / f"{NAME}.json"
@@ -135,6 +135,7 @@ def test_damaged_json(folder, text):
         *({key: value} for key in ("network", "dataset") for value in (5, ["x"], {"a": 1})),
         {"labels": 5},
         {"training": 5},
+        *({"training": {"float_top1": value}} for value in (float("inf"), float("nan"))),
         {"calibration_method": 5},
         {"schema_version": 1, "extra": json.loads("[" * 100 + "]" * 100)},
     ],

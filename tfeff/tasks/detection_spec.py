@@ -132,7 +132,9 @@ def read_spec(values: Mapping[str, Any], where: str = "task detection") -> Detec
         spec = msgspec.convert(values, DetectionSpec)
         _check(spec)
     except (msgspec.ValidationError, ValueError) as error:
-        raise TfeffError(f"{where}: {one_line(str(error))}", "its numbers were changed after they were written: export anew") from None
+        raise TfeffError(
+            f"{where}: {one_line(str(error))}", "its numbers were changed after they were written: export anew"
+        ) from None
     return spec
 
 
