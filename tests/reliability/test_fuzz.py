@@ -95,7 +95,7 @@ ENDS = {
     "records": {("report", 0), ("report", 2), ("compare", 0), ("compare", 2), ("check", 0), ("serve", 2), ("bench", 2)},
     "folders": {("compare", 0), ("compare", 2), ("debug", 0), ("debug", 2), ("serve", 0), ("serve", 2), ("demo", 2)},
     "models": {("info", 0), ("info", 2), ("import-weights", 2)},
-    "making": {("export", 2), ("train", 2)},
+    "making": {("export", 0), ("export", 2), ("train", 0), ("train", 2)},
     "kills": set(),
 }
 

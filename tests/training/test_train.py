@@ -494,7 +494,8 @@ ROW = {"epoch": 1, "loss": 1.0, "validation_top1": 50.0}
 @pytest.mark.parametrize(
     "history",
     [[1], "ab", {"a": 1}, None, [[]], [{}], [{"epoch": 1}], [{**ROW, "epoch": 2}], [ROW, ROW], [{**ROW, "loss": "x"}],
-     [{**ROW, "validation_top1": None}], [{**ROW, "validation_top1": float("nan")}], [ROW, {**ROW, "epoch": 2, "a": 1}]],
+     [{**ROW, "validation_top1": None}], [{**ROW, "validation_top1": float("nan")}],
+     [ROW, {**ROW, "epoch": 2, "a": 1}]],
     ids=repr,
 )  # fmt: skip
 def test_a_state_whose_history_is_none(recipe, tmp_path, history):
