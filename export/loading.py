@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tfeff.export.rebuild.reading import FloatFile
 
 SIGNATURE = "serving_default"
-_SCOPE = re.compile(r"[A-Za-z0-9_./-]*")  # what both `tf.name_scope` and a graph's nodes take
+_SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_./-]*")  # what both `tf.name_scope` and a graph's nodes take
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def _check_names(graph: Any, path: Path) -> None:
         if not isinstance(layer, keras.layers.InputLayer) and not _SCOPE.fullmatch(layer.name):
             raise TfeffError(
                 f"{path}: the layer {layer.name[:80]!r} has a name that TensorFlow does not take",
-                "rename it: letters, digits, `_`, `.` and `-` (without spaces)",
+                "rename it: letters, digits, `_`, `.` and `-`, first a letter or digit",
             )
 
 

@@ -213,7 +213,7 @@ def test_code_in_a_file_runs_only_where_it_is_trusted(suffix, tmp_path):
     np.testing.assert_array_equal(inline(loaded.callable)(ones), model(ones))  # a copy of the layer runs it too
 
 
-@pytest.mark.parametrize("name", ["a b", "a:b", "\x1b[31m", "ä", "a\n", "a>b", "..\\x"])
+@pytest.mark.parametrize("name", ["a b", "a:b", "\x1b[31m", "ä", "a\n", "a>b", "..\\x", "_a", "-a"])
 def test_names_of_layers_that_tensorflow_does_not_take(tmp_path, name):
     image = keras.Input((4,))
     inner = keras.Model(image, layers.Dense(2, name=name)(image), name="inner")
