@@ -43,7 +43,9 @@ def test_the_app_gives_the_boxes_that_python_gives_on_100_scenes(tmp_path):
     classes = tmp_path / "classes"
     subprocess.run(["javac", "--release", "8", "-Xlint:-options", "-d", classes, *core, *tools], check=True)
     tall_first = str(TALL_FIRST).lower()
-    subprocess.run(["java", "-cp", classes, "org.tfeff.demo.core.DetectAll", tmp_path, tall_first, str(LEAST)], check=True)
+    subprocess.run(
+        ["java", "-cp", classes, "org.tfeff.demo.core.DetectAll", tmp_path, tall_first, str(LEAST)], check=True
+    )
 
     seen = 0
     for number, (fed, frames) in expected.items():

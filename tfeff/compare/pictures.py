@@ -181,7 +181,7 @@ def _framed(shown, frames, factor):
             min(max(top - 14, 0), copy.height - 14),
         )
         pen.rectangle(pen.textbbox(place, text, font), fill=_INK)
-        pen.text(place, text, frame.colour, font)
+        pen.text(place, text, _PAPER, font)
     return copy
 
 

@@ -31,6 +31,7 @@ final class FramesView extends View {
         line.setStyle(Paint.Style.STROKE);
         line.setStrokeWidth(2 * density);
         ink.setTextSize(12 * getResources().getDisplayMetrics().scaledDensity);
+        ink.setColor(0xffffffff);
         ground.setColor(0xcc141e26);
     }
 
@@ -81,7 +82,6 @@ final class FramesView extends View {
         float above = Math.max(0, y - high - density);
         float from = Math.max(0, Math.min(x, getWidth() - ink.measureText(one.name)));
         canvas.drawRect(from, above, from + ink.measureText(one.name), above + high, ground);
-        ink.setColor(one.colour);
         canvas.drawText(one.name, from, above - ink.getFontMetrics().ascent, ink);
     }
 }
