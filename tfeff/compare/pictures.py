@@ -169,12 +169,12 @@ def _framed(shown, frames, factor):
     pen = ImageDraw.Draw(copy)
     for frame in reversed(list(frames)):
         limits = np.array([copy.width, copy.height] * 2) - 1
-        left, top, right, bottom = np.clip(np.asarray(frame.box) * factor, 0, limits).tolist()
+        left, top, right, bottom = np.clip(np.nan_to_num(frame.box) * factor, 0, limits).tolist()
         pen.rectangle(
             (left, top, max(left, right), max(top, bottom)), outline=frame.colour, width=4 if frame.alone else 2
         )
     for frame in frames:
-        left, top = float(frame.box[0]) * factor, float(frame.box[1]) * factor
+        left, top = (np.nan_to_num(frame.box[:2]) * factor).tolist()
         text, font = _drawable(frame.name), ImageFont.load_default(12)
         place = (
             min(max(left, 0), max(0, copy.width - pen.textlength(text, font))),

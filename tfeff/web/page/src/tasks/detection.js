@@ -102,7 +102,7 @@ function suppressed(boxes, threshold) {
 function shown({ boxes, classes, scores }, spec, least = SHOWN) {
   const met = {};
   return scores.map((score, i) => ({ number: classes[i], score, box: boxes.slice(4 * i, 4 * i + 4) }))
-    .filter(({ score }) => score >= least)
+    .filter(({ score, box }) => score >= least && box.every(Number.isFinite)) // a network may give anything
     .map((one) => {
       const name = named(spec, one.number);
       met[`:${name}`] = (met[`:${name}`] ?? 0) + 1;

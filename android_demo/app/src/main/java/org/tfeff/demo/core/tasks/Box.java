@@ -23,6 +23,15 @@ final class Box {
         return union > 0 ? shared / union : 0;
     }
 
+    /** Whether people can see it at all: a network may give anything. */
+    boolean seen(double least) {
+        boolean out = score >= least;
+        for (double side : sides) {
+            out &= !Double.isNaN(side) && !Double.isInfinite(side);
+        }
+        return out;
+    }
+
     private double area() {
         return (sides[2] - sides[0]) * (sides[3] - sides[1]);
     }

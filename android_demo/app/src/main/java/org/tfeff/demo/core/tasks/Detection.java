@@ -61,7 +61,7 @@ final class Detection extends Task {
             List<Frame> out = new ArrayList<Frame>();
             Map<String, Integer> met = new HashMap<String, Integer>();
             for (Box one : boxes) {
-                if (one.score >= least) {
+                if (one.seen(least)) {
                     String name = labels.isEmpty() ? "class " + one.number : labels.get(one.number);
                     int times = met.containsKey(name) ? met.get(name) + 1 : 1;
                     met.put(name, times);
@@ -94,7 +94,7 @@ final class Detection extends Task {
 
         private boolean within(Boxes others) {
             for (Box one : boxes) {
-                boolean there = one.score < SEEN;
+                boolean there = !one.seen(SEEN);
                 for (int i = 0; i < others.boxes.size() && !there; i++) {
                     Box other = others.boxes.get(i);
                     there = one.number == other.number && one.overlap(other) >= ALIKE;

@@ -129,6 +129,10 @@ public final class DecodeTest {
         assertTrue(!first.sameAs(new Detection.Boxes(java.util.Arrays.asList(far), none)));
         assertTrue(!first.sameAs(new Detection.Boxes(java.util.Arrays.asList(renamed), none)));
         assertTrue(!first.sameAs(new Detection.Boxes(java.util.Arrays.asList(one, renamed), none)));
+        Box nowhere = new Box(new double[] {0, Double.NaN, 10, 10}, 0, 0.9);
+        Detection.Boxes lost = new Detection.Boxes(java.util.Arrays.asList(nowhere), none);
+        assertTrue(lost.sameAs(lost));
+        assertTrue(lost.frames(0.1).isEmpty());
         assertEquals("nothing found", new Detection.Boxes(java.util.Arrays.asList(near), none).lines().get(0).text);
     }
 
