@@ -6,8 +6,8 @@ The static form: PP-LCNet 1.0 at 320x320, its map of stride 16 brought to 128 ch
 anchors a place, the 600 surest anchors decoded (TOPK_V2), NON_MAX_SUPPRESSION_V4 padded to a fixed number of regions,
 each cut out as 7x7 values by four GATHERs and their bilinear mean, two fully connected layers of 1,024 and 80 classes
 with boxes. It is smaller than the paper's, which has maps of four levels, 256 channels and 1,000 regions of an image of
-800x1333. Everything is converted by TensorFlow's own converter, float and int8 (weights are random: time does not depend
-on them), and timed in one interleaved run. With --write the figures go into docs/results/two_stage.json.
+800x1333. Everything is converted by TensorFlow's own converter, float and int8 (weights are random: time does not
+depend on them), and timed in one interleaved run. With --write the figures go into docs/results/two_stage.json.
 """
 
 import argparse
@@ -125,7 +125,7 @@ def doors_inside(path: Path) -> int:
     """QUANTIZE and DEQUANTIZE in the file: the shores of its float islands."""
     from tfeff.tflite.graph import read_graph
 
-    return sum(step.op in ("QUANTIZE", "DEQUANTIZE") for step in read_graph(path).ops)
+    return sum(each.name in ("QUANTIZE", "DEQUANTIZE") for each in read_graph(path).operations)
 
 
 def main():
@@ -137,8 +137,9 @@ def main():
     from tfeff.bench import Settings, bench
     from tfeff.data import Preprocessing, open_dataset
 
-    steps, scenes = Preprocessing((SIZE, SIZE), mean=(127.5,) * 3, std=(127.5,) * 3), open_dataset(
-        "fashion_scenes_sample", "train"
+    steps, scenes = (
+        Preprocessing((SIZE, SIZE), mean=(127.5,) * 3, std=(127.5,) * 3),
+        open_dataset("fashion_scenes_sample", "train"),
     )
     images, rows = [steps(scenes.image(number)) for number in range(16)], []
     with tempfile.TemporaryDirectory() as name:
@@ -154,7 +155,8 @@ def main():
         timing = bench(paths, ["local"], Settings(max_seconds=arguments.seconds)).as_dict()
     for row, result in zip(rows, timing["results"], strict=True):
         row |= {key: result[key] for key in ("sha256", "median_ms", "ci95_ms", "runtime", "version", "threads")}
-        print(f"{row['network']:28s} {row['type']:8s} {sum(row['madds'].values()) / 1e6:8.0f} M  {row['bytes'] / 1e6:6.1f} MB "
+        madds = sum(row["madds"].values()) / 1e6
+        print(f"{row['network']:28s} {row['type']:8s} {madds:8.0f} M  {row['bytes'] / 1e6:6.1f} MB "
               f"{row['median_ms']:8.2f} ms {row['ci95_ms']}  {row['quantize_and_dequantize']:3d} (de)quantize  "
               f"sha256 {row['sha256'][:12]}")  # fmt: skip
     if arguments.write:
