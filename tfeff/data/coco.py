@@ -149,7 +149,7 @@ def open_coco(path: Path, name: str, split: str) -> BoxDataset:
         x, y, width, height = annotation.bbox
         images[annotation.image_id].add(
             (x, y, x + width, y + height), numbers[annotation.category_id], crowd=bool(annotation.iscrowd),
-            difficult=bool(annotation.ignore),
+            difficult=bool(annotation.ignore), where=where,
         )  # fmt: skip
     rows = list(images.values())
     return dataset_of(name, path, _root(path, split, rows), classes, rows)

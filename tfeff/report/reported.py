@@ -9,6 +9,7 @@ from pathlib import Path
 from tfeff.artifact import open_artifact, read_record, record_path, verify_twin
 from tfeff.errors import TfeffError
 from tfeff.record import Record
+from tfeff.record.pictures import PictureIndex
 from tfeff.tasks import get_task, list_tasks
 
 
@@ -20,11 +21,13 @@ class Reported:
         path: the record.
         record: what it says.
         verified: names of the files that were hashed and found to be the record's; empty without `verify`.
+        seen: the index of its pictures and the first of them, PNG in base64; None without (`report.pictures`).
     """
 
     path: Path
     record: Record
     verified: tuple[str, ...] = ()
+    seen: tuple[PictureIndex, tuple[str, ...]] | None = None
 
     @property
     def name(self) -> str:
