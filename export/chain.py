@@ -24,12 +24,12 @@ def links(copy: str, way: Way, made: Made, copied: FloatError | None, float_erro
         start = copy
         found.append(_of_file(MODEL, copy, copied))
     last = start
-    for name, apart, count in (
-        ("inlined", way.rewritten.inlined, 1),
-        ("rewritten", way.rewritten.rewritten, len(way.rewritten.applied)),
+    for name, apart, allowed in (
+        ("inlined", way.rewritten.inlined, TOLERANCE),
+        ("rewritten", way.rewritten.rewritten, way.rewritten.allowed),
     ):
         if apart is not None:
-            found.append(_of_graph(last, name, apart, TOLERANCE * count))  # each rewrite may differ by that
+            found.append(_of_graph(last, name, apart, allowed))
             last = name
     found.append(_of_file(start, "float file", float_error))
     if made.int8 is not None and made.int8.graph_distance is not None:

@@ -44,6 +44,11 @@ def check_request(request: Request, path: Path) -> None:
     if target.precisions is not None and request.precision not in target.precisions:
         raise TfeffError(f"{target.name} takes no {request.precision}", f"export --{' or --'.join(target.precisions)}")
     io_of(request, target)
+    if request.with_nms and target.no_nms:
+        raise TfeffError(
+            f"--with-nms: {target.name} {target.no_nms}",
+            "leave it out, boxes are made of the heads by the record's numbers; or export for litert",
+        )
     check_compiler(request.compiler, target)
     measuring.parse_choice(request.method, request.ranges)
     orchestrate.check_quantizer(request)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tfeff.calibration import Calibration
 from tfeff.errors import TfeffError
-from tfeff.export import chain, gates, making, on_device, proofs, recording, steps
+from tfeff.export import chain, gates, making, metadata, on_device, proofs, recording, steps, with_nms
 from tfeff.export.checks import check_memory_for, check_request, check_space_for, io_of
 from tfeff.export.context import ExportContext, Progress, no_progress
 from tfeff.export.limits import check_limits
@@ -24,6 +24,7 @@ from tfeff.export.request import Request
 from tfeff.export.targets import Compiled, get_target
 from tfeff.export.trained import Trained, TrainedGraph
 from tfeff.record import Record
+from tfeff.record.schema import Port
 from tfeff.tflite.graph import read_graph
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ def _in_float32(model: Model) -> Model:
 
 def _export(context: ExportContext, trained: Trained | None, command: str) -> Export:
     proofs.check_tasks(context)
+    with_nms.check_nms(context)
+    metadata.check_metadata(context)
     calibration = steps.calibrate(
         context, needed=context.precision.calibrated and trained is None, noise=trained is not None
     )
@@ -124,7 +127,6 @@ def _export(context: ExportContext, trained: Trained | None, command: str) -> Ex
     made, compared = making.keep_some_float(
         context, made, compared, lambda file: proofs.compare(context, file, made.twin)
     )
-    graph = read_graph(made.file)
     if compared is not None:
         accuracy, ports = compared.accuracy, compared.ports
         said = compared.notes
@@ -132,6 +134,17 @@ def _export(context: ExportContext, trained: Trained | None, command: str) -> Ex
         said = ()
         accuracy, ports = [], proofs.agreement(made.file, made.twin, proofs.samples(reference.inputs), reference.source)
     ports = [*ports, *proofs.ends(context, made.file, reference)]
+    links = chain.links(context.model.copied, way, made, copied, float_error)
+    heads: list[Port] = []
+    if context.request.with_nms:
+        ended = with_nms.end_in_boxes(context, made, reference.inputs)
+        context, made = ended.context, ended.made
+        said, heads = (*said, ended.note), ended.heads
+        if compared is not None and (compared := proofs.compare(context, made.file, made.twin)) is not None:
+            accuracy = compared.accuracy  # of the boxes that the file gives; the ports are those of its heads
+    if context.request.metadata:
+        made, accuracy = metadata.describe(context, made, accuracy)
+    graph = read_graph(made.file)
 
     compiled, notes = _compile(context, made.file)
     check = (compiled.verdict if compiled else context.target.check(graph)).record()
@@ -142,9 +155,8 @@ def _export(context: ExportContext, trained: Trained | None, command: str) -> Ex
     if compiled is not None:
         files[compiled.path] = compiled_path(context.path, compiled.suffix)
         part = compiled.record(files[compiled.path].name)
-    links = chain.links(context.model.copied, way, made, copied, float_error)
     measured = recording.Measured(
-        float_error, links, accuracy, ports, timing.entries, check, part, failed, (*notes, *said)
+        float_error, links, accuracy, ports, timing.entries, check, part, failed, (*notes, *said), heads
     )
     record = recording.build_record(context, way, made, graph, reference, measured, command)
     put_in_place(context, files, record)

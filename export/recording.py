@@ -1,6 +1,6 @@
 """The record of an export, put together of typed parts."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,7 @@ class Measured:
         check: what the target makes of it; `compiled`: what its compiler made of it.
         failed: gates that were missed, one line each.
         notes: for the record.
+        heads: what the file's boxes are made of, where it ends in boxes.
     """
 
     float_error: FloatError
@@ -80,6 +81,7 @@ class Measured:
     compiled: Compiled | None
     failed: list[str]
     notes: tuple[str, ...] = ()
+    heads: list[Port] = field(default_factory=list)
 
 
 def build_record(
@@ -105,6 +107,7 @@ def build_record(
         float_twin=_twin(context, way, made, measured.float_error),
         inputs=inputs,
         outputs=outputs,
+        heads=measured.heads,
         tasks=list(model.tasks),
         precision=context.precision.name,
         weights="random" if model.random_weights else "trained",

@@ -34,6 +34,8 @@ class Request:
         tune: device on which the forms of each rewrite are timed and the fastest taken; None leaves it to the target.
         compiler: what the target's compiler is told.
         allow_float: layers, or operations by TensorFlow Lite's names, that may stay in float in an int8 file.
+        with_nms: whether a detector's file ends in boxes.
+        metadata: whether the file holds metadata for MediaPipe.
         force: whether an existing artifact may be replaced.
         keep_failed: whether the files of an export that is refused after they were made are kept, in a folder of their
             own beside the artifact's place.
@@ -63,6 +65,8 @@ class Request:
     tune: str | None = None
     compiler: CompilerOptions = field(default_factory=CompilerOptions)
     allow_float: tuple[str, ...] = ()
+    with_nms: bool = False
+    metadata: bool = False
     force: bool = False
     keep_failed: bool = False
     seed: int = 0

@@ -29,6 +29,7 @@ class Rewritten:
         applied: what was done, `rewrites.core.Applied` each.
         refused: why nothing could be done; None where it could.
         left_out: why a rewrite was left out, a sentence each.
+        allowed: how far the rewritten one may be, relative: the sum of what each rewrite may do.
         inlined, rewritten: how far the inlined model is from the one that was given, and the rewritten one from that,
             `rewrites.proving.Distance` each; None where that was not measured.
     """
@@ -39,6 +40,7 @@ class Rewritten:
     left_out: tuple[str, ...] = ()
     inlined: Any = None
     rewritten: Any = None
+    allowed: float = 0.0
 
     @property
     def names(self) -> list[str]:
@@ -88,7 +90,7 @@ def rewrite(
         made = rewrite_proven(model.callable, rewrites, proof, measured=measured)
     except CannotRewrite as why:
         return Rewritten(model.callable, refused=why.what)
-    return Rewritten(made.model, made.applied, None, made.left_out, made.inlined, made.rewritten)
+    return Rewritten(made.model, made.applied, None, made.left_out, made.inlined, made.rewritten, made.allowed)
 
 
 def some_inputs(ports: Sequence[InputPort], count: int = PROOF_SAMPLES, seed: int = 0) -> dict[str, np.ndarray]:

@@ -45,11 +45,13 @@ class Measured:
         calibration: with the audit's findings.
         ranges: of every tensor that is quantized.
         choice: what was found by trying; None where nothing was tried.
+        seen: the smallest and the largest value of every tensor, by its number.
     """
 
     calibration: Calibration
     ranges: list[Range]
     choice: choosing.Choice | None = None
+    seen: dict[int, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def corrected(self) -> bool:
@@ -242,10 +244,12 @@ def measure(
         calibration, network, seen, method, folder, tasks=() if model.random_weights else model.tasks,
         seed=search.seed,
     )  # fmt: skip
+    ends = {tensor.index: (each.low, each.high)
+            for tensor, each in zip(seen.tensors, seen.statistics(), strict=True)}  # fmt: skip
     if trial is None or model.random_weights or (known and not trial.judged):
-        return Measured(audited, alone.ranges(seen))
+        return Measured(audited, alone.ranges(seen), seen=ends)
     if not (method.candidates or trial.correctable or trial.judged):
-        return Measured(audited, alone.ranges(seen))
+        return Measured(audited, alone.ranges(seen), seen=ends)
     criteria = [each for _, each in criteria_of(model, network)]
 
     def plain(path: Path) -> list[Range]:
@@ -260,7 +264,7 @@ def measure(
         plans, choosing.Samples(network, audited, seen, plain), criteria, trial,
         lambda done, total: search.progress("trying ranges", done, total),
     )  # fmt: skip
-    return Measured(found.calibration, found.ranges, found)
+    return Measured(found.calibration, found.ranges, found, ends)
 
 
 def made_of(

@@ -22,6 +22,7 @@ from tfeff.export.context import ExportContext
 from tfeff.export.on_device import time_files
 from tfeff.export.quantize import Int8File, choosing, measuring
 from tfeff.export.quantize.allowed import Allowed, find_allowed
+from tfeff.export.quantize.joined_ranges import uneven_notes
 from tfeff.export.quantize.mixed import Files, find_kept, worst_drop
 from tfeff.export.quantize.mixed_files import MixedFiles
 from tfeff.export.quantize.proven import prove, quantize_proven
@@ -126,10 +127,9 @@ def begin(
         graph, notes, apart = _graph(context, callable, calibration)
 
     def file_of(graph, folder):
-        ports = model.inputs, model.outputs
         search = measuring.Search.of(request.method, (), request.seed, context.progress)
         return Int8File(
-            callable, graph, context.folder / folder, *ports, per_tensor=request.per_tensor,
+            callable, graph, context.folder / folder, model.inputs, model.outputs, per_tensor=request.per_tensor,
             aligned=trained is None and search.aligns(model),
         )  # fmt: skip
 
@@ -235,8 +235,9 @@ def _with_ranges(context, begun, int8, entry):
     """The file with its ranges and corrected biases, before it is quantized."""
     request = context.request
     if isinstance(begun.trained, TrainedGraph):
-        ranges = int8.own_ranges(measuring.smallest_to_largest(int8.path, begun.calibration), int8)
-        return Quantized(entry, begun.calibration, begun.notes, int8, ranges)
+        seen = measuring.smallest_to_largest(int8.path, begun.calibration)
+        ranges = int8.own_ranges(seen, int8)
+        return Quantized(entry, begun.calibration, _notes(begun, int8, seen), int8, ranges)
     trial, measured = _measured(context, begun, int8)
     if begun.unequalized is not None:
         begun.unequalized.take()
@@ -246,6 +247,7 @@ def _with_ranges(context, begun, int8, entry):
             entry = replace_part(entry, equalization={**begun.equalization, **told})
             if not pays:
                 int8, trial, measured = begun.unequalized, other, without
+    notes = _notes(begun, int8, measured.seen)
     measuring.gate_audit(measured.calibration, request.allow_audit)
     context.progress("correcting biases", 0, 0)
     made, ranges = measuring.made_of(measured, trial, int8)
@@ -253,7 +255,11 @@ def _with_ranges(context, begun, int8, entry):
     if trial.report is not None or judged is not None:
         entry = replace_part(entry, bias_correction=(trial.report or {}) | (judged or {}))
     biases = trial.biases if trial.report is not None else None
-    return Quantized(entry, measured.calibration, begun.notes, made, ranges, biases)
+    return Quantized(entry, measured.calibration, notes, made, ranges, biases)
+
+
+def _notes(begun, int8, seen):
+    return (*begun.notes, *uneven_notes(int8.path, seen))
 
 
 def _measured(context, begun, int8):

@@ -18,7 +18,16 @@ from tfeff.errors import TfeffError
 from tfeff.export.rewrites.channels_last import with_channels_last
 from tfeff.export.rewrites.copying import CannotRewrite, again
 from tfeff.export.rewrites.graph import GraphView, as_functional, inline, rebuild, run_model
-from tfeff.export.rewrites.proving import FLOORS, TOLERANCE, Distance, Outputs, distance, distances, floors
+from tfeff.export.rewrites.proving import (
+    FLOORS,
+    MOST,
+    TOLERANCE,
+    Distance,
+    Outputs,
+    distance,
+    distances,
+    floors,
+)
 from tfeff.layers.keras_private import flat_layers
 
 _INLINED = "_tfeff_inlined"  # set on a model that rewrites made of an inlined one
@@ -138,6 +147,7 @@ class Rewriting:
         left_out: why a rewrite that found one was not applied, a sentence each.
         inlined: how far the inlined model is from the one that was given; None where that was not measured.
         rewritten: how far the rewritten one is from that, all rewrites together; None where nothing was applied.
+        allowed: how far that may be, relative.
     """
 
     model: Any
@@ -145,6 +155,7 @@ class Rewriting:
     left_out: tuple[str, ...] = ()
     inlined: Distance | None = None
     rewritten: Distance | None = None
+    allowed: float = 0.0
 
 
 def apply_rewrites(
@@ -160,7 +171,9 @@ def rewrite_proven(
 ) -> Rewriting:
     """Applies rewrites one after the other and proves each on the one before; the first on the model as it was given.
 
-    A rewrite that misses by less than `FLOORS` times what rounding alone does to this network is left out.
+    An output may move by `TOLERANCE` of its range; in a network that magnifies rounding by what the last bit of its
+    input does to that output, up to `MOST`. A rewrite that misses that by less than `FLOORS` times what rounding alone
+    does is left out.
 
     Args:
         model: a functional Keras model.
@@ -169,14 +182,14 @@ def rewrite_proven(
         measured: whether the inlined model is compared even where no rewrite finds a place.
 
     Raises:
-        TfeffError: a rewrite changed an output by more than `TOLERANCE` of its range, the model has no graph, or one of
-        its layers cannot be copied.
+        TfeffError: a rewrite changed an output by more than it may, the model has no graph, or one of its layers cannot
+        be copied.
     """
     if not any(rewrite.may_apply(model) for rewrite in rewrites) and not measured:
         return Rewriting(model)
     given, model = model, inlined(model)
     chain = _Chain(given, proof)
-    applied, left_out = [], []
+    applied, left_out, allowed = [], [], 0.0
     if measured:
         chain.begin(model)
     for rewrite in rewrites:
@@ -189,9 +202,9 @@ def rewrite_proven(
             rewrite = type(rewrite)(rewrite.exact)
             new, places = rewrite.apply(model)
             found = chain.judge(new)
-        if found.is_rounding:
+        if found.is_rounding or chain.is_as_the_last_bit():
             applied.append(Applied(rewrite.name, rewrite.form, places, found.largest, found.relative))
-            model = new
+            model, allowed = new, allowed + max(TOLERANCE, found.relative)
             chain.take()
         elif chain.says_nothing():
             left_out.append(
@@ -207,7 +220,7 @@ def rewrite_proven(
     if not applied:
         return Rewriting(given, left_out=tuple(left_out), inlined=chain.inlined)
     setattr(model, _INLINED, True)
-    return Rewriting(model, tuple(applied), tuple(left_out), chain.inlined, chain.rewritten)
+    return Rewriting(model, tuple(applied), tuple(left_out), chain.inlined, chain.rewritten, allowed)
 
 
 class _Chain:
@@ -237,6 +250,15 @@ class _Chain:
     def take(self) -> None:
         """The one that was judged last is the one before from here on."""
         self._before = self._after
+
+    def is_as_the_last_bit(self) -> bool:
+        """Whether the one that was judged last moves no output by more than the last bit of the input does, and none by
+        more than `MOST`."""
+        found = distances(self._after, self._before)
+        if not all(each.is_rounding or each.relative <= MOST for each in found):
+            return False  # told without running the network again
+        return all(each.is_rounding or each.relative <= floor
+                   for each, floor in zip(found, self.floors, strict=True))  # fmt: skip
 
     def says_nothing(self) -> bool:
         """Whether every output of the one that was judged last differs by no more than rounding may."""

@@ -14,6 +14,7 @@ TOLERANCE = 1e-5
 INTEGER_TOLERANCE = 0.01  # of an output of whole numbers, the share that may differ: classes whose scores are equal
 NOISE = 2e-7  # of the input
 FLOORS = 10  # so many times its floor is a difference that says nothing
+MOST = 1e-4  # what a rewrite may do to a network that magnifies rounding: no more than the float file may differ by
 
 Outputs = Sequence[np.ndarray]
 

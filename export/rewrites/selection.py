@@ -51,7 +51,7 @@ def _picks(chain):
     try:
         values: Any = numbered
         for operation in chain:
-            values = operation(values) if isinstance(operation, layers.Layer) else _run(operation, values)
+            values = run_as_called(operation, values)
         values = [np.asarray(value) for value in keras.tree.flatten(values)]
     except (ValueError, TypeError):
         return None
@@ -66,8 +66,10 @@ def _picks(chain):
     return chain, picks
 
 
-def _run(operation, values):
-    """Runs an operation as it was called in the model, other arguments included."""
+def run_as_called(operation: Any, values: Any) -> Any:
+    """Runs an operation of one input as it was called in the model, other arguments included."""
+    if isinstance(operation, layers.Layer):
+        return operation(values)
     node = only_node(operation)
     args, kwargs = node.arguments({id(node.inputs[0]): keras.ops.convert_to_tensor(values)})
     return operation.call(*args, **kwargs)

@@ -76,6 +76,7 @@ class Target:
         unable: for functions as Keras calls them the operation that they become, for which it refuses the whole file.
         precisions: that it takes; None is any.
         io: dtype at the door unless the user says otherwise; None is the precision's own.
+        no_nms: why it does not run a file that ends in TFLite_Detection_PostProcess; empty where it does.
         whole: whether an operation that is not mapped is a gate that was missed.
         ask: what the runtime itself, which is here, says of a file: from the verdict of `check`, the graph, the bytes
             and the path to a verdict; None where it is not here.
@@ -98,6 +99,7 @@ class Target:
     unable: Mapping[str, str] = field(default_factory=dict)
     precisions: tuple[str, ...] | None = None
     io: str | None = None
+    no_nms: str = ""
     whole: bool = False
     ask: Callable[[Verdict, Graph, bytes, Path], Verdict] | None = None
     compile: Callable[[Path, Path, CompilerOptions], Compiled | None] | None = None

@@ -100,3 +100,30 @@ def write_coco(folder, count=40, seed=0, resize=None):
     path = folder / "annotations.json"
     path.write_text(json.dumps({"images": images, "annotations": boxes, "categories": categories}))
     return path
+
+
+SSD_SPEC = {
+    "kind": "anchors", "size": list(SIZE), "classes": 2, "score": "softmax", "variances": [0.1, 0.1, 0.2, 0.2],
+    "max_log_size": 0.3, "clip": True, "score_threshold": 0.2, "iou_threshold": 0.5, "per_class": 40, "keep": 30,
+    "levels": [{"stride": 6, "rows": 4, "columns": 5, "step": [6, 6], "boxes": "boxes_6", "scores": "scores_6",
+                "anchors": [[6, 6], [9, 5]]},
+               {"stride": 12, "rows": 2, "columns": 3, "step": [12, 10], "boxes": "boxes_12", "scores": "scores_12",
+                "anchors": [[12, 12], [18, 9]]}],
+}  # fmt: skip
+
+
+def keras_ssd():
+    """A detector with anchors and with weights: a convolution for each of its heads."""
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(3)
+    image = keras.Input((*SIZE, 3), batch_size=1, name="image")
+    x = layers.Conv2D(8, 6, 6, activation="relu", name="stem")(image)  # (1, 4, 5, 8)
+    y = layers.Conv2D(8, 3, 2, padding="same", activation="relu", name="down")(x)  # (1, 2, 3, 8)
+    large = {"bias_initializer": keras.initializers.RandomNormal(stddev=2.0)}
+    made = {}
+    for stride, maps in ((6, x), (12, y)):
+        made[f"boxes_{stride}"] = layers.Conv2D(8, 1, name=f"boxes_{stride}", **large)(maps)
+        made[f"scores_{stride}"] = layers.Conv2D(6, 1, name=f"scores_{stride}", **large)(maps)
+    return keras.Model(image, made)

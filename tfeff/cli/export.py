@@ -117,6 +117,10 @@ def _precision_options(function):
 @click.option(
     "--keep-failed", is_flag=True, help="Of an export that is refused late, keep what was made, in NAME.failed/."
 )
+@click.option(
+    "--with-nms", is_flag=True, help="Of an SSD: let the file end in boxes, by TFLite_Detection_PostProcess in float."
+)
+@click.option("--metadata", is_flag=True, help="Put TensorFlow Lite metadata and labels into the file, for MediaPipe.")
 @click.option("--strict", is_flag=True, help="Gate: exit 1 unless every unit of an int8 file is what was simulated.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @output_options
@@ -189,6 +193,8 @@ def request_of(network: str, precision: str, options: Mapping[str, Any]) -> "Req
         strict=options.get("strict", False),
         tune=options["tune"],
         compiler=CompilerOptions(options["compiler"], options["accelerator"], options["compiler_timeout"]),
+        metadata=options.get("metadata", False),
+        with_nms=options.get("with_nms", False),
         allow_float=tuple(options.get("allow_float", ())),
         force=options["force"],
         keep_failed=options.get("keep_failed", False),

@@ -37,16 +37,18 @@ def check_consistent(record: Record) -> None:
 
 def _check_names(record: Record) -> None:
     """No port twice, and no figure or task of an output that the file does not have."""
-    for side in ("inputs", "outputs"):
+    for side in ("inputs", "outputs", "heads"):
         names = sorted(port.name for port in getattr(record, side))
         if twice := [name for name, other in pairwise(names) if name == other]:
             raise Contradiction(f"{side}: two are called {twice[0]!r}")
     outputs = {port.name for port in record.outputs}
-    named = [(f"tasks[{number}].outputs", task.outputs) for number, task in enumerate(record.tasks)]
-    named += [(f"accuracy[{number}].outputs", each.outputs) for number, each in enumerate(record.accuracy)]
-    named += [(f"ports[{number}].name", [each.name]) for number, each in enumerate(record.ports)]
-    for where, names in named:
-        if outputs and (unknown := [name for name in names if name not in outputs]):
+    of_outputs = [(f"tasks[{number}].outputs", task.outputs) for number, task in enumerate(record.tasks)]
+    of_outputs += [(f"accuracy[{number}].outputs", each.outputs) for number, each in enumerate(record.accuracy)]
+    known = outputs | {port.name for port in record.heads}
+    named = [(*each, outputs) for each in of_outputs]
+    named += [(f"ports[{number}].name", [each.name], known) for number, each in enumerate(record.ports)]
+    for where, names, there in named:
+        if outputs and (unknown := [name for name in names if name not in there]):
             raise Contradiction(f"{where}: names {unknown[0]!r}, which is none of the file's outputs")
 
 

@@ -112,6 +112,7 @@ class Record(Part, kw_only=True):
     float_twin: FloatTwin | None = None
     inputs: list[Port] = []
     outputs: list[Port] = []
+    heads: list[Port] = []
     tasks: list[TaskSpec] = []
     precision: str | None = None
     weights: str | None = None

@@ -38,7 +38,7 @@ def _what(item):
         ("target", short(record.target or "not said")),
         ("precision", short(record.precision or "not said")),
     ]
-    for side, ports in (("input", record.inputs), ("output", record.outputs)):
+    for side, ports in (("input", record.inputs), ("output", record.outputs), ("head", record.heads)):
         rows += [(side if len(ports) == 1 else f"{side} {n}", _port(port)) for n, port in enumerate(ports, 1)]
     rows += [("task", _task(spec)) for spec in record.tasks]
     if record.parameters is not None:

@@ -10,6 +10,7 @@ import numpy as np
 from tfeff.errors import TfeffError
 from tfeff.record.schema import Port, TaskSpec
 from tfeff.tasks.criteria import Criterion, OutputError
+from tfeff.tflite.meant import Meant
 
 Outputs = Mapping[str, np.ndarray]  # port -> float32 or integers, one sample, without its batch
 Prediction = TypeVar("Prediction")
@@ -207,6 +208,15 @@ class Task(ABC):
     def criterion(self, spec: TaskSpec, outputs: Sequence[Port]) -> Criterion:
         """What calibration makes small; without annotations. The error of the outputs by default."""
         return OutputError(tuple(spec.outputs))
+
+    def suppression(self, spec: TaskSpec) -> Any:
+        """What ends a file in boxes (`suppression.Suppression`); raises TfeffError where the answer is no boxes, or
+        others than the operation makes."""
+        raise TfeffError(f"--with-nms: the answer of {self.name} is no boxes", "leave it out; it is for detectors")
+
+    def meant(self, spec: TaskSpec) -> tuple[Meant, ...]:
+        """What its outputs are, as MediaPipe knows them; raises TfeffError where it has no such task."""
+        raise TfeffError(f"--metadata: MediaPipe has no task for {self.name}", "leave it out: the record says it")
 
     def belief(self, outputs: Outputs, spec: TaskSpec) -> tuple[int, float] | None:
         """The answer as a number, and how sure the network is of it: any figure that grows with that.

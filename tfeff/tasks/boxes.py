@@ -45,6 +45,14 @@ def overlaps(boxes: np.ndarray, others: np.ndarray, crowd: np.ndarray | None = N
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
+def paired_overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(n,) intersection over union of each box with the other of its number; 0 where both are empty."""
+    sides = np.minimum(boxes[:, 2:], others[:, 2:]) - np.maximum(boxes[:, :2], others[:, :2])
+    shared = np.maximum(sides, 0).prod(axis=1)
+    union = areas(boxes) + areas(others) - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
 def areas(boxes: np.ndarray) -> np.ndarray:
     """(n,) square pixels."""
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])

@@ -16,6 +16,7 @@ from tfeff.record.schema import Port, TaskSpec
 from tfeff.tasks.base import GroupValue, Head, Metric, Outputs, Picture, Task
 from tfeff.tasks.class_names import order_notes, output_numbers
 from tfeff.tasks.criteria import Divergence
+from tfeff.tflite.meant import Meant
 
 CLASSES, BINARY, MULTI_LABEL = "classes", "binary", "multi-label"
 KINDS = (CLASSES, BINARY, MULTI_LABEL)
@@ -233,6 +234,9 @@ class Classification(Task):
     def criterion(self, spec: TaskSpec, outputs: Sequence[Port]) -> Divergence:
         scores = spec.decode.get("scores", "logits")
         return Divergence(spec.outputs[0], scores, spec.decode.get("kind", CLASSES) != CLASSES)
+
+    def meant(self, spec: TaskSpec) -> tuple[Meant, ...]:
+        return (Meant("score", "Score of each class.", labelled="axis"),)
 
     def belief(self, outputs: Outputs, spec: TaskSpec) -> tuple[int, float] | None:
         """Of `classes` the first class and the logarithm of its probability."""

@@ -16,9 +16,12 @@ from tfeff.tasks.average_precision import AveragePrecision
 from tfeff.tasks.base import Frame, Head, Outputs, Picture, Task
 from tfeff.tasks.boxes import Detections, overlaps, partners
 from tfeff.tasks.class_names import order_notes, output_numbers
+from tfeff.tasks.detection_criterion import DetectionError
 from tfeff.tasks.detection_decode import decode, surest
 from tfeff.tasks.detection_spec import DetectionSpec, read_spec
 from tfeff.tasks.statistics import resampled
+from tfeff.tasks.suppression import Suppression, suppression_of
+from tfeff.tflite.meant import Meant
 
 SHOWN = 0.3  # a score from which on people see a box
 _DRAWN = 10  # lines
@@ -145,6 +148,25 @@ class Detection(Task):
             rows.append(("detections that changed", f"{changed:.2f} % of {shown:,} with a score of {SHOWN:g} or more"))
         return rows
 
+    def suppression(self, spec: TaskSpec) -> Suppression:
+        return suppression_of(spec)
+
+    def meant(self, spec: TaskSpec) -> tuple[Meant, ...]:
+        if read_spec(spec.decode).listed is None:
+            raise TfeffError(
+                "--metadata: MediaPipe does not read a detector's maps level by level", "give --with-nms too"
+            )
+        listed = {"each": True, "grouped": "detection_result"}
+        return (
+            Meant("location", "The locations of the detected boxes.", boxes=True, **listed),
+            Meant("category", "The categories of the detected boxes.", labelled="value", **listed),
+            Meant("score", "The scores of the detected boxes.", **listed),
+            Meant("number of detections", "The number of the detected boxes."),
+        )
+
+    def criterion(self, spec: TaskSpec, outputs: Sequence[Port]) -> DetectionError:
+        return DetectionError(read_spec(spec.decode))
+
     def belief(self, outputs: Outputs, spec: TaskSpec) -> tuple[int, float] | None:
         """The class of the surest box, and the logarithm of its score."""
         number, score = surest(outputs, read_spec(spec.decode))
@@ -217,9 +239,13 @@ class _Renumbered(Sequence[Any]):
         return replace(objects, classes=self._numbers[objects.classes])
 
 
-def _shapes(numbers: DetectionSpec) -> dict[str, tuple[int, int, int]]:
-    """{output: (rows, columns, values)}."""
-    found = {}
+def _shapes(numbers: DetectionSpec) -> dict[str, tuple[int, ...]]:
+    """{output: (rows, columns, values)}; of a file that ends in boxes as `Listed` says."""
+    if numbers.listed is not None:
+        names = numbers.listed
+        return {names.boxes: (numbers.keep, 4), names.classes: (numbers.keep,), names.scores: (numbers.keep,),
+                names.count: ()}  # fmt: skip
+    found: dict[str, tuple[int, ...]] = {}
     for level in numbers.levels:
         anchors = max(1, len(level.anchors))
         of_box = 4 * numbers.bins if numbers.kind == "distances" else 4

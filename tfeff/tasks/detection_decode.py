@@ -7,9 +7,10 @@ Scores come first, so that only boxes that may be part of the answer are decoded
 from collections.abc import Mapping
 
 import numpy as np
+from msgspec.structs import replace
 
 from tfeff.tasks.boxes import Detections, suppress
-from tfeff.tasks.detection_spec import DetectionSpec, Level, anchor_boxes, centres, read_spec
+from tfeff.tasks.detection_spec import DetectionSpec, Level, Listed, anchor_boxes, centres
 
 _BELOW_ALIGNED = 1e-9  # what PicoDet v2 adds under the root
 
@@ -18,8 +19,11 @@ def decode(outputs: Mapping[str, np.ndarray], spec: DetectionSpec) -> Detections
     """The boxes of one image, in pixels of the network's input, after class-aware suppression.
 
     Args:
-        outputs: by name, float (rows, columns, values), a map without the batch.
+        outputs: by name, float (rows, columns, values), a map without the batch; of a file that ends in boxes as
+            `Listed` says.
     """
+    if spec.listed is not None:
+        return _listed(outputs, spec.listed, spec)
     parts = [_candidates(outputs, level, spec) for level in spec.levels]
     boxes, classes, scores = (np.concatenate(part) for part in zip(*parts, strict=True))
     chosen: list[np.ndarray] = []
@@ -40,15 +44,42 @@ def decode_boxes(outputs: Mapping[str, np.ndarray], spec: DetectionSpec) -> np.n
     ])  # fmt: skip
 
 
+def decode_scores(outputs: Mapping[str, np.ndarray], spec: DetectionSpec) -> np.ndarray:
+    """All scores before any box is dropped, (places, classes), in the order of `decode_boxes`."""
+    open_spec = replace(spec, score_threshold=0.0)
+    found = []
+    for level in spec.levels:
+        scores = np.zeros((level.rows * level.columns * max(1, len(level.anchors)), spec.classes))
+        places, classes, values = _scores(outputs, level, open_spec)
+        scores[places, classes] = values
+        found.append(scores)
+    return np.concatenate(found)
+
+
 def surest(outputs: Mapping[str, np.ndarray], spec: DetectionSpec) -> tuple[int, float]:
     """Class and score of the surest box, whatever its score."""
-    open_spec = read_spec({**spec.as_dict(), "score_threshold": 0.0})
+    if spec.listed is not None:
+        found = decode(outputs, spec)
+        return (int(found.classes[0]), float(found.scores[0])) if len(found) else (0, 0.0)
+    open_spec = replace(spec, score_threshold=0.0)
     best = (0, 0.0)
     for level in spec.levels:
         _, classes, scores = _scores(outputs, level, open_spec)
         if len(scores) and scores.max() > best[1]:
             best = int(classes[scores.argmax()]), float(scores.max())
     return best
+
+
+def _listed(outputs, names: Listed, spec: DetectionSpec) -> Detections:
+    """The boxes of a file that ends in boxes, in pixels."""
+    count = int(np.asarray(outputs[names.count]).reshape(-1)[0])
+    rows = np.asarray(outputs[names.boxes], np.float64).reshape(-1, 4)[:count]
+    boxes = rows[:, [1, 0, 3, 2]] * ([spec.size[1], spec.size[0]] * 2)
+    if spec.clip:
+        boxes = np.clip(boxes, 0, [spec.size[1], spec.size[0]] * 2)
+    classes = np.asarray(outputs[names.classes]).reshape(-1)[:count]
+    scores = np.asarray(outputs[names.scores], np.float64).reshape(-1)[:count]
+    return Detections(boxes, np.rint(classes).astype(np.int64), scores)
 
 
 def _candidates(outputs, level: Level, spec: DetectionSpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -20,6 +20,9 @@ are x1, y1, x2, y2 in pixels of the network's input.
 - "sigmoid": of each value of `scores`.
 - "softmax": over `classes` + 1 values, background first; it is left out of the answer.
 - "aligned": sqrt(sigmoid(scores) * sigmoid(alignment) + 1e-9) (PicoDet v2).
+
+`listed` is of a file that ends in boxes: TFLite_Detection_PostProcess has done all of that already, by the numbers that
+are still there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -71,6 +74,27 @@ class Level(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
         return msgspec.structs.replace(self, anchors=tuple(anchors))
 
 
+class Listed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Names of the outputs of a file that ends in boxes.
+
+    Attributes:
+        boxes: (keep, 4): y1, x1, y2, x2 of the image's sides, the surest first; what lies behind the last is 0.
+        classes: (keep,), whole numbers from 0 on, without a background.
+        scores: (keep,).
+        count: how many boxes there are.
+    """
+
+    boxes: str
+    classes: str
+    scores: str
+    count: str
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """All four, in that order."""
+        return (self.boxes, self.classes, self.scores, self.count)
+
+
 class DetectionSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """See the top of this file.
 
@@ -87,6 +111,7 @@ class DetectionSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         iou_threshold: of two boxes of a class, the one of less score is dropped where they overlap more.
         per_class: boxes of a class that are looked at, those of the highest score.
         keep: boxes of an image, over all classes, those of the highest score.
+        listed: of a file that ends in boxes, which outputs they are; None of one that ends in maps.
     """
 
     kind: Literal["distances", "anchors", "refined"]
@@ -103,10 +128,13 @@ class DetectionSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     iou_threshold: Share
     per_class: Size
     keep: Size
+    listed: Listed | None = None
 
     @property
     def outputs(self) -> list[str]:
         """Names of all outputs, level after level."""
+        if self.listed is not None:
+            return [*self.listed.outputs]
         return [name for level in self.levels for name in level.outputs]
 
     @property
@@ -148,6 +176,8 @@ def _check(spec):
         raise ValueError(f"bins {spec.bins} and variances {spec.variances} do not go with kind {spec.kind}")
     if refined != (spec.objectness is not None):
         raise ValueError(f"objectness {spec.objectness} does not go with kind {spec.kind}")
+    if spec.listed is not None and (spec.kind != "anchors" or spec.score == "aligned"):
+        raise ValueError(f"listed boxes do not go with {spec.kind}, {spec.score}")
     for level in spec.levels:
         given = (bool(level.anchors), level.alignment is not None, level.first_boxes is not None)
         if given != (anchored, spec.score == "aligned", refined) or given[2] != (level.first_scores is not None):

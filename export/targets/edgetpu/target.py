@@ -40,6 +40,7 @@ TARGET = Target(
     summary="Coral Edge TPU: everything in one part of the graph, checked against the compiler's rules",
     check=rules.check,
     rewrites=(
+        "split_output",
         "silu:multiply",
         "freeze_shift",
         "channel_shuffle:fold",
@@ -54,6 +55,7 @@ TARGET = Target(
         "classifier:conv",
     ),
     because={
+        "split_output": "scores and boxes of one convolution would share a scale; each gets its own",
         "silu": "LOGISTIC and MUL are in the compiler's table, nothing else is that SiLU could become",
         "freeze_shift": "no converter takes a learned shift; one DEPTHWISE_CONV_2D in place of slices",
         "channel_shuffle": "a TRANSPOSE that moves channels is refused",
@@ -75,6 +77,7 @@ TARGET = Target(
         **dict.fromkeys(("softplus", "log_sigmoid", "logsigmoid", "log"), "LOG"),
     },
     precisions=("int8",),
+    no_nms="takes no float operation, TFLite_Detection_PostProcess and what leads to it would stay on the CPU",
     whole=True,
     compile=_compile,
     check_compiler=_compiler,

@@ -33,6 +33,7 @@ TARGET = Target(
     summary="Arm Ethos-U55, U65 and U85 NPUs: compiled by Vela, nothing left to the CPU",
     check=rules.check,
     rewrites=(
+        "split_output",
         "freeze_shift",
         "channel_shuffle:fold",
         "prelu:uneven",
@@ -41,6 +42,7 @@ TARGET = Target(
         "group_conv:split",
     ),
     because={
+        "split_output": "scores and boxes of one convolution would share a scale; each gets its own",
         "freeze_shift": "no converter takes a learned shift; fewer cycles than slices by Vela's model",
         "channel_shuffle": "on U55 and U65 Vela leaves the TRANSPOSE of a large one to the CPU",
         "prelu": "of slopes that differ Vela makes more operations than these; equal ones are one table",
@@ -50,6 +52,7 @@ TARGET = Target(
     },
     rests_on="Vela's estimates of cycles in [benchmarks.md](benchmarks.md); no hardware",
     precisions=("int8",),
+    no_nms="takes no float operation, and Vela leaves TFLite_Detection_PostProcess to the microcontroller",
     whole=True,
     compile=_compile,
     check_compiler=_check_compiler,

@@ -14,6 +14,7 @@ TARGET = Target(
     check=rules.check,
     ask=ask_litert,
     rewrites=(
+        "split_output",
         "freeze_shift",
         "channel_shuffle:fold",
         "hard_swish:add_mul",
@@ -26,6 +27,7 @@ TARGET = Target(
     ),
     finer={"prelu:add": "prelu:maximum"},
     because={
+        "split_output": "scores and boxes of one convolution would share a scale; each gets its own",
         "freeze_shift": "no converter takes a learned shift; XNNPACK's depthwise kernels are quick up to 25 taps",
         "channel_shuffle": "a shuffle is a RESHAPE, a TRANSPOSE and a RESHAPE; slices copy less",
         "hard_swish": "XNNPACK has no int8 kernel for HARD_SWISH, it has for ADD and MUL",

@@ -10,6 +10,7 @@ TARGET = Target(
     summary="tflite-runtime 2.14 on CPU; group convolutions are split, shifts are slices",
     check=rules.check,
     rewrites=(
+        "split_output",
         "slice_shift",
         "freeze_shift",
         "channel_shuffle:fold",
@@ -20,6 +21,7 @@ TARGET = Target(
         "classifier:conv",
     ),
     because={
+        "split_output": "scores and boxes of one convolution would share a scale; each gets its own",
         "slice_shift": "copies are cheaper than its int8 depthwise kernel",
         "freeze_shift": "no converter takes a learned shift; for maps of unknown size",
         "channel_shuffle": "no slower than TRANSPOSE, and five-dimensional spellings go",

@@ -13,5 +13,6 @@ TARGET = Target(
     finer=LITERT.finer,
     because=LITERT.because,
     rests_on="as `litert`; the door: the source of `@litertjs/core` 2.5.3; no browser",
+    no_nms="was not seen to run TFLite_Detection_PostProcess",
     io="float32",
 )

@@ -8,7 +8,9 @@ from rewrite_models import chain
 
 from tfeff.errors import TfeffError
 from tfeff.export.rewrites import load_rewrite
+from tfeff.export.rewrites.copying import copy_layer
 from tfeff.export.rewrites.core import Match, Rewrite, apply_rewrites, rewrite_once, rewrite_proven
+from tfeff.export.rewrites.proving import MOST, TOLERANCE
 from tfeff.layers import GroupConv2D
 from tfeff.networks import create
 
@@ -210,6 +212,23 @@ def test_what_a_network_s_own_rounding_hides_is_left_out():
     assert made.applied == ()
     (why,) = made.left_out
     assert why.startswith("rewrite wrong was left out: it moves an output by ")
+
+
+class Nudge(Rewrite):
+    """Moves the input of a layer by its last bit, as sums in another order do."""
+
+    name = "nudge"
+
+    def match(self, layer, graph):
+        return Match([layer], lambda x: copy_layer(layer)(x * 1.0000001)) if isinstance(layer, layers.Rescaling) else None
+
+
+@pytest.mark.parametrize(("factor", "taken"), [(100, True), (3e4, False)])
+def test_what_is_less_than_the_last_bit_of_the_input_does_is_taken(factor, taken):
+    made = rewrite_proven(steep(factor), [Nudge()], {"image": IMAGES})
+    assert len(made.applied) == taken == (not made.left_out)
+    if taken:
+        assert TOLERANCE < made.applied[0].relative_error <= made.allowed <= MOST
 
 
 def test_a_network_that_magnifies_rounding_is_named_as_such():
