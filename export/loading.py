@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tfeff.export.rebuild.reading import FloatFile
 
 SIGNATURE = "serving_default"
+_SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_./-]*")  # what both `tf.name_scope` and a graph's nodes take
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def _load_keras(path: Path, imports: Sequence[str], trust_lambda: bool) -> Loade
     from tfeff.export.rewrites.graph import as_functional
 
     graph = read_keras(path, imports, trust_lambda=trust_lambda)
+    _check_names(graph, path)
     model, brought = float_model(graph) if is_fake_quant(graph) else graph, None
     if coarsest(model) is not None:
         brought, model = _by_position(model), in_float32(model)
@@ -114,6 +116,20 @@ def _load_keras(path: Path, imports: Sequence[str], trust_lambda: bool) -> Loade
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
     )
     return Loaded(_by_position(model), tuple(inputs), tuple(heads), source, fake_quant, brought)
+
+
+def _check_names(graph: Any, path: Path) -> None:
+    """Raises TfeffError for a layer's name that TensorFlow's scopes do not take."""
+    import keras
+
+    from tfeff.layers.keras_private import flat_layers
+
+    for layer in flat_layers(graph):
+        if not isinstance(layer, keras.layers.InputLayer) and not _SCOPE.fullmatch(layer.name):
+            raise TfeffError(
+                f"{path}: the layer {layer.name[:80]!r} has a name that TensorFlow does not take",
+                "rename it: letters, digits, `_`, `.` and `-`, first a letter or digit",
+            )
 
 
 def _load_float_file(path: Path, signature: str | None, file: "FloatFile | None") -> Loaded:

@@ -10,15 +10,15 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tfeff.data import InputPort
 from tfeff.errors import GateFailed, TfeffError
 from tfeff.export.model import named_outputs
+from tfeff.export.quantize import graph_file
 from tfeff.export.quantize.memory import give_back
-from tfeff.export.quantize.weights_aside import frozen_function, put_aside, put_back
+from tfeff.export.quantize.weights_aside import frozen_graph, put_aside, put_back
 
 _INTEGER = ("int8", "int16x8")
 _LOOPS = ("While", "StatelessWhile", "LoopCond")  # the last is what freezing makes of the others
@@ -87,14 +87,16 @@ def freeze(network: Callable[[list[Any]], Mapping[str, Any]], folder: Path, inpu
             "rename it: a letter or digit, then letters, digits and . _ -",
         )
     with put_aside() as aside:
-        size = _save(network, folder, inputs, aside)
-    put_back(folder, aside)
+        size, saved = _saved(network, inputs, aside)
+    put_back(saved, aside)
     aside.clear()
+    graph_file.write(saved, folder)
+    del saved
     give_back(size)
 
 
-def _save(network, folder, inputs, aside):
-    """Saves the frozen network without the constants that are put `aside`; bytes of all of them."""
+def _saved(network, inputs, aside):
+    """Bytes of all constants of the frozen network, and its SavedModel without those that are put `aside`."""
     import tensorflow as tf
 
     def call(*values):
@@ -102,24 +104,20 @@ def _save(network, folder, inputs, aside):
 
     signature = [tf.TensorSpec((1, *port.shape), port.dtype, name=port.name) for port in inputs]
     # As Keras traces what it exports: to translate all that a network calls takes a third of the time of a small one.
-    traced = partial(tf.function, input_signature=signature, autograph=False)
-    function = traced(call).get_concrete_function()
-    names = sorted(function.structured_outputs)  # the order in which TensorFlow flattens them
-    size = _bytes_of(function)
-    frozen = frozen_function(function, aside)
-    if tables := [tensor.name for tensor in frozen.inputs if tensor.dtype == tf.resource]:
+    function = tf.function(call, input_signature=signature, autograph=False).get_concrete_function()
+    graph, doors = frozen_graph(function, aside)
+    if tables := [tensor.name for tensor in doors if tensor.dtype == tf.resource]:
         where = tables[0].rpartition("/")[0] or tables[0]
         raise TfeffError(
             f"the network looks values up in a table, which cannot become constants: {where}",
             "look them up before they are given to the network (in the app), and export what comes behind",
         )
+    return _bytes_of(function), graph_file.saved_model(graph, doors, _outputs(function))
 
-    module = tf.Module()
-    module.serve = traced(lambda *values: dict(zip(names, frozen(*values), strict=True)))
-    # Frozen, it has no more use for gradients, and one written by hand (SiLU's) could not be saved.
-    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve}, options=options)
-    return size
+
+def _outputs(function):
+    """The tensors of a traced function's outputs by name; those of the function itself are others."""
+    return dict(zip(sorted(function.structured_outputs), function.outputs, strict=True))
 
 
 def _bytes_of(function):

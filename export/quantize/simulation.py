@@ -98,6 +98,8 @@ def float_network(model: Any, *, rounded_weights: bool) -> Callable[[Any], tuple
             if isinstance(operation, FakeQuantize):
                 seen[point_of(operation)] = args[0]
                 return args[0]
+            if isinstance(operation, ActivationRange):
+                return args[0], args[0]  # read by what is left out only
             if isinstance(operation, QuantizedWeights):
                 kernel = operation.layer.kernel
                 kernel = (

@@ -8,7 +8,6 @@ stands in its place, all the way to the file; there the weights are put back. Th
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,24 +42,26 @@ def constant(values: np.ndarray) -> Any:
     return tf.constant(_FIRST * len(aside), tf.float32, values.shape)
 
 
-def frozen_function(function: Any, aside: list[bytes]) -> Any:
-    """A traced function with its variables as constants; the large ones' values go behind those that are aside.
+def frozen_graph(function: Any, aside: list[bytes]) -> tuple[Any, list[Any]]:
+    """The graph of a traced function with its variables as constants, and those of the function's inputs that are left;
+    the large constants' values go behind those that are aside.
 
     The same as TensorFlow's `convert_variables_to_constants_v2`, whose parts it calls; where this TensorFlow has no
-    such parts, it is called itself and nothing is put aside.
+    such parts, it is called itself.
     """
     from tensorflow.python.framework import convert_to_constants as parts
 
     try:
-        converter = parts._FunctionConverterDataInEager
-        replace, construct = parts._replace_variables_by_constants, parts._construct_concrete_function
+        converter, replace = parts._FunctionConverterDataInEager, parts._replace_variables_by_constants
     except AttributeError:
-        return parts.convert_variables_to_constants_v2(function)
-    data = converter(func=function, lower_control_flow=True, aggressive_inlining=False)
-    graph, converted = replace(converter_data=data)
-    del data
+        frozen, graph = parts.convert_variables_to_constants_v2_as_graph(function)
+        left = {tensor.name for tensor in frozen.inputs}
+    else:
+        graph, converted = replace(converter(func=function, lower_control_flow=True, aggressive_inlining=False))
+        captured = function.graph.internal_captures
+        left = {tensor.name for tensor in function.inputs} - {captured[index].name for index in converted}
     _take_out(graph, aside)
-    return construct(function, graph, converted)
+    return graph, [tensor for tensor in function.inputs if tensor.name in left]
 
 
 def _take_out(graph: Any, aside: list[bytes]) -> None:
@@ -77,14 +78,10 @@ def _take_out(graph: Any, aside: list[bytes]) -> None:
             tensor.float_val.append(_FIRST * len(aside))
 
 
-def put_back(folder: Path, aside: list[bytes]) -> None:
-    """Writes the constants that were put aside into the SavedModel in a folder."""
+def put_back(saved: Any, aside: list[bytes]) -> None:
+    """Gives a SavedModel (the message) the constants that were put aside."""
     if not aside:
         return
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    path, saved = folder / "saved_model.pb", saved_model_pb2.SavedModel()
-    saved.ParseFromString(path.read_bytes())
     for meta in saved.meta_graphs:
         graph = meta.graph_def
         for node in (*graph.node, *(each for function in graph.library.function for each in function.node_def)):
@@ -95,5 +92,3 @@ def put_back(folder: Path, aside: list[bytes]) -> None:
             if number >= 1 and not tensor.tensor_content and tensor.tensor_shape.dim:
                 tensor.ClearField("float_val")
                 tensor.tensor_content = aside[int(number) - 1]
-    path.write_bytes(saved.SerializeToString(deterministic=True))
-    (folder / "fingerprint.pb").unlink(missing_ok=True)  # of the file without them

@@ -1,10 +1,13 @@
 """Images with boxes in COCO's, VOC's and YOLO's form, as people have them, and what is refused."""
 
 import json
+import re
 
 import numpy as np
 import pytest
+from cli_runner import assert_refused, tfeff
 from PIL import Image
+from port_models import write_pair
 
 from tfeff import TfeffError
 from tfeff.data import open_dataset
@@ -185,6 +188,26 @@ def test_boxes_a_little_outside_are_cut_off_and_counted(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("form", [coco_one_file, voc_beside, yolo_beside], ids=lambda form: form.__name__)
+def test_boxes_without_area_are_left_out_and_counted(form, tmp_path):
+    """COCO's own training images have some; the other boxes of the image stay."""
+    kept = TRUTH["b"]
+    TRUTH["b"] = [*kept, ("cat", (5, 6, 5, 9), False), ("cat", (60, 6, 60.5, 9), False)][
+        : 2 if form is voc_beside else 3
+    ]
+    try:
+        form(tmp_path)
+    finally:
+        TRUTH["b"] = kept
+    dataset = open_dataset(str(tmp_path), "test", whole=True)
+    assert dataset.annotations["objects"][1].boxes == pytest.approx(np.array([[10.5, 2.25, 30, 8]]))
+    assert len(dataset.annotations["objects"][0].classes) == 2
+    (note,) = [each for each in dataset.notes if "without area" in each]
+    assert note.partition(": ")[2].startswith(f"{1 if form is voc_beside else 2} box")
+    assert ("annotation 101" in note) == (form is coco_one_file)
+    assert ("b.txt, line 2" in note) == (form is yolo_beside)
+
+
 def test_shares_are_of_the_image_as_it_is_turned_upright(tmp_path):
     """A photo that lies on its side in the file."""
     write_yolo(tmp_path / "images", tmp_path / "labels")
@@ -203,7 +226,7 @@ def change_of(kind):
         {
             "outside": lambda: first.update(bbox=[50, 4, 20, 26]),
             "far outside": lambda: first.update(bbox=[-90, 4, 20, 26]),
-            "no area": lambda: first.update(bbox=[3, 4, 0, 26]),
+            "no area": lambda: [each.update(bbox=[3, 4, 0, 26]) for each in held["annotations"][:2]],
             "negative": lambda: first.update(bbox=[30, 4, -10, 26]),
             "three numbers": lambda: first.update(bbox=[1, 2, 3]),
             "text": lambda: first.update(bbox=[1, 2, 3, "4"]),
@@ -229,10 +252,13 @@ def change_of(kind):
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("outside", "annotations.json, image 0: a box outside its image of 40 x 60, height x width \\(left 50"),
+        ("outside", "annotations.json, annotation 0: a box outside its image of 40 x 60, height x width \\(left 50"),
         ("far outside", "a box outside its image"),
-        ("no area", "image 0: a box without area \\(left 3, top 4, right 3, bottom 30\\)"),
-        ("negative", "a box without area"),
+        (
+            "no area",
+            "2 boxes without area, more than with one, the first: .*annotation 0 \\(left 3, top 4, right 3, bot",
+        ),
+        ("negative", "annotation 0: a box that ends before it begins"),
         ("three numbers", "annotations\\[0\\].bbox"),
         ("text", "annotations\\[0\\].bbox"),
         ("infinite", "a box with a side that is no finite number|out of range|not a readable JSON"),
@@ -251,23 +277,38 @@ def change_of(kind):
         ("no classes", "names no classes"),
     ],
 )
-def test_coco_that_is_wrong(tmp_path, kind, message):
+def test_coco_that_is_wrong(tmp_path, kind, message, refused):
     pictures(tmp_path)
     text = coco(change_of(kind)).replace("Infinity", "1e400")
     (tmp_path / "annotations.json").write_text(text)
     refused(tmp_path / "annotations.json", message)
 
 
-def refused(path, message):
-    with pytest.raises(TfeffError, match=message) as raised:
-        open_dataset(str(path), "test", whole=True)
-    assert raised.value.exit_code == 2
-    assert "\n" not in raised.value.what
-    assert raised.value.mend
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Two files that can be compared; what they compute is never asked, for the dataset is opened first."""
+    return write_pair(tmp_path_factory.mktemp("files"))
+
+
+@pytest.fixture
+def refused(files, capfd):
+    """Refused by `open_dataset`, and by the command that is given it: exit code 2, what is wrong, how to mend it."""
+
+    def check(path, message):
+        with pytest.raises(TfeffError, match=message) as raised:
+            open_dataset(str(path), "test", whole=True)
+        assert raised.value.exit_code == 2
+        assert "\n" not in raised.value.what
+        assert raised.value.mend
+        ran = tfeff(capfd, "compare", files[0], "--against", files[1], "--dataset", path, "--no-record")
+        assert_refused(ran)
+        assert re.search(message, " ".join(ran.err.split()))
+
+    return check
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"images": 1, "categories": []}', "[" * 5000, "\ufeff{}", "null"])
-def test_json_that_is_none(tmp_path, text):
+def test_json_that_is_none(tmp_path, text, refused):
     (tmp_path / "a.json").write_text(text)
     refused(tmp_path / "a.json", "a.json: ")
 
@@ -297,21 +338,22 @@ OUTER = "<!DOCTYPE a SYSTEM 'file:///etc/passwd'><annotation/>"
         (voc("a", []).replace(">60<", ">wide<"), "<width> 'wide' is no number"),
         (voc("a", []).replace(">60<", ">0<"), "its image is 40 x 0"),
         (voc("a", [("cat", (3, 4, 200, 30), False)]), "a.xml: a box outside its image of 40 x 60"),
-        (voc("a", [("cat", (3, 4, 3, 30), False)]), "a.xml: a box without area"),
+        (voc("a", [("cat", (3, 4, 2, 30), False)]), "a.xml: a box that ends before it begins"),
+        (voc("a", [("cat", (3, 4, 3, 30), False)] * 2), "2 boxes without area, more than with one, the first: .*a.xml"),
         (voc("a", [("cat", (3, 4, 20, 30), False)]).replace("<xmax>20", "<xmax>nan"), "no finite number"),
         (voc("a", [("cow", (3, 4, 20, 30), False)]), "unknown class 'cow', which classes.txt does not name"),
         (voc("a", [("", (3, 4, 20, 30), False)]), "<object> without <name>"),
         (voc("a", [("cat", (3, 4, 20, 30), False)]).replace("<xmax>20</xmax>", ""), "<bndbox> without <xmax>"),
     ],
 )  # fmt: skip
-def test_voc_that_is_wrong(tmp_path, text, message):
+def test_voc_that_is_wrong(tmp_path, text, message, refused):
     voc_beside(tmp_path)
     (tmp_path / "classes.txt").write_text("cat\ndog\n")
     (tmp_path / "a.xml").write_text(text)
     refused(tmp_path, message)
 
 
-def test_voc_without_an_image_and_the_other_way_round(tmp_path):
+def test_voc_without_an_image_and_the_other_way_round(tmp_path, refused):
     voc_beside(tmp_path)
     (tmp_path / "d.xml").write_text(voc("d", []))
     refused(tmp_path, "d.xml: there is no image for it, neither 'd' nor 'd.png'")
@@ -323,7 +365,7 @@ def test_voc_without_an_image_and_the_other_way_round(tmp_path):
     refused(tmp_path / "voc", "its test list names 'z', which has no XML")
 
 
-def test_an_xml_of_many_megabytes(tmp_path):
+def test_an_xml_of_many_megabytes(tmp_path, refused):
     voc_beside(tmp_path)
     with (tmp_path / "a.xml").open("w") as file:
         file.write("<annotation>" + " " * 2**22 + "</annotation>")
@@ -340,19 +382,20 @@ def test_an_xml_of_many_megabytes(tmp_path):
         ("-1 0.5 0.5 0.2 0.2", "unknown class -1"),
         ("0.5 0.5 0.5 0.2 0.2", "class 0.5 is no whole number"),
         ("nan 0.5 0.5 0.2 0.2", "class nan is no whole number"),
-        ("0 0.5 0.5 0 0.2", "line 2: a box without area"),
+        ("0 0.5 0.5 -0.1 0.2", "line 2: a box that ends before it begins"),
+        ("0 0.5 0.5 0 0.2\n" * 3, "3 boxes without area, more than with one, the first: .*a.txt, line 2"),
         ("0 0.95 0.5 0.2 0.2", "line 2: a box outside its image"),
         ("0 300 200 20 20", "line 2: a box outside its image"),
         ("0 nan 0.5 0.2 0.2", "no finite number"),
     ],
 )
-def test_yolo_that_is_wrong(tmp_path, line, message):
+def test_yolo_that_is_wrong(tmp_path, line, message, refused):
     yolo_beside(tmp_path)
     (tmp_path / "a.txt").write_text(f"0 0.5 0.5 0.2 0.2\n{line}\n")
     refused(tmp_path, message)
 
 
-def test_yolo_outlines_and_files_that_do_not_fit(tmp_path):
+def test_yolo_outlines_and_files_that_do_not_fit(tmp_path, refused):
     yolo_beside(tmp_path)
     (tmp_path / "a.txt").write_text("1 0.1 0.2 0.5 0.1 0.3 0.9\n")
     objects = open_dataset(str(tmp_path), "test", whole=True).annotations["objects"][0]
@@ -381,7 +424,7 @@ def test_yolo_outlines_and_files_that_do_not_fit(tmp_path):
         ("names: [cat, cat]", "the class 'cat' twice"),
     ],
 )
-def test_names_of_a_data_yaml(tmp_path, text, names):
+def test_names_of_a_data_yaml(tmp_path, text, names, refused):
     write_yolo(tmp_path / "images", tmp_path / "labels")
     (tmp_path / "data.yaml").write_text(text)
     if isinstance(names, str):
@@ -390,6 +433,6 @@ def test_names_of_a_data_yaml(tmp_path, text, names):
         assert open_dataset(str(tmp_path), "test", whole=True).classes == tuple(names)
 
 
-def test_yolo_without_names(tmp_path):
+def test_yolo_without_names(tmp_path, refused):
     write_yolo(tmp_path / "images", tmp_path / "labels")
     refused(tmp_path, "nothing names its classes")

@@ -126,7 +126,9 @@ def test_every_task_is_a_file_of_the_app():
     folder = APP / "app/src/main/java/org/tfeff/demo/core/tasks"
     files = {path.stem.lower() for path in folder.glob("*.java")}
     assert set(list_tasks()) <= files
-    assert files - set(list_tasks()) == {"answer", "line", "numbers", "task", "taskspec"}
+    assert files - set(list_tasks()) == {
+        "answer", "box", "detectiondecode", "detectionspec", "frame", "line", "numbers", "task", "taskspec",
+    }  # fmt: skip
 
 
 def test_gradle_and_maven_name_the_same_versions():
@@ -169,7 +171,9 @@ def test_junit_and_robolectric_pass_and_draw_every_screen():
     shutil.rmtree(screens, ignore_errors=True)
     assert "\nOK (" in build("test")
     drawn = {path.stem for path in screens.glob("*.png")}
-    assert drawn == {"no-models", "picked", "several", "self-test", "self-test-failed", "mismatch", "benchmark"}
+    assert drawn == {
+        "no-models", "picked", "several", "self-test", "self-test-failed", "mismatch", "benchmark", "boxes", "beside",
+    }  # fmt: skip
     # What the app writes is what `tfeff bench --app` reads.
     told = read_answer((screens / "benchmark.run-1.json").read_text("utf-8"))
     assert (told.error, told.outputs, len(told.inference), told.device["locked"]) == ("", bytes([0, 8, 12]), 4, False)

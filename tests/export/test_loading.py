@@ -211,3 +211,13 @@ def test_code_in_a_file_runs_only_where_it_is_trusted(suffix, tmp_path):
     ones = np.ones((1, 4), "float32")
     np.testing.assert_array_equal(loaded.callable(ones), model(ones))
     np.testing.assert_array_equal(inline(loaded.callable)(ones), model(ones))  # a copy of the layer runs it too
+
+
+@pytest.mark.parametrize("name", ["a b", "a:b", "\x1b[31m", "ä", "a\n", "a>b", "..\\x", "_a", "-a"])
+def test_names_of_layers_that_tensorflow_does_not_take(tmp_path, name):
+    image = keras.Input((4,))
+    inner = keras.Model(image, layers.Dense(2, name=name)(image), name="inner")
+    for model in (inner, keras.Sequential([keras.Input((4,)), inner])):
+        with pytest.raises(TfeffError, match="has a name that TensorFlow does not take") as refused:
+            saved(model, tmp_path)
+        assert repr(name) in refused.value.what

@@ -89,12 +89,13 @@ def _lines(number):
 
 
 # How many of each kind, and ways to end that must be among them: whole ones are there, and the others get far.
-COUNTS = {"files": 500, "records": 300, "folders": 100, "models": 60, "kills": 60}
+COUNTS = {"files": 500, "records": 300, "folders": 100, "models": 60, "making": 36, "kills": 60}
 ENDS = {
     "files": {("check", 0), ("check", 1), ("check", 2), ("compare", 0), ("compare", 2), ("debug", 0), ("debug", 2)},
     "records": {("report", 0), ("report", 2), ("compare", 0), ("compare", 2), ("check", 0), ("serve", 2), ("bench", 2)},
     "folders": {("compare", 0), ("compare", 2), ("debug", 0), ("debug", 2), ("serve", 0), ("serve", 2), ("demo", 2)},
     "models": {("info", 0), ("info", 2), ("import-weights", 2)},
+    "making": {("export", 0), ("export", 2), ("train", 0), ("train", 2)},
     "kills": set(),
 }
 

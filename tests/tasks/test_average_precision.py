@@ -130,6 +130,16 @@ def shaken(pairs, amount, seed=1):
         yield truth, detected(boxes, guess.classes, np.clip(guess.scores + random.normal(0, 0.01, len(guess)), 0, 1))
 
 
+def test_a_resample_s_figures_at_some_thresholds_are_pycocotools_of_the_images_drawn():
+    pairs = list(scenes(13, 30))
+    drawn = np.random.default_rng(1).integers(0, 30, 30)
+    weights = np.bincount(drawn, minlength=30)
+    found = measured(pairs).at_each([0.75, 0.5], np.stack([weights, np.ones(30)]))
+    repeated = [pairs[number] for number in np.sort(drawn)]
+    assert found[:, 0] == pytest.approx(coco_figures(repeated)[0][:0:-1], abs=1e-9)
+    assert found[:, 1] == pytest.approx(coco_figures(pairs)[0][:0:-1], abs=1e-9)
+
+
 def test_paired_difference_is_the_bootstrap_over_images():
     pairs = list(scenes(10, 80))
     before, after = measured(pairs), measured(shaken(pairs, 0.6))

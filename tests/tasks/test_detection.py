@@ -43,6 +43,8 @@ def test_ports_that_fit():
         (spec(more=1), ports(), "unknown field"),
         (spec(iou_threshold=1.5), ports(), "iou_threshold"),
         (spec(score_threshold="0.5"), ports(), "score_threshold"),
+        (spec(score_threshold=1e300), ports(), "score_threshold"),
+        (spec(score="x" * 10**5), ports(), r"^task detection: Invalid enum value 'x{200,300}\.\.\."),
         (TaskSpec(name="detection", outputs=NAMES[::-1], decode=SPEC), ports()[::-1], "same order|are of boxes_6"),
         (TaskSpec(name="detection", outputs=NAMES), ports(), "missing required field"),
     ],
@@ -136,6 +138,39 @@ def test_drawn_as_lines_and_frames():
     assert TASK.draw(None, detected([], [], []), spec()).lines == (("nothing found", None),)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_outputs_that_are_no_numbers(value):
+    outputs = {name: np.full(shape, 3.0, np.float32) for name, shape in SHAPES.items()}
+    outputs["boxes_6"][...] = value
+    with np.errstate(all="ignore"):
+        found = TASK.decode(outputs, spec())
+        assert TASK.same_answer(found, found)
+        TASK.draw(np.zeros((*SIZE, 3), np.uint8), found, spec())
+
+
+def test_how_far_answers_are_apart():
+    one = detected([[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]], [0, 1, 0], [0.9, 0.6, 0.2])
+    assert TASK.apart(one, one) == 0
+    assert TASK.changes(one, one, spec()) == []
+    weaker = detected([[20, 0, 30, 10], [0, 0, 10, 8]], [1, 0], [0.25, 0.85])
+    # each shown box of either answer against its partner's: a score of .35 less, and once (of two) an overlap of .8
+    assert TASK.apart(one, weaker) == pytest.approx(2 * (0.05 + 0.2) + 0.35)
+    assert TASK.changes(one, weaker, spec()) == [
+        "cat, 90 % -> 85 %, overlap 0.80", "dog, 60 % -> 25 %, overlap 1.00",
+    ]  # fmt: skip
+    other = detected([[0, 0, 10, 10], [60, 0, 70, 10]], [1, 0], [0.9, 0.4])
+    assert TASK.apart(one, other) == pytest.approx(0.9 + 0.6 + 0.9 + 0.4) == TASK.apart(other, one)
+    alone = TASK.changes(one, other, spec())
+    assert alone[0] == "cat, 90 %, in float alone"
+    assert alone[-1] == "cat, 40 %, in quantized alone"
+    frames = TASK.frames(one, spec(), other)
+    assert [(each.name, each.alone) for each in frames] == [("cat", True), ("dog", True)]
+    assert not any(each.alone for each in TASK.frames(one, spec(), weaker))
+    # two boxes cannot have the same partner
+    twice = detected([[0, 0, 10, 10], [0, 0, 10, 9]], [0, 0], [0.9, 0.8])
+    assert [each.alone for each in TASK.frames(twice, spec(), one)] == [False, True]
+
+
 def test_belief_is_the_surest_box():
     outputs = {name: np.full(SHAPES[name], -9, np.float32) for name in NAMES}
     outputs["scores_12"][1, 2, 1] = -1
@@ -181,6 +216,10 @@ def test_compared_as_pycocotools_says(compared, capfd):
     assert entry["delta"] == pytest.approx(entry["quantized"] - entry["float"])
     assert entry["ci95"][0] <= entry["delta"] <= entry["ci95"][1]
     assert entry["ci95"][0] < entry["ci95"][1]
+    for key in ("ap50", "ap75"):
+        low, high = entry["details"][key]["ci95"]
+        assert low <= entry["details"][key]["quantized"] - entry["details"][key]["float"] <= high
+        assert low < high
     assert {group["label"] for group in entry["groups"]} == set(LABELS)
     assert 0 <= entry["details"]["changed"] < 60
 

@@ -1,10 +1,11 @@
 """Training on small synthetic sets: it learns, ends in a preset, and goes on where it was stopped."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import keras
 import numpy as np
@@ -470,3 +471,50 @@ def test_a_preset_that_this_recipe_did_not_make_stays(recipe, tmp_path, end):
     with pytest.raises(TfeffError, match="exists, and is not of this run"):
         train(recipe, tmp_path)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(foreign.name, '{"training": 5}')]
+
+
+@pytest.mark.parametrize("end", [".json", ".weights.npz"])
+def test_a_preset_that_was_made_meanwhile_stays(recipe, tmp_path, monkeypatch, end):
+    foreign = tmp_path / f"{recipe.network}.stripes{end}"
+
+    def another(*told):
+        foreign.write_text("another's")
+        return 0.0
+
+    monkeypatch.setattr("tfeff.training.loop._fit", another)  # in place of an epoch
+    monkeypatch.setattr("tfeff.training.classification.TRAINING.judge", lambda *told: lambda model: {"top1": 50.0})
+    with pytest.raises(TfeffError, match="exists already"):
+        train(replace(recipe, epochs=1), tmp_path)
+    assert foreign.read_text() == "another's"
+
+
+ROW = {"epoch": 1, "loss": 1.0, "validation_top1": 50.0}
+
+
+@pytest.mark.parametrize(
+    "history",
+    [[1], "ab", {"a": 1}, None, [[]], [{}], [{"epoch": 1}], [{**ROW, "epoch": 2}], [ROW, ROW], [{**ROW, "loss": "x"}],
+     [{**ROW, "validation_top1": None}], [{**ROW, "validation_top1": float("nan")}],
+     [ROW, {**ROW, "epoch": 2, "a": 1}]],
+    ids=repr,
+)  # fmt: skip
+def test_a_state_whose_history_is_none(recipe, tmp_path, history):
+    about = json.dumps({"recipe": asdict(recipe), "history": history})
+    np.savez(tmp_path / "state.npz", about=np.array(about))
+    with pytest.raises(TfeffError, match=r"state\.npz: damaged"):
+        train(recipe, tmp_path)
+
+
+def test_a_state_that_is_no_file(recipe, tmp_path):
+    os.mkfifo(tmp_path / "state.npz")
+    with pytest.raises(TfeffError, match="not a regular file"):
+        train(recipe, tmp_path)
+
+
+def test_a_preset_s_name_is_one_that_can_be_read_again(recipe, tmp_path):
+    folder = tmp_path / ("a\n\x1b\\" + "b" * 200)
+    folder.mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / f"{recipe.network}.a___{'b' * 76}.json").touch()  # it is in the way: under this name
+    with pytest.raises(TfeffError, match="exists, and is not of this run"):
+        train(replace(recipe, dataset=str(folder)), tmp_path / "out")

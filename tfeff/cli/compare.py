@@ -8,6 +8,7 @@ import click
 
 from tfeff.cli.output import Output, output_options
 from tfeff.cli.part import part_options
+from tfeff.cli.pictures import Pictures, picture_options
 from tfeff.cli.source import parse_pixels, pixel_options
 from tfeff.errors import GateFailed, TfeffError
 
@@ -49,6 +50,7 @@ _DOWNLOAD = "python -c 'import keras; keras.datasets.fashion_mnist.load_data()' 
 @click.option("--allow-audit", is_flag=True, help="Go on with values that do not lie on the file's own input grid.")
 @part_options
 @click.option("--no-record", is_flag=True, help="Do not write the result into the artifact's record.")
+@picture_options
 @output_options
 def command(
     artifact: Path,
@@ -62,6 +64,7 @@ def command(
     part: "PartOptions",
     no_record: bool,
     allow_audit: bool,
+    pictures: Pictures,
     out: Output,
     **pixels: str | None,
 ) -> None:
@@ -85,11 +88,13 @@ def command(
         raise TfeffError(f"{against}: is the same file as {opened.path}", "--against its float twin")
     images, notes = _open_dataset(opened, dataset)
     inputs = _inputs(opened, images, parse_pixels(pixels), part)
-    specs, more = _tasks(opened, images, inputs, tasks, max_drop, part)
+    specs, meant, more = _tasks(opened, images, inputs, tasks, max_drop, part)
+    pictures.check(meant)
     with out.progress("comparing") as progress:
         result = compare(
             opened.path, against, images, inputs, specs, samples=samples, part=part, threads=threads, seed=seed,
-            allow_audit=allow_audit, progress=progress,
+            allow_audit=allow_audit, pictured=meant, pictures=pictures.count if pictures.folder else 0,
+            progress=progress,
         )  # fmt: skip
     failed = [entry for entry in result.accuracy if max_drop is not None and entry.drop > max_drop]
     _show(out, opened, against, result)
@@ -97,7 +102,8 @@ def command(
         out.say(said)
     for note in (*notes, *more, *result.notes):
         out.say(f"note: {note}")
-    out.json(_as_json(opened, against, result) | {"max_drop": max_drop, "passed": not failed})
+    drawn = pictures.write(out, images, result)
+    out.json(_as_json(opened, against, result) | {"max_drop": max_drop, "passed": not failed} | drawn)
     if not no_record and not part.given:  # a record is of the whole file
         record_accuracy(opened, result)
     if failed:
@@ -152,8 +158,8 @@ def _tasks(
     words: Sequence[str],
     max_drop: float | None,
     part: "PartOptions",
-) -> "tuple[list[TaskSpec], list[str]]":
-    """What the outputs mean, as far as this dataset can tell; and lines to say about it."""
+) -> "tuple[list[TaskSpec], list[TaskSpec], list[str]]":
+    """What is measured of the outputs, as far as this dataset can tell; what they mean; and lines to say about it."""
     from tfeff.record.schema import TaskSpec
     from tfeff.tasks import get_task
 
@@ -167,11 +173,11 @@ def _tasks(
     if max_drop is not None and not measured:
         raise TfeffError("--max-drop: no task of the outputs has a metric", "say with --task what they mean")
     if not measured or dataset.labels is not None or dataset.annotations:
-        return specs, []
+        return specs, specs, []
     if max_drop is not None:
         raise TfeffError(f"--max-drop: dataset {dataset.name} has no labels", "give --dataset with labels")
     numbers = TaskSpec(name="tensors", outputs=[name for spec in specs for name in spec.outputs])
-    return [numbers], [f"dataset {dataset.name} has no labels: the outputs are compared as numbers only"]
+    return [numbers], specs, [f"dataset {dataset.name} has no labels: the outputs are compared as numbers only"]
 
 
 def _described(

@@ -16,6 +16,8 @@ from tfeff.files import write_whole
 @click.option("--out", "destination", type=click.Path(path_type=Path), help="Where to [html: needed; else stdout].")
 @click.option("--format", "form", type=click.Choice(["html", "md", "json"]), help="[default: by the ending of --out]")
 @click.option("--verify", is_flag=True, help="Hash the files again; exit 2 where one is gone or another.")
+@click.option("--pictures", "folders", multiple=True, type=click.Path(path_type=Path), metavar="DIR",
+              help="Show the pictures of tfeff compare --pictures DIR; once an artifact.")  # fmt: skip
 @click.option("--title", help="Of the page [default: the artifact's name].")
 @click.option("--force", is_flag=True, help="Replace the file of --out.")
 @output_options
@@ -24,6 +26,7 @@ def command(
     destination: Path | None,
     form: str | None,
     verify: bool,
+    folders: tuple[Path, ...],
     title: str | None,
     force: bool,
     out: Output,
@@ -33,11 +36,11 @@ def command(
     The page is one file without scripts and asks nothing of the network. What was not measured is said, with the
     command that measures it. The records alone suffice; --verify wants the files beside them as well.
     """
-    from tfeff.report import read_reported, report
+    from tfeff.report import read_reported, report, with_pictures
 
     form = _format(form, destination, out)
     _check_destination(destination, records, force)
-    items = read_reported(records, verify=verify)
+    items = with_pictures(read_reported(records, verify=verify), folders)
     text = report(items, form, title=title)
     if destination is None:
         sys.stdout.write(shown_lines(text))

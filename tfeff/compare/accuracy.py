@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfeff.artifact import Artifact, update_record
+from tfeff.compare.differing import Differing, MostDiffering
 from tfeff.compare.grid import check_grids
 from tfeff.compare.ports import PortDistance
 from tfeff.compare.runner import RUNTIME, Runner, runtime_version
@@ -33,6 +34,7 @@ class Comparison:
         ports: an entry an output port.
         quantized_sha256, float_sha256: of the files.
         notes: lines to say: what of the dataset or of the preprocessing is to be doubted.
+        differing: the images on which the two differ most, where they were asked for.
     """
 
     accuracy: list[Accuracy]
@@ -40,6 +42,7 @@ class Comparison:
     quantized_sha256: str
     float_sha256: str
     notes: tuple[str, ...] = ()
+    differing: tuple[Differing, ...] = ()
 
 
 def compare(
@@ -54,6 +57,8 @@ def compare(
     threads: int = 2,
     seed: int = 0,
     allow_audit: bool = False,
+    pictured: Sequence[TaskSpec] = (),
+    pictures: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
     """Runs both files on the same samples, each read and preprocessed once; memory does not grow with their number.
@@ -68,6 +73,8 @@ def compare(
         threads: 2 or more run the two files side by side, with half of them each.
         seed: of the subset, the bootstrap and the test.
         allow_audit: whether samples that do not lie on the quantized file's input grids are only said.
+        pictured, pictures: tasks, measured or not, by which the images are found on which the files differ most, and
+            how many of these are kept.
         progress: called with (samples done, samples in all).
 
     Raises:
@@ -85,6 +92,7 @@ def compare(
     numbers = _choose(len(dataset), samples, seed)
     notes = [*dataset.notes, *(note for each in measured for note in each.notes)]
     distances = [PortDistance(port.name) for port in outputs]
+    most = MostDiffering(pictured if pictures else (), outputs, dataset, pictures)
     done = 0
 
     def take(batch, places, futures):
@@ -96,6 +104,7 @@ def compare(
                 distance.add(*(each[distance.name] for each in both))
             for each in measured:
                 each.add(int(number), place, *both)
+            most.add(int(number), place, *both)
         done += len(batch)
         if progress:
             progress(done, len(numbers))
@@ -113,7 +122,7 @@ def compare(
     shas = {"quantized_sha256": runners[1].sha256, "float_sha256": runners[0].sha256}
     accuracy = [each.entry(dataset.name, seed, shas) for each in measured if each.metrics]
     ports = [distance.agreement("float file", dataset.name) for distance in distances]
-    return Comparison(accuracy, ports, **shas, notes=tuple(notes))
+    return Comparison(accuracy, ports, **shas, notes=tuple(notes), differing=most.found)
 
 
 def record_accuracy(artifact: Artifact, result: Comparison) -> bool:

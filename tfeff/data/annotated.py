@@ -11,12 +11,29 @@ from tfeff.data.dataset import FileDataset, Objects
 from tfeff.data.files import exists
 from tfeff.data.images import upright_size
 from tfeff.errors import TfeffError
+from tfeff.files import check_regular
 
 SPLIT_WORDS = {"train": ("train", "training", "trainval"), "test": ("test", "val", "valid", "validation")}
+LONGEST = 2**31  # pixels of a side that an annotation may say
 _SLACK = 2.0  # pixels that a box may stick out by: programs round, and count from 0 or 1
 _SLACK_SHARE = 0.01  # the same of coordinates that are shares of the image
 _MEND = "mend or remove this box"
 SIDES = ("left", "top", "right", "bottom")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The boxes of an image after all checks.
+
+    Attributes:
+        objects: those that stay.
+        cut: how many stuck out a little and were cut off.
+        flat: of those without area, which are left out, where they stand.
+    """
+
+    objects: Objects
+    cut: int
+    flat: tuple[str, ...]
 
 
 @dataclass
@@ -29,6 +46,7 @@ class Boxes:
         size: (h, w) of the image by the annotation; None where it does not say.
         boxes: x1 y1 x2 y2, in pixels; where `size` is None in shares of the image's sides.
         classes, crowd, difficult: of each box.
+        places: where each box stands, for messages.
     """
 
     where: str
@@ -38,43 +56,54 @@ class Boxes:
     classes: list[int] = field(default_factory=list)
     crowd: list[bool] = field(default_factory=list)
     difficult: list[bool] = field(default_factory=list)
+    places: list[str] = field(default_factory=list)
 
-    def add(self, box: Sequence[float], number: int, *, crowd: bool = False, difficult: bool = False) -> None:
+    def add(
+        self, box: Sequence[float], number: int, *, crowd: bool = False, difficult: bool = False, where: str = ""
+    ) -> None:
         self.boxes.append(box)
         self.classes.append(number)
         self.crowd.append(crowd)
         self.difficult.append(difficult)
+        self.places.append(where or self.where)
 
-    def finished(self) -> tuple[Objects, int]:
-        """Checked and cut off at the image's border, and how many boxes stuck out.
+    def finished(self) -> Finished:
+        """Checked, cut off at the image's border, and without what has no area.
+
+        Programs round, and COCO's own training images have boxes of no height: so much is let pass and counted.
 
         Raises:
-            TfeffError: a box that is no number, without area, or outside the image.
+            TfeffError: a box that is no number, turned round, or outside the image.
         """
         boxes = np.array(self.boxes, np.float64).reshape(-1, 4)
         ends = np.array([1, 1] if self.size is None else [self.size[1], self.size[0]], np.float64)  # x and y
         slack = _SLACK_SHARE if self.size is None else _SLACK
-        for box in boxes:
+        for box, where in zip(boxes, self.places, strict=True):
             what = self._fault(box, ends, slack)
             if what:
-                shown = ", ".join(f"{side} {value:g}" for side, value in zip(SIDES, box, strict=True))
-                raise TfeffError(f"{self.where}: a box {what} ({shown})", _MEND)
+                raise TfeffError(f"{where}: a box {what} ({_sides(box)})", _MEND)
         limits = np.concatenate([ends, ends])
         cut = np.clip(boxes, 0, limits)
-        count = int((np.abs(cut - boxes) > 1e-6 * limits).any(axis=1).sum())
+        whole = np.all(cut[:, 2:] > cut[:, :2], axis=1)
+        count = int((np.any(np.abs(cut - boxes) > 1e-6 * limits, axis=1) & whole).sum())
+        flat = tuple(f"{self.places[number]} ({_sides(boxes[number])})" for number in np.flatnonzero(~whole))
         arrays = np.array(self.classes, np.int64), np.array(self.crowd, bool), np.array(self.difficult, bool)
-        return Objects(cut, *arrays), count
+        return Finished(Objects(cut[whole], *(each[whole] for each in arrays)), count, flat)
 
     @staticmethod
     def _fault(box: np.ndarray, ends: np.ndarray, slack: float) -> str | None:
         low, high = box[:2], box[2:]
         if not np.isfinite(box).all():
             return "with a side that is no finite number"
-        if (high <= low).any():
-            return "without area"
-        if (low < -slack).any() or (high > ends + slack).any() or (high <= 0).any() or (low >= ends).any():
+        if (high < low).any():
+            return "that ends before it begins"
+        if (low < -slack).any() or (high > ends + slack).any():
             return f"outside its image of {ends[1]:g} x {ends[0]:g}, height x width"
         return None
+
+
+def _sides(box: np.ndarray) -> str:
+    return ", ".join(f"{side} {value:g}" for side, value in zip(SIDES, box, strict=True))
 
 
 @dataclass(frozen=True)
@@ -106,7 +135,7 @@ def dataset_of(
         root: the folder of the images.
 
     Raises:
-        TfeffError: no images, one that is not there, or boxes that cannot be.
+        TfeffError: no images, one that is not there, boxes that cannot be, or most of them without area.
     """
     if not images:
         raise TfeffError(f"{source}: names no images", "give annotations of at least one image")
@@ -114,11 +143,18 @@ def dataset_of(
     for each in images:
         if not exists(root / each.image) or not (root / each.image).is_file():
             raise TfeffError(f"{each.where}: there is no image {each.image[:200]!r} in {root}", "add or remove it")
-    notes, cut = list(notes), sum(count for _, count in finished)
+    notes, cut, flat = list(notes), sum(each.cut for each in finished), [at for each in finished for at in each.flat]
+    if len(flat) > sum(len(each.objects.classes) for each in finished):
+        raise TfeffError(
+            f"{source}: {len(flat):,} boxes without area, more than with one, the first: {flat[0]}",
+            "look at how they were written: which numbers are sides, and in which unit",
+        )
     if cut:
         notes.append(f"{source}: {cut:,} box{'es' * (cut > 1)} cut off at the border of the image, up to {_SLACK:g} px")
+    if flat:
+        notes.append(f"{source}: {len(flat):,} box{'es' * (len(flat) > 1)} without area left out, the first: {flat[0]}")
     sizes = [each.size for each in images]
-    objects = _Objects(root, [each.image for each in images], sizes, [each for each, _ in finished])
+    objects = _Objects(root, [each.image for each in images], sizes, [each.objects for each in finished])
     return BoxDataset(
         name, str(source), tuple(classes), None, [each.image for each in images], root, sizes, notes=tuple(notes),
         guessed=guessed, annotations={"objects": objects},
@@ -163,10 +199,13 @@ def check_classes(names: Sequence[str], where: str) -> tuple[str, ...]:
     """
     if not names:
         raise TfeffError(f"{where}: names no classes", "name each class once")
-    if twice := next((name for number, name in enumerate(names) if not name or name in names[:number]), None):
-        raise TfeffError(f"{where}: the class {twice!r} twice", "name each class once")
     if "" in names:
         raise TfeffError(f"{where}: a class without a name", "name each class once")
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise TfeffError(f"{where}: the class {name[:100]!r} twice", "name each class once")
+        seen.add(name)
     return tuple(names)
 
 
@@ -174,8 +213,9 @@ def read_bytes(path: Path, most: int, what: str) -> bytes:
     """A file's bytes.
 
     Raises:
-        TfeffError: it cannot be read, or is larger than `most`.
+        TfeffError: it cannot be read, is no regular file, or larger than `most`.
     """
+    check_regular(path, "replace or remove it")
     try:
         with path.open("rb") as file:
             data = file.read(most + 1)

@@ -100,10 +100,7 @@ def _read(path: Path, image: str, classes: int) -> Boxes:
         else:
             xs, ys = values[::2], values[1::2]
             box = (min(xs), min(ys), max(xs), max(ys))
-        single = Boxes(where, image)
-        single.add(box, int(kind))
-        single.finished()  # so that a message names the line
-        row.add(box, int(kind))
+        row.add(box, int(kind), where=where)
     return row
 
 

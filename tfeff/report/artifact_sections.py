@@ -10,6 +10,7 @@ from tfeff.report.accuracy_sections import accuracy_sections
 from tfeff.report.blocks import Commands, Facts, Measured, Section, Words
 from tfeff.report.layer_sections import layer_sections
 from tfeff.report.making_sections import operations, rewrites, target
+from tfeff.report.pictures import pictures_section
 from tfeff.report.reported import Reported
 from tfeff.report.text import clean, count, plural, short, size
 
@@ -23,8 +24,8 @@ def artifact_section(item: Reported, number: int, *, folded: bool = False, hints
         hints: see `layer_charts.errors`.
     """
     parts = [
-        _what(item), *accuracy_sections(item), *layer_sections(item, hints), operations(item), target(item),
-        rewrites(item), _calibration(item), _reproduce(item),
+        _what(item), *accuracy_sections(item), pictures_section(item), *layer_sections(item, hints),
+        operations(item), target(item), rewrites(item), _calibration(item), _reproduce(item),
     ]  # fmt: skip
     return Section(f"{number} {item.name}", sections=[part for part in parts if part], folded=folded)
 

@@ -32,6 +32,14 @@ class Chart:
 
 
 @dataclass(frozen=True)
+class Photo:
+    """A picture of pixels: PNG in base64, and what it shows in words (in Markdown these alone)."""
+
+    data: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Words:
     """A paragraph; a `warning` is set off."""
 

@@ -54,7 +54,8 @@ def as_dict(items: Sequence[Reported], title: str) -> dict[str, Any]:
 
     Returns:
         `schema_version`, `title`; `artifacts`: `number`, `name`, `sha256`, `verified` (files hashed again), `missing`
-        (what was not measured, with the `command` that measures it), `record`; `comparisons`: `cost` ("size_bytes" or
+        (what was not measured, with the `command` that measures it), `record`, `pictures` (what each says, see
+        `record.pictures`); `comparisons`: `cost` ("size_bytes" or
         "latency_ms"), what `comparison.Measure` has, `device`, `points` (see `comparison.Point`).
     """
     return {
@@ -68,6 +69,7 @@ def as_dict(items: Sequence[Reported], title: str) -> dict[str, Any]:
                 "verified": list(item.verified),
                 "missing": missing(item),
                 "record": to_dict(item.record),
+                "pictures": [to_dict(each) for each in item.seen[0].pictures] if item.seen else [],
             }
             for number, item in enumerate(items, 1)
         ],

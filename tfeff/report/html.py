@@ -9,12 +9,13 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from tfeff.report.blocks import Chart, Commands, Facts, Measured, Missing, Section, Table, Words
+from tfeff.report.blocks import Chart, Commands, Facts, Measured, Missing, Photo, Section, Table, Words
 from tfeff.report.style import STYLE
 from tfeff.report.svg import Picture
 from tfeff.report.text import Mono, clean
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_WITH_PHOTOS = f"{_POLICY}; img-src data:"
 _LINE = 60  # letters of a table's cell that stay on one line
 
 
@@ -38,7 +39,9 @@ class _Page:
         ids = [self._id(f"s-{section.title}") for section in sections]
         yield f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{_escape(title)}</title>\n'
         yield '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        yield f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        blocks = (block for section in sections for part in (section, *section.sections) for block in part.blocks)
+        policy = _WITH_PHOTOS if any(isinstance(block, Photo) for block in blocks) else _POLICY
+        yield f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         yield f'<meta name="referrer" content="no-referrer">\n<style>{STYLE}</style>\n</head>\n<body>\n'
         yield '<a class="skip" href="#main">Skip to the figures</a>\n'
         yield f"<header>\n<h1>{_escape(title)}</h1>\n<p>{_escape(lead)}</p>\n"
@@ -79,6 +82,9 @@ class _Page:
                 return self._table(block, where)
             case Chart():
                 return self._chart(block, where)
+            case Photo(data, text):
+                picture = f'<img src="data:image/png;base64,{_escape(data)}" alt="{_escape(text)}">'
+                return f'<figure class="photo">{picture}{_caption(text)}</figure>\n'
             case Words(text, warning):
                 style = ' class="warn"' if warning else ""
                 return f"<p{style}>{_escape(text)}</p>\n"

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from tfeff.report.blocks import Chart, Commands, Facts, Measured, Missing, Section, Table, Words
+from tfeff.report.blocks import Chart, Commands, Facts, Measured, Missing, Photo, Section, Table, Words
 from tfeff.report.svg import Picture
 from tfeff.report.text import Mono, clean
 
@@ -30,6 +30,8 @@ def _block(block) -> str:
             return "\n".join(["| | |", "|---|---|", *(f"| {_plain(k)} | {_plain(v)} |" for k, v in rows)])
         case Table():
             return _table(block)
+        case Photo(_, text):
+            return f"- {_plain(text)}"
         case Words(text, warning):
             return f"**{_plain(text)}**" if warning else _plain(text)
         case Commands(lines):

@@ -9,6 +9,7 @@ from pathlib import Path
 from tfeff.artifact import open_artifact, read_record, record_path, verify_twin
 from tfeff.errors import TfeffError
 from tfeff.record import Record
+from tfeff.record.pictures import PictureIndex
 from tfeff.tasks import get_task, list_tasks
 
 
@@ -20,11 +21,13 @@ class Reported:
         path: the record.
         record: what it says.
         verified: names of the files that were hashed and found to be the record's; empty without `verify`.
+        seen: the index of its pictures and the first of them, PNG in base64; None without (`report.pictures`).
     """
 
     path: Path
     record: Record
     verified: tuple[str, ...] = ()
+    seen: tuple[PictureIndex, tuple[str, ...]] | None = None
 
     @property
     def name(self) -> str:
@@ -72,6 +75,7 @@ def read_reported(paths: Sequence[str | Path], *, verify: bool = False) -> list[
 
 def _read(path: Path, verify: bool) -> Reported:
     record = read_record(path)
+    _check_tasks(path, record)
     if not verify:
         return Reported(path, record)
     if record_path(path.with_name(record.file)) != path:
@@ -91,6 +95,17 @@ def _read(path: Path, verify: bool) -> Reported:
         _verify_compiled(path.with_name(record.compiled.file), record.compiled.sha256)
         verified.append(record.compiled.file)
     return Reported(path, record, tuple(verified))
+
+
+def _check_tasks(path: Path, record: Record) -> None:
+    """Whether the tasks that are known here fit the outputs: what they mean is told on the page."""
+    ports = {port.name: port for port in record.outputs}
+    for spec in record.tasks:
+        if spec.name in list_tasks() and ports:
+            try:
+                get_task(spec.name).check(spec, [ports[name] for name in spec.outputs])
+            except TfeffError as error:
+                raise TfeffError(f"{path}: {error.what}", error.mend) from None
 
 
 def _verify_compiled(path: Path, expected: str) -> None:

@@ -49,6 +49,7 @@ border-radius:0 6px 6px 0}
 .on{color:var(--faint);font-size:.85rem}
 figure{margin:.8rem 0}figcaption{color:var(--faint);font-size:.9rem;max-width:46rem}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,21rem),1fr));gap:0 1.5rem}
+.photo img{display:block;max-width:100%;height:auto}
 svg{display:block;width:100%;max-width:32rem;height:auto}
 td svg{width:80px}
 details{border:1px solid var(--line);border-radius:8px;margin:.7rem 0;padding:0 .9rem}

@@ -10,12 +10,12 @@ from pkgutil import iter_modules
 
 from tfeff.errors import TfeffError
 from tfeff.record.schema import TaskSpec
-from tfeff.tasks.base import GroupValue, Head, Metric, Picture, Task
+from tfeff.tasks.base import Frame, GroupValue, Head, Metric, Picture, Task
 
 _NO_TASKS = ("__init__", "average_precision", "base", "boxes", "class_names", "criteria",
              "detection_decode", "detection_spec", "statistics")  # fmt: skip
 
-__all__ = ["GroupValue", "Head", "Metric", "Picture", "Task", "get_task", "list_tasks", "recognise", "said"]
+__all__ = ["Frame", "GroupValue", "Head", "Metric", "Picture", "Task", "get_task", "list_tasks", "recognise", "said"]
 
 
 @cache

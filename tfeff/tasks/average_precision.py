@@ -108,8 +108,13 @@ class AveragePrecision(Metric[Detections]):
 
     def at(self, iou: float) -> float:
         """mAP at one of the IoU thresholds, percent."""
-        (number,) = np.flatnonzero(np.isclose(IOUS, iou))
-        return float(100 * _over_classes(self._by_class(np.ones((1, self._count)))[:, number])[0])
+        return float(self.at_each([iou], np.ones((1, self._count)))[0, 0])
+
+    def at_each(self, ious: Sequence[float], weights: np.ndarray) -> np.ndarray:
+        """(thresholds, draws) mAP at some of the IoU thresholds, percent, in resamples `weights`, (draws, samples)."""
+        rows = [int(np.flatnonzero(np.isclose(IOUS, iou))[0]) for iou in ious]
+        values = self._by_class(weights, rows)
+        return 100 * np.stack([_over_classes(values[:, place]) for place in range(len(rows))])
 
     def voc07(self) -> float:
         """mAP by the rules of PASCAL VOC 2007, percent: each detection is of the box that it overlaps most, whether
@@ -140,21 +145,25 @@ class AveragePrecision(Metric[Detections]):
             alone += overlap.shape[0] + overlap.shape[1] - 2 * _pairs(overlap, least)
         return (100 * alone / total if total else 0.0), total
 
-    def _by_class(self, weights: np.ndarray) -> np.ndarray:
-        """AP of each class and IoU threshold in each of the resamples, (classes, 10, draws); NaN without a box."""
+    def _by_class(self, weights: np.ndarray, rows: Sequence[int] = range(len(IOUS))) -> np.ndarray:
+        """AP of each class and IoU threshold in each of the resamples, (classes, rows, draws); NaN without a box.
+
+        Args:
+            rows: which of the thresholds.
+        """
         tables = self._tables()
         longest = max((len(table.images) for table in tables.values()), default=0)
         kind = np.float32 if weights.max(initial=0) * longest < _EXACT else np.float64  # half the memory to move
-        result = np.full((len(tables), len(IOUS), len(weights)), np.nan)
+        result = np.full((len(tables), len(rows), len(weights)), np.nan)
         for number, table in enumerate(tables.values()):
             for part in _portions(len(weights), len(table.images)):
                 drawn = np.ascontiguousarray(weights[part].T, kind)  # (samples, draws)
                 wanted = table.boxes @ drawn.astype(np.float64)
                 running = drawn.take(table.images, axis=0)  # (n, draws)
                 np.cumsum(running, axis=0, out=running)  # detections so far
-                for row, (true, ignored) in enumerate(zip(table.true, table.ignored, strict=True)):
-                    result[number, row, part] = _precision(
-                        table.images, true, ignored, drawn, wanted, _RECALLS, running
+                for place, row in enumerate(rows):
+                    result[number, place, part] = _precision(
+                        table.images, table.true[row], table.ignored[row], drawn, wanted, _RECALLS, running
                     )
         return result
 

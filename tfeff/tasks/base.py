@@ -108,6 +108,25 @@ class Picture:
     image: np.ndarray | None = None
 
 
+@dataclass(frozen=True)
+class Frame:
+    """A part of an answer that has a place in the image.
+
+    Attributes:
+        box: float (4,), x1 y1 x2 y2 in pixels of what the answer is of, the input or the image.
+        name: what it is called there; a class's second is `name (2)`.
+        score: 0 to 1.
+        colour: red, green and blue, 0 to 255, the same for the same class.
+        alone: whether the answer beside it has none of its class there.
+    """
+
+    box: np.ndarray
+    name: str
+    score: float
+    colour: tuple[int, int, int]
+    alone: bool = False
+
+
 class Task(ABC):
     """What outputs mean and how right they are.
 
@@ -210,3 +229,24 @@ class Task(ABC):
     @abstractmethod
     def draw(self, image: np.ndarray | None, prediction: Any, spec: TaskSpec) -> Picture:
         """What report, page and app show of an answer."""
+
+    def frames(self, prediction: Any, spec: TaskSpec, beside: Any = None) -> Sequence[Frame]:
+        """What of an answer has a place in the image, the surest first; none by default.
+
+        Args:
+            beside: the other file's answer, by which `Frame.alone` is told.
+        """
+        return ()
+
+    def apart(self, one: Any, other: Any) -> float | None:
+        """How far two answers are apart, 0 where they say the same; None where no picture can show that (the default).
+        By it the images on which two files differ most are found."""
+        return None
+
+    def changes(self, of_float: Any, of_quantized: Any, spec: TaskSpec) -> list[str]:
+        """In words, what quantizing changed of an answer; nothing where it says the same."""
+        return []
+
+    def right(self, annotation: Any, spec: TaskSpec) -> Any:
+        """An annotation in the form of an answer, as `frames` and `draw` take it; None where there is no such form."""
+        return None

@@ -70,3 +70,18 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndar
         if not dropped[place]:
             dropped[place + 1 :] |= overlap[place, place + 1 :]
     return order[~dropped]
+
+
+def partners(boxes: Detections, others: Detections, least: float) -> np.ndarray:
+    """int64 (n,): which of `others` is the partner of each, -1 without one: of the same class, with an IoU of `least`
+    or more; each is the partner of one only, the largest overlaps first."""
+    found = np.full(len(boxes), -1)
+    overlap = overlaps(boxes.boxes, others.boxes)
+    overlap[boxes.classes[:, None] != others.classes[None]] = 0
+    rows, columns = np.nonzero(overlap >= least)
+    taken = np.zeros(len(others), bool)
+    for place in np.argsort(-overlap[rows, columns], kind="stable"):
+        row, column = rows[place], columns[place]
+        if found[row] < 0 and not taken[column]:
+            found[row], taken[column] = column, True
+    return found

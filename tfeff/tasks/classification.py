@@ -257,6 +257,33 @@ class Classification(Task):
         order = np.argsort(-scores, kind="stable")[:_DRAWN]
         return Picture(tuple((names[number], float(scores[number])) for number in order))
 
+    def apart(self, one: Classes, other: Classes) -> float:
+        """By how much the probabilities differ, 0 to 1; and 1 more where the answer is another."""
+        change = np.abs(one.scores - other.scores)
+        whole = len(change) > 1 and one.chosen.sum() == other.chosen.sum() == 1
+        return float(change.sum() / 2 if whole else change.max()) + float(not self.same_answer(one, other))
+
+    def changes(self, of_float: Classes, of_quantized: Classes, spec: TaskSpec) -> list[str]:
+        if self.same_answer(of_float, of_quantized):
+            return []
+        if spec.decode.get("kind") == MULTI_LABEL:
+            names = spec.labels or [f"class {number}" for number in range(len(of_float.scores))]
+            return [
+                f"{names[number]}: in {'float' if of_float.chosen[number] else 'quantized'} alone"
+                for number in np.flatnonzero(of_float.chosen != of_quantized.chosen)
+            ]
+        both = [self.draw(None, each, spec).lines[0] for each in (of_float, of_quantized)]
+        return [" -> ".join(f"{name} {100 * (score or 0):.0f} %" for name, score in both)]
+
+    def right(self, annotation: Any, spec: TaskSpec) -> Classes:
+        """Labels as probabilities of 0 and 1."""
+        if spec.decode.get("kind", CLASSES) == CLASSES:
+            number = int(annotation)
+            chosen = np.arange(max(2, len(spec.labels), number + 1)) == number
+        else:
+            chosen = np.asarray(annotation, bool).reshape(-1)
+        return Classes(chosen, chosen.astype(np.float64))
+
 
 def _spec(kind: str, head: Head) -> TaskSpec:
     scores = "probabilities" if head.activation in ("softmax", "sigmoid") else "logits"

@@ -13,18 +13,21 @@ from tfeff.errors import TfeffError
 from tfeff.record import load_json
 from tfeff.record.schema import Port, TaskSpec
 from tfeff.tasks.average_precision import AveragePrecision
-from tfeff.tasks.base import Head, Outputs, Picture, Task
-from tfeff.tasks.boxes import Detections, overlaps
+from tfeff.tasks.base import Frame, Head, Outputs, Picture, Task
+from tfeff.tasks.boxes import Detections, overlaps, partners
 from tfeff.tasks.class_names import order_notes, output_numbers
 from tfeff.tasks.detection_criterion import DetectionError
 from tfeff.tasks.detection_decode import decode, surest
 from tfeff.tasks.detection_spec import DetectionSpec, read_spec
 from tfeff.tasks.meant import Meant
+from tfeff.tasks.statistics import resampled
 from tfeff.tasks.suppression import Suppression, suppression_of
 
 SHOWN = 0.3  # a score from which on people see a box
 _DRAWN = 10  # lines
 _ALIKE = 0.9  # IoU from which on two boxes are the same
+_SAME = 0.5  # IoU from which on boxes of two files are of one thing
+_MOVED = 0.1  # of a score, from which on it is told
 _COLOURS = ((230, 25, 75), (60, 180, 75), (255, 225, 25), (0, 130, 200), (245, 130, 48), (145, 30, 180),
             (70, 240, 240), (240, 50, 230), (210, 245, 60), (250, 190, 212))  # fmt: skip
 _FILE_MEND = "--task detection:FILE.json, the numbers that a record has as its task's `decode`"
@@ -114,24 +117,32 @@ class Detection(Task):
         return True
 
     def details(self, of_float: AveragePrecision, of_quantized: AveragePrecision) -> dict[str, Any]:
-        """`ap50`, `ap75` and `voc07` of both files in percent, `changed` (see `AveragePrecision.changed`), `shown`
-        detections of both, `boxes` to be found."""
+        """`ap50` and `ap75` of both files in percent, with `ci95` of the difference by the bootstrap over images;
+        `voc07`; `changed` (see `AveragePrecision.changed`), `shown` detections of both, `boxes` to be found."""
         changed, shown = of_float.changed(of_quantized, _ALIKE)
-        both = (("float", of_float), ("quantized", of_quantized))
-        return {
-            "ap50": {which: metric.at(0.5) for which, metric in both},
-            "ap75": {which: metric.at(0.75) for which, metric in both},
-            "voc07": {which: metric.voc07() for which, metric in both},
-            "changed": changed, "shown": shown, "boxes": of_float.boxes,
-        }  # fmt: skip
+        both, ious = (("float", of_float), ("quantized", of_quantized)), (0.5, 0.75)
+        deltas = resampled(
+            of_float.count, lambda draws: of_quantized.at_each(ious, draws) - of_float.at_each(ious, draws)
+        )
+        ends = np.percentile(deltas, [2.5, 97.5], axis=1).T.tolist()  # (2, 2)
+        found: dict[str, Any] = {
+            key: {**{which: metric.at(iou) for which, metric in both}, "ci95": interval}
+            for key, iou, interval in zip(("ap50", "ap75"), ious, ends, strict=True)
+        }
+        return {**found, "voc07": {which: metric.voc07() for which, metric in both},
+                "changed": changed, "shown": shown, "boxes": of_float.boxes}  # fmt: skip
 
     def tell(self, details: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows = []
         for key, name in (("ap50", "AP50"), ("ap75", "AP75"), ("voc07", "AP of VOC 2007")):
             pair = details.get(key)
             both = [pair.get(which) for which in ("float", "quantized")] if isinstance(pair, dict) else [None]
-            if all(isinstance(value, int | float) for value in both):
-                rows.append((name, f"{both[0]:.2f} % -> {both[1]:.2f} %"))
+            if isinstance(pair, dict) and all(isinstance(value, int | float) for value in both):
+                ends = pair.get("ci95")
+                said = ""
+                if isinstance(ends, list | tuple) and len(ends) == 2 and all(isinstance(e, int | float) for e in ends):
+                    said = f", 95 % interval of the difference [{ends[0]:+.2f}, {ends[1]:+.2f}]"
+                rows.append((name, f"{both[0]:.2f} % -> {both[1]:.2f} %{said}"))
         changed, shown = details.get("changed"), details.get("shown")
         if isinstance(changed, int | float) and isinstance(shown, int):
             rows.append(("detections that changed", f"{changed:.2f} % of {shown:,} with a score of {SHOWN:g} or more"))
@@ -162,13 +173,56 @@ class Detection(Task):
         return number, math.log(max(score, 1e-30))
 
     def draw(self, image: np.ndarray | None, prediction: Detections, spec: TaskSpec) -> Picture:
-        shown, lines, met = _shown(prediction), [], dict[str, int]()
-        for number, score in zip(shown.classes, shown.scores, strict=True):
-            name = spec.labels[number] if spec.labels else f"class {number}"
-            met[name] = met.get(name, 0) + 1
-            lines.append((name if met[name] == 1 else f"{name} ({met[name]})", float(score)))
+        shown = _shown(prediction)
+        lines = list(zip(_names(shown, spec), shown.scores.tolist(), strict=True))
         told: list[tuple[str, float | None]] = [*lines[:_DRAWN]]
         return Picture(tuple(told) or (("nothing found", None),), None if image is None else _framed(image, shown))
+
+    def frames(self, prediction: Detections, spec: TaskSpec, beside: Detections | None = None) -> list[Frame]:
+        """The boxes that people see; `alone` is one without a box of its class in the other answer, whatever its score
+        there, that it overlaps by half."""
+        shown = _shown(prediction)
+        alone = np.zeros(len(shown), bool) if beside is None else partners(shown, beside, _SAME) < 0
+        return [
+            Frame(box, name, float(score), _COLOURS[int(number) % len(_COLOURS)], bool(single))
+            for box, name, score, number, single in zip(
+                shown.boxes, _names(shown, spec), shown.scores, shown.classes, alone, strict=True
+            )
+        ]
+
+    def apart(self, one: Detections, other: Detections) -> float:
+        """Of each box that people see: its score, where the other answer has none of its class there; else by how much
+        the score differs, and the share of the two boxes that is not of both."""
+        total = 0.0
+        for seen, beside in ((one, other), (other, one)):
+            shown = _shown(seen)
+            place = partners(shown, beside, _SAME)
+            found = place >= 0
+            total += float(shown.scores[~found].sum())
+            total += float(np.abs(shown.scores[found] - beside.scores[place[found]]).sum())
+            overlap = overlaps(shown.boxes[found], beside.boxes[place[found]])
+            total += float((1 - np.diag(overlap)).sum())
+        return total
+
+    def changes(self, of_float: Detections, of_quantized: Detections, spec: TaskSpec) -> list[str]:
+        """The boxes of one file alone, and those that moved or whose score differs by a tenth."""
+        told = []
+        for which, seen, beside in (("float", of_float, of_quantized), ("quantized", of_quantized, of_float)):
+            shown = _shown(seen)
+            for name, score, box, place in zip(
+                _names(shown, spec), shown.scores, shown.boxes, partners(shown, beside, _SAME), strict=True
+            ):
+                if place < 0:
+                    told.append(f"{name}, {100 * score:.0f} %, in {which} alone")
+                    continue
+                overlap = float(overlaps(box[None], beside.boxes[place][None])[0, 0])
+                theirs = float(beside.scores[place])
+                if which == "float" and (overlap < _ALIKE or abs(score - theirs) >= _MOVED):
+                    told.append(f"{name}, {100 * score:.0f} % -> {100 * theirs:.0f} %, overlap {overlap:.2f}")
+        return told
+
+    def right(self, annotation: Any, spec: TaskSpec) -> Detections:
+        return Detections(annotation.boxes, annotation.classes, np.ones(len(annotation.classes)))
 
 
 class _Renumbered(Sequence[Any]):
@@ -203,8 +257,18 @@ def _shapes(numbers: DetectionSpec) -> dict[str, tuple[int, ...]]:
     return found
 
 
+def _names(shown: Detections, spec: TaskSpec) -> list[str]:
+    """What each box is called; a class's second is `name (2)`."""
+    names, met = [], dict[str, int]()
+    for number in shown.classes:
+        name = spec.labels[number] if spec.labels else f"class {number}"
+        met[name] = met.get(name, 0) + 1
+        names.append(name if met[name] == 1 else f"{name} ({met[name]})")
+    return names
+
+
 def _shown(prediction: Detections) -> Detections:
-    seen = prediction.scores >= SHOWN
+    seen = (prediction.scores >= SHOWN) & np.isfinite(prediction.boxes).all(axis=1)  # a network may give anything
     return Detections(prediction.boxes[seen], prediction.classes[seen], prediction.scores[seen])
 
 

@@ -117,5 +117,12 @@ class Regression(Task):
             tuple((f"{name} {value:.4g}".strip(), None) for name, value in zip(names, prediction, strict=True))
         )
 
+    def apart(self, one: np.ndarray, other: np.ndarray) -> float:
+        """The mean difference, in the labels' unit."""
+        return float(np.abs(one.astype(np.float64) - other).mean())
+
+    def right(self, annotation: Any, spec: TaskSpec) -> np.ndarray:
+        return np.asarray(annotation)
+
 
 TASK = Regression()

@@ -4,7 +4,7 @@ What is uncertain about the difference comes only from the samples on which the 
 intervals would throw that away. Samples are resampled with replacement, both files' parts of a sample together.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,14 +116,23 @@ def mcnemar(lost: int, gained: int) -> float:
     return float(binomtest(lost, lost + gained).pvalue) if lost + gained else 1.0
 
 
-def _resampled(of_float, of_quantized, seed):
-    """Interval and test of a figure that is no mean: both computed on the same draws of samples."""
-    generator, count = np.random.default_rng(seed), of_float.count
+def resampled(count: int, figures: Callable[[np.ndarray], np.ndarray], seed: int = 0) -> np.ndarray:
+    """(..., 1,000) figures of resamples of `count` samples: the bootstrap of what is no mean.
+
+    Args:
+        figures: from weights (draws, count), how often each sample was drawn, to (..., draws).
+    """
+    generator = np.random.default_rng(seed)
     parts = []
     for some in _portions(_RESAMPLES_OF_ANY, count):
         weights = np.stack([np.bincount(generator.integers(0, count, count), minlength=count) for _ in range(some)])
-        parts.append(of_quantized.values(weights) - of_float.values(weights))
-    deltas = np.concatenate(parts)
+        parts.append(figures(weights))
+    return np.concatenate(parts, axis=-1)
+
+
+def _resampled(of_float, of_quantized, seed):
+    """Interval and test of a figure that is no mean: both computed on the same draws of samples."""
+    deltas = resampled(of_float.count, lambda weights: of_quantized.values(weights) - of_float.values(weights), seed)
     low, high = np.percentile(deltas, [2.5, 97.5])
     if not np.any(deltas):
         return (float(low), float(high)), 1.0, "bootstrap"

@@ -4,6 +4,7 @@ import io
 import json
 import math
 import os
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -15,9 +16,10 @@ import numpy as np
 
 from tfeff.data import Preprocessing, image_port, open_dataset
 from tfeff.errors import TfeffError
-from tfeff.files import write_whole
+from tfeff.files import check_regular, check_unpacked, write_whole
 from tfeff.networks import create, get_network
 from tfeff.presets import Preset
+from tfeff.record import load_json
 from tfeff.training.average import Average
 from tfeff.training.backbone import load_backbone
 from tfeff.training.base import get_training
@@ -26,6 +28,7 @@ from tfeff.training.recipe import Recipe
 from tfeff.weights import load_weights, save_weights
 
 _SMALL_IMAGE = 64  # pixels; below, a network takes its stride-1 stem
+_LONGEST_NAME = 80  # letters of a data set's name in that of a preset
 
 
 def train(
@@ -125,8 +128,8 @@ def _check_free(preset: Path, weights: Path, state: "_State", force: bool) -> bo
 def _recipe_of(preset: Path) -> Any:
     """The recipe that a preset says it was trained by; None where it says none."""
     try:
-        return json.loads(preset.read_text(encoding="utf-8"))["training"]["recipe"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return load_json(preset)["training"]["recipe"]
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -160,8 +163,10 @@ def _fit(
 
 
 def _short_name(dataset):
+    """A preset's name holds it: what no such name may have becomes `_`."""
     path = Path(dataset)
-    return path.stem if path.is_file() else path.resolve().name or dataset
+    name = path.stem if path.is_file() else path.resolve().name or dataset
+    return re.sub(r"[/\\\x00-\x1f\x7f-\x9f]", "_", name)[:_LONGEST_NAME]
 
 
 def _compile(model, recipe, steps, loss):
@@ -176,6 +181,18 @@ def _compile(model, recipe, steps, loss):
     model.compile(optimizer, loss=loss, jit_compile=False)
 
 
+def _rows(history: Any) -> list[dict[str, Any]]:
+    """One row an epoch, with the same figures; raises ValueError for anything else."""
+    keys = [sorted(row) for row in history]
+    numbers = [value for row in history for value in row.values()]
+    figures = [key for key in keys[0] if key.startswith("validation_")] if keys else [""]
+    if any(each != keys[0] for each in keys) or [row.get("epoch") for row in history] != [*range(1, len(keys) + 1)]:
+        raise ValueError("its epochs are not one after the other")
+    if not figures or not all(type(value) in (int, float) and math.isfinite(value) for value in numbers):
+        raise ValueError("its figures are none")
+    return list(history)
+
+
 class _State:
     """What a killed run needs to go on: one `.npz`, replaced whole after each epoch."""
 
@@ -188,11 +205,13 @@ class _State:
     def load(cls, path, recipe):
         state = cls(path, recipe)
         if path.exists():
+            check_regular(path, "choose another --out")
+            check_unpacked(path)
             try:
                 with np.load(path, allow_pickle=False) as archive:
                     state.arrays = {key: archive[key] for key in archive.files}
                 about = json.loads(str(state.arrays.pop("about")))
-                then, state.history = dict(about["recipe"]), list(about["history"])
+                then, state.history = dict(about["recipe"]), _rows(about["history"])
             except Exception as error:  # zipfile, zlib, json and numpy each raise their own on a damaged file
                 raise state._damaged(error) from None
             now = json.loads(json.dumps(asdict(recipe)))

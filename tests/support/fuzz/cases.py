@@ -11,6 +11,7 @@ from typing import Any
 
 from checking_files import edit
 
+from fuzz import making
 from fuzz.folders import write_arrays, write_folder
 from fuzz.hostile import change_json, change_kindly, change_tree, damaged, json_text
 from fuzz.models import NETWORK, write_keras, write_models, write_preset, write_weights
@@ -183,7 +184,25 @@ def make_model(seed: str, originals: Path, place: Path) -> Case:
     return Case(what, [command], ("out", ".tfeff-"))
 
 
+# --- export and train ---
+
+
+def make_making(seed: str, originals: Path, place: Path) -> Case:
+    """What `export` and `train` read."""
+    dice = random.Random(seed)
+    export = dice.random() < 0.5
+    what, command = making.make_export(dice, originals, place, _mutant) if export else making.make_training(
+        dice, originals, place
+    )  # fmt: skip
+    return Case(what, [command], ("out", ".tfeff-"))
+
+
+def _prepare_making(folder: Path) -> None:
+    write_originals(folder)
+    making.prepare(folder)
+
+
 KINDS = {
     "files": Kind(make_file), "records": Kind(make_record), "folders": Kind(make_folder),
-    "models": Kind(make_model, _prepare_models),
+    "models": Kind(make_model, _prepare_models), "making": Kind(make_making, _prepare_making),
 }  # fmt: skip

@@ -15,6 +15,7 @@ const base = new URL('./', location.href).href;
 let list; // models.json
 let network; // the chosen one, loaded
 let image; // the last one given
+let last; // what the network gave for it: { given, outputs }
 let turn = 0; // of the last thing asked for: an older one that comes late is not shown
 
 function complain(text) {
@@ -31,6 +32,8 @@ async function load() {
   network = undefined;
   const model = list.models[Number($('network').value || 0)];
   showFiles($('files'), model);
+  last = undefined;
+  offerThresholds(model);
   try {
     const opened = await Network.open(base, list.litert, model, { threads: Number($('threads').value), accelerator });
     if (mine !== turn) return opened.close();
@@ -56,18 +59,44 @@ async function look(given) {
   const { preprocessing } = model.inputs[0];
   const seen = pixels(given, preprocessing, list.tall_first);
   showImage($('given'), given, 3);
+  last = undefined;
   showImage($('seen'), seen, seen.channels, preprocessing.colour === 'bgr');
   $('seen-size').textContent = `As the network gets it: ${seen.width} by ${seen.height}`;
   try {
     const outputs = await network.infer(normalize(seen, preprocessing));
     if (mine !== turn) return;
     complain('');
-    showFrames($('given'), model, outputs, (box) => boxBack(box, given, preprocessing));
-    showOutputs({ place: $('outputs'), answer: $('answer'), difference: $('difference') }, model, outputs);
+    last = { given, outputs };
+    showAnswers();
     showTimes($('times'), network);
   } catch (error) {
     if (mine === turn) complain(`${model.name}: ${error.message}`);
   }
+}
+
+/** The last outputs, by the thresholds as they stand. */
+function showAnswers() {
+  const { given, outputs } = last;
+  const [least, most] = [Number($('least').value) / 100, Number($('most').value) / 100];
+  const tasks = network.model.tasks.map((spec) => ('iou_threshold' in (spec.decode ?? {}) && $('most').dataset.moved
+    ? { ...spec, decode: { ...spec.decode, iou_threshold: most } } : spec));
+  const model = { ...network.model, tasks };
+  showFrames($('given'), model, outputs, (box) => boxBack(box, given, model.inputs[0].preprocessing), least);
+  showOutputs({ place: $('outputs'), answer: $('answer'), difference: $('difference') }, model, outputs, least);
+}
+
+/** The sliders, for a network whose boxes are told apart by them; the overlap begins at the record's. */
+function offerThresholds(model) {
+  const most = model.tasks.map(({ decode }) => decode?.iou_threshold).find((value) => typeof value === 'number');
+  $('thresholds').hidden = most === undefined;
+  $('pictures').classList.toggle('boxes', most !== undefined); // where they lie has to be seen
+  delete $('most').dataset.moved;
+  if (most !== undefined) $('most').value = Math.round(100 * most);
+  sayThresholds();
+}
+
+function sayThresholds() {
+  for (const id of ['least', 'most']) $(`${id}-text`).textContent = `${$(id).value} %`;
 }
 
 async function take(blob, name) {
@@ -110,6 +139,15 @@ function connect() {
     if (file) take(file, file.name);
   });
   for (const id of ['network', 'threads', 'accelerator']) $(id).addEventListener('change', load);
+  for (const id of ['least', 'most']) {
+    $(id).addEventListener('input', () => {
+      if (id === 'most') $(id).dataset.moved = 'true';
+      sayThresholds();
+      if (!last) return;
+      showImage($('given'), last.given, 3);
+      showAnswers();
+    });
+  }
   $('measure').addEventListener('click', () => busy(async () => {
     await network.measure((text) => { $('measured').textContent = text; });
     showTimes($('times'), network);

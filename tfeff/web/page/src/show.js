@@ -68,18 +68,21 @@ export function showImage(canvas, { data, width, height }, channels, swapped = f
 /**
  * Draws what has a place in the image: the first file's boxes with a line, the second's dashed.
  * @param back from a box in pixels of the network's input to one in pixels of the image
+ * @param least the score from which on a box is shown
  */
-export function showFrames(canvas, model, outputs, back) {
+export function showFrames(canvas, model, outputs, back, least) {
   const context = canvas.getContext('2d');
   context.lineWidth = Math.max(1, canvas.width / 200);
   context.font = `${Math.max(8, Math.round(canvas.width / 30))}px sans-serif`;
+  canvas.frames = outputs.map(() => []); // for scripts that drive the page: what was drawn of each file
   for (const spec of model.tasks) {
     const task = taskOf(spec.name);
     if (!task.frames) continue;
     outputs.forEach((one, file) => {
       context.setLineDash(file ? [4 * context.lineWidth, 3 * context.lineWidth] : []);
-      for (const { box, name, colour } of task.frames(task.decode(one, spec), spec)) {
+      for (const { box, name, score, colour } of task.frames(task.decode(one, spec), spec, least)) {
         const [left, top, right, bottom] = back(box);
+        canvas.frames[file].push({ box: [left, top, right, bottom], name, score });
         context.strokeStyle = context.fillStyle = colour;
         context.strokeRect(left, top, right - left, bottom - top);
         if (!file) context.fillText(name, left + context.lineWidth, Math.max(top - context.lineWidth, context.lineWidth * 8));
@@ -91,16 +94,17 @@ export function showFrames(canvas, model, outputs, back) {
 /**
  * What each file says of an image, task by task.
  * @param outputs of each file, { port: { shape, data } }
+ * @param least the score from which on a part with a place is shown
  */
-export function showOutputs({ place, answer, difference }, model, outputs) {
+export function showOutputs({ place, answer, difference }, model, outputs, least) {
   const told = [];
   const tables = model.tasks.map((spec) => {
     const task = taskOf(spec.name);
     const of = model.tasks.length > 1 ? `${spec.outputs.join(', ')}: ` : '';
     const predictions = outputs.map((one) => task.decode(one, spec));
-    const words = answered(model, predictions.map((one) => task.answer(one, spec)));
+    const words = answered(model, predictions.map((one) => task.answer(one, spec, least)));
     if (words) told.push(of + words);
-    return tableOf(model, task.table(predictions, spec), of);
+    return tableOf(model, task.table(predictions, spec, least), of);
   });
   place.replaceChildren(...tables);
   answer.textContent = told.join('; ') || 'What the outputs hold:';

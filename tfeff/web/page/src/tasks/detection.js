@@ -99,10 +99,10 @@ function suppressed(boxes, threshold) {
 }
 
 /** The boxes that people see: [{ number, score, box, name }], the surest first; a class's second is called `name (2)`. */
-function shown({ boxes, classes, scores }, spec) {
+function shown({ boxes, classes, scores }, spec, least = SHOWN) {
   const met = {};
   return scores.map((score, i) => ({ number: classes[i], score, box: boxes.slice(4 * i, 4 * i + 4) }))
-    .filter(({ score }) => score >= SHOWN)
+    .filter(({ score, box }) => score >= least && box.every(Number.isFinite)) // a network may give anything
     .map((one) => {
       const name = named(spec, one.number);
       met[`:${name}`] = (met[`:${name}`] ?? 0) + 1;
@@ -132,19 +132,19 @@ export const detection = {
     return { boxes: kept.flatMap(({ box }) => box), classes: kept.map(({ number }) => number), scores: kept.map(({ score }) => score) };
   },
 
-  lines(prediction, spec) {
-    const seen = shown(prediction, spec).slice(0, DRAWN).map(({ name, score }) => [name, score]);
+  lines(prediction, spec, least) {
+    const seen = shown(prediction, spec, least).slice(0, DRAWN).map(({ name, score }) => [name, score]);
     return seen.length ? seen : [['nothing found', null]];
   },
 
-  answer(prediction, spec) {
+  answer(prediction, spec, least) {
     const counts = new Map();
-    for (const { number } of shown(prediction, spec)) counts.set(number, (counts.get(number) ?? 0) + 1);
+    for (const { number } of shown(prediction, spec, least)) counts.set(number, (counts.get(number) ?? 0) + 1);
     const told = [...counts].map(([number, count]) => `${count > 1 ? `${count} × ` : ''}${named(spec, number)}`);
     return told.join(', ') || 'nothing found';
   },
 
-  table(predictions, spec) {
+  table(predictions, spec, least = SHOWN) {
     const [first, ...others] = predictions;
     const all = others.map(({ boxes, classes, scores }) =>
       scores.map((score, i) => ({ number: classes[i], score, box: boxes.slice(4 * i, 4 * i + 4), taken: false })));
@@ -154,9 +154,9 @@ export const detection = {
       if (best) best.taken = true;
       return best?.score ?? 0;
     };
-    const rows = shown(first, spec).map((one) => ({ name: one.name, values: [one.score, ...all.map((of) => partner(of, one))] }));
+    const rows = shown(first, spec, least).map((one) => ({ name: one.name, values: [one.score, ...all.map((of) => partner(of, one))] }));
     all.forEach((of, file) => {
-      for (const one of of.filter(({ taken, score }) => !taken && score >= SHOWN)) {
+      for (const one of of.filter(({ taken, score }) => !taken && score >= least)) {
         const values = predictions.map((_, i) => (i === file + 1 ? one.score : 0));
         rows.push({ name: `${named(spec, one.number)}, here alone`, values });
       }
@@ -164,7 +164,8 @@ export const detection = {
     return { caption: 'Scores of the boxes', head: 'class', percent: true, rows };
   },
 
-  frames(prediction, spec) {
-    return shown(prediction, spec).map(({ box, name, number }) => ({ box, name, colour: COLOURS[number % COLOURS.length] }));
+  frames(prediction, spec, least) {
+    return shown(prediction, spec, least).map(({ box, name, number, score }) =>
+      ({ box, name, score, colour: COLOURS[number % COLOURS.length] }));
   },
 };

@@ -8,8 +8,9 @@
 //   table(predictions, spec)    the predictions of one or two files side by side:
 //                               { caption, head, percent, rows: [{ name, values: [a number a file] }] }; values are
 //                               null in a row that begins a group
-//   frames(prediction, spec)    of a task with places alone: [{ box, name, colour }], boxes x1 y1 x2 y2 in pixels of the
-//                               network's input
+//   frames(prediction, spec)    of a task with places alone: [{ box, name, score, colour }], boxes x1 y1 x2 y2 in pixels of
+//                               the network's input
+// `lines`, `answer`, `table` and `frames` of a task with places take one more: the score from which on a part is shown.
 
 import { classification } from './classification.js';
 import { detection } from './detection.js';

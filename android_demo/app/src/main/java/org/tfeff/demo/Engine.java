@@ -3,6 +3,8 @@ package org.tfeff.demo;
 import android.os.Handler;
 import android.os.HandlerThread;
 import android.os.Looper;
+import java.util.ArrayList;
+import java.util.List;
 import org.tfeff.demo.core.DemoException;
 import org.tfeff.demo.core.Model;
 import org.tfeff.demo.core.Picture;
@@ -19,11 +21,23 @@ final class Engine {
     interface Listener {
         void opened(Session session);
 
-        void ran(Session session, Session.Result result, Picture shown);
+        /** @param runs of the model, and of the one beside where there is one. */
+        void ran(List<Run> runs, Picture shown);
 
         void tested(Session session, SelfTest.Outcome outcome, Session.Result result, Picture shown);
 
         void failed(String message);
+    }
+
+    /** What a model made of a picture. */
+    static final class Run {
+        final Session session;
+        final Session.Result result;
+
+        Run(Session session, Session.Result result) {
+            this.session = session;
+            this.result = result;
+        }
     }
 
     private final Runtime runtime;
@@ -33,6 +47,7 @@ final class Engine {
     private final Handler worker;
     private final Handler main = new Handler(Looper.getMainLooper());
     private Session session; // of the worker
+    private Session beside; // runs the same pictures; null where none is wanted
     private volatile boolean busy;
     private volatile boolean closed;
 
@@ -53,13 +68,17 @@ final class Engine {
         return busy;
     }
 
-    void open(final String name, final int threads, final boolean xnnpack) {
+    /** @param other the model that runs beside; null for none. */
+    void open(final String name, final String other, final int threads, final boolean xnnpack) {
         post(new Job() {
             @Override
             public void run() throws DemoException {
                 drop();
                 final Session opened = new Session(runtime, shelf.open(name), threads, xnnpack, WINDOW);
                 session = opened;
+                if (other != null && !other.equals(name)) {
+                    beside = new Session(runtime, shelf.open(other), threads, xnnpack, WINDOW);
+                }
                 answer(new Runnable() {
                     @Override
                     public void run() {
@@ -77,14 +96,31 @@ final class Engine {
                 if (session == null) {
                     return; // the reason was told when the model did not open
                 }
-                final Session by = session;
-                final Session.Result result = by.run(picture);
+                final List<Run> runs = new ArrayList<Run>();
+                runs.add(new Run(session, session.run(picture)));
+                if (beside != null) {
+                    runs.add(new Run(beside, beside.run(picture)));
+                }
                 answer(new Runnable() {
                     @Override
                     public void run() {
-                        listener.ran(by, result, picture);
+                        listener.ran(runs, picture);
                     }
                 });
+            }
+        });
+    }
+
+    /** Changes a number of what answers are made by, for the pictures from now on. */
+    void threshold(final String key, final double value) {
+        post(new Job() {
+            @Override
+            public void run() {
+                for (Session one : new Session[] {session, beside}) {
+                    if (one != null) {
+                        one.threshold(key, value);
+                    }
+                }
             }
         });
     }
@@ -152,10 +188,13 @@ final class Engine {
     }
 
     private void drop() {
-        if (session != null) {
-            session.close();
-            session = null;
+        for (Session one : new Session[] {session, beside}) {
+            if (one != null) {
+                one.close();
+            }
         }
+        session = null;
+        beside = null;
     }
 
     private void fail(final String message) {

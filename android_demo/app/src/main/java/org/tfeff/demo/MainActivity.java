@@ -14,6 +14,7 @@ import android.view.TextureView;
 import android.view.View;
 import java.io.IOException;
 import java.io.InputStream;
+import java.util.Collections;
 import java.util.List;
 import org.tfeff.demo.core.Bytes;
 import org.tfeff.demo.core.DemoException;
@@ -101,7 +102,17 @@ public class MainActivity extends Activity implements Engine.Listener, Screen.Li
             return;
         }
         screen.clear();
-        engine.open(screen.model(), screen.threadCount(), screen.xnnpack());
+        engine.open(screen.model(), screen.beside(), screen.threadCount(), screen.xnnpack());
+        if (testing) {
+            selfTest();
+        } else if (!live && still != null) {
+            engine.run(still);
+        }
+    }
+
+    @Override
+    public void overlapChanged(double most) {
+        engine.threshold(Thresholds.OVERLAP, most);
         if (testing) {
             selfTest();
         } else if (!live && still != null) {
@@ -196,14 +207,14 @@ public class MainActivity extends Activity implements Engine.Listener, Screen.Li
     }
 
     @Override
-    public void ran(Session session, Session.Result result, Picture shown) {
-        screen.result(session, result);
+    public void ran(List<Engine.Run> runs, Picture shown) {
+        screen.results(runs, shown);
     }
 
     @Override
     public void tested(Session session, SelfTest.Outcome outcome, Session.Result result, Picture shown) {
         screen.showStill(Pictures.bitmap(shown, 1024));
-        screen.result(session, result);
+        screen.results(Collections.singletonList(new Engine.Run(session, result)), shown);
         screen.verdict(outcome.text, outcome.passed);
     }
 

@@ -19,12 +19,15 @@ import android.widget.Spinner;
 import android.widget.Switch;
 import android.widget.TextView;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
+import org.tfeff.demo.core.Picture;
 import org.tfeff.demo.core.Port;
 import org.tfeff.demo.core.Record;
 import org.tfeff.demo.core.Session;
 import org.tfeff.demo.core.Timings;
+import org.tfeff.demo.core.tasks.Frame;
 import org.tfeff.demo.core.tasks.Line;
 
 /** The views of the main screen, and what is written into them. */
@@ -36,6 +39,8 @@ final class Screen {
     /** What the user does. */
     interface Listener {
         void settingsChanged();
+
+        void overlapChanged(double most);
 
         void cameraWanted();
 
@@ -50,15 +55,20 @@ final class Screen {
     final TextureView preview;
     private final Activity activity;
     private final Spinner models;
+    private final Spinner beside;
     private final Spinner threads;
     private final Switch xnnpack;
     private final Button cameraButton;
     private final ImageView still;
+    private final FramesView frames;
+    private final Thresholds thresholds;
     private final TextView message;
     private final TextView about;
     private final TextView times;
     private final AnswerView answer;
     private String chosen = ""; // the settings that the listener was told last
+    private List<Engine.Run> runs = Collections.emptyList(); // the last
+    private Picture shown; // their picture
 
     Screen(Activity activity, final Listener listener) {
         this.activity = activity;
@@ -66,12 +76,14 @@ final class Screen {
         column.setOrientation(LinearLayout.VERTICAL);
         column.setPadding(dp(12), dp(8), dp(12), dp(12));
         models = new Spinner(activity);
+        beside = new Spinner(activity);
         threads = new Spinner(activity);
         threads.setAdapter(items(threadChoices()));
         xnnpack = new Switch(activity);
         xnnpack.setText(R.string.xnnpack);
         xnnpack.setChecked(true);
         column.addView(row(label(R.string.model), models));
+        column.addView(row(label(R.string.beside), beside));
         column.addView(row(label(R.string.threads), threads, xnnpack));
 
         preview = new TextureView(activity);
@@ -82,6 +94,8 @@ final class Screen {
         picture.setBackgroundColor(0xffe4eaee);
         picture.addView(preview);
         picture.addView(still);
+        frames = new FramesView(activity);
+        picture.addView(frames);
         LinearLayout.LayoutParams centred = new LinearLayout.LayoutParams(dp(240), dp(320));
         centred.gravity = Gravity.CENTER_HORIZONTAL;
         centred.topMargin = dp(4);
@@ -93,6 +107,18 @@ final class Screen {
         Button rescan = button(R.string.rescan);
         column.addView(row(cameraButton, pick));
         column.addView(row(test, rescan));
+        thresholds = new Thresholds(activity, text(14), text(14), new Thresholds.Listener() {
+            @Override
+            public void scoreChanged() {
+                redraw();
+            }
+
+            @Override
+            public void overlapChanged(double most) {
+                listener.overlapChanged(most);
+            }
+        });
+        column.addView(thresholds.root);
         message = text(15);
         about = text(12);
         times = text(13);
@@ -120,6 +146,7 @@ final class Screen {
             public void onNothingSelected(AdapterView<?> parent) {}
         };
         models.setOnItemSelectedListener(selected);
+        beside.setOnItemSelectedListener(selected);
         threads.setOnItemSelectedListener(selected);
         xnnpack.setOnCheckedChangeListener(new CompoundButton.OnCheckedChangeListener() {
             @Override
@@ -156,13 +183,18 @@ final class Screen {
     }
 
     private String settings() {
-        return model() + "|" + threadCount() + "|" + xnnpack();
+        return model() + "|" + beside() + "|" + threadCount() + "|" + xnnpack();
     }
 
     /** Fills the picker; the model chosen before stays chosen where it is still there. */
     void models(List<String> names) {
         int position = Math.max(0, names.indexOf(model()));
+        List<String> others = new ArrayList<String>(names);
+        others.add(0, activity.getString(R.string.none));
+        int other = Math.max(0, others.indexOf(beside()));
         models.setAdapter(items(names));
+        beside.setAdapter(items(others));
+        beside.setSelection(other);
         if (!names.isEmpty()) {
             models.setSelection(position);
         }
@@ -172,6 +204,11 @@ final class Screen {
     /** Name of the chosen model; null when there is none. */
     String model() {
         return (String) models.getSelectedItem();
+    }
+
+    /** Name of the model that is shown beside; null for none. */
+    String beside() {
+        return beside.getSelectedItemPosition() > 0 ? (String) beside.getSelectedItem() : null;
     }
 
     int threadCount() {
@@ -188,17 +225,26 @@ final class Screen {
     }
 
     void showCamera() {
+        forget();
         still.setVisibility(View.GONE);
         preview.setVisibility(View.VISIBLE);
     }
 
     void showStill(Bitmap bitmap) {
+        forget();
         preview.setVisibility(View.INVISIBLE);
         still.setVisibility(View.VISIBLE);
         still.setImageBitmap(bitmap);
     }
 
+    /** What was seen in a picture that is gone. */
+    private void forget() {
+        runs = Collections.emptyList();
+        frames.clear();
+    }
+
     void clear() {
+        forget();
         message.setText("");
         times.setText("");
         about.setText("");
@@ -207,6 +253,7 @@ final class Screen {
 
     void opened(Session session) {
         Record record = session.model.record;
+        thresholds.opened(session);
         StringBuilder outputs = new StringBuilder();
         for (Port port : record.outputs) {
             outputs.append("\nout: ").append(port);
@@ -218,22 +265,46 @@ final class Screen {
                 + record.preprocessing.colour + "\nopened in " + milliseconds(session.openMs) + " ms");
     }
 
-    void result(Session session, Session.Result result) {
+    /** What the model says of a picture, and what the one beside does where there is one. */
+    void results(List<Engine.Run> runs, Picture shown) {
+        this.runs = runs;
+        this.shown = shown;
         message.setText("");
-        answer.show(lines(session.model.record, result));
+        redraw();
+        Session session = runs.get(0).session;
         times.setText(String.format(Locale.ROOT, "%-12s %9s %9s", "ms", "median", "p90")
                 + line("prepare", session.preprocessing) + line("inference", session.inference)
-                + line("answer", session.postprocessing) + "\nof the last " + session.inference.size());
+                + line("answer", session.postprocessing)
+                + (runs.size() > 1 ? line("beside", runs.get(1).session.inference) : "")
+                + "\nof the last " + session.inference.size());
+    }
+
+    /** The last answers by the sliders as they stand. */
+    private void redraw() {
+        if (runs.isEmpty()) {
+            return;
+        }
+        List<Line> lines = new ArrayList<Line>();
+        List<List<Frame>> boxes = new ArrayList<List<Frame>>();
+        for (Engine.Run run : runs) {
+            if (runs.size() > 1) {
+                lines.add(Line.heading(Collections.singletonList(run.session.model.name)));
+            }
+            lines.addAll(lines(run.session.model.record, run.result, thresholds.least()));
+            boxes.add(run.result.frames(thresholds.least()));
+        }
+        answer.show(lines);
+        frames.show(boxes, shown.height, shown.width);
     }
 
     /** The answers of all tasks; of several, each under the names of its outputs. */
-    private static List<Line> lines(Record record, Session.Result result) {
+    private static List<Line> lines(Record record, Session.Result result, double least) {
         List<Line> out = new ArrayList<Line>();
         for (int i = 0; i < result.answers.size(); i++) {
             if (result.answers.size() > 1) {
                 out.add(Line.heading(record.tasks.get(i).outputs));
             }
-            out.addAll(result.answers.get(i).lines());
+            out.addAll(result.answers.get(i).lines(least));
         }
         return out;
     }
@@ -244,6 +315,7 @@ final class Screen {
     }
 
     void error(String text) {
+        forget();
         answer.clear();
         times.setText("");
         verdict(text, false);

@@ -18,6 +18,7 @@ import android.os.Looper;
 import android.view.View;
 import android.view.ViewGroup;
 import android.widget.Button;
+import android.widget.SeekBar;
 import android.widget.Spinner;
 import android.widget.Switch;
 import android.widget.TextView;
@@ -29,6 +30,8 @@ import java.io.FileOutputStream;
 import java.nio.file.Files;
 import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 import org.junit.Before;
 import org.junit.Test;
@@ -211,6 +214,8 @@ public final class ScreensTest {
         settle(activity);
         assertArrayEquals(new byte[] {5, 5, 5, 5}, app.fake.fed);
         shows(activity, "Ankle boot 70.5 %", "Bag 25.9 %", "prepare", "inference", "answer", "median", "p90");
+        assertEquals("no boxes, and no sliders for them", "", boxes(activity));
+        assertEquals(View.GONE, ((View) bar(activity, 0).getParent()).getVisibility());
         picture(activity, "picked");
     }
 
@@ -233,6 +238,104 @@ public final class ScreensTest {
         pick(activity);
         shows(activity, "age:. age 31.5. ids, steps:. ids [2]: 7e+04, -3. steps [2]: -1, 2.");
         picture(activity, "several");
+    }
+
+    private void pushDetector(String name, String... changes) throws Exception {
+        Samples.detector(app.fake);
+        push(name + ".tflite", Samples.FILE);
+        push(name + ".json", Samples.detectorRecord(changes).getBytes("UTF-8"));
+    }
+
+    private static SeekBar bar(MainActivity activity, int which) {
+        List<SeekBar> found = all(activity.getWindow().getDecorView(), SeekBar.class);
+        assertEquals(2, found.size());
+        return found.get(which);
+    }
+
+    private static <T extends View> List<T> all(View in, Class<T> kind) {
+        List<T> out = new ArrayList<T>();
+        if (kind.isInstance(in)) {
+            out.add(kind.cast(in));
+        }
+        for (int i = 0; in instanceof ViewGroup && i < ((ViewGroup) in).getChildCount(); i++) {
+            out.addAll(all(((ViewGroup) in).getChildAt(i), kind));
+        }
+        return out;
+    }
+
+    private static String boxes(MainActivity activity) {
+        return String.valueOf(find(activity.getWindow().getDecorView(), FramesView.class, null).getContentDescription());
+    }
+
+    @Test
+    public void boxesLieOverThePicture() throws Exception {
+        pushDetector("tiny");
+        MainActivity activity = open();
+        pick(activity);
+        shows(activity, "cat 88.1 %", "cat (2) 40.1 %", "Boxes from 30 % on", "Overlap up to 60 %");
+        assertEquals("cat at 0, 0 to 2, 3. cat (2) at 1, 0 to 3, 3. ", boxes(activity));
+        picture(activity, "boxes");
+        // A picture of 3 x 3 in a view of 240 x 320: 240 x 240 in the middle.
+        FramesView view = find(activity.getWindow().getDecorView(), FramesView.class, null);
+        Bitmap drawn = Bitmap.createBitmap(view.getWidth(), view.getHeight(), Bitmap.Config.ARGB_8888);
+        view.draw(new Canvas(drawn));
+        int side = view.getWidth();
+        int top = (view.getHeight() - side) / 2;
+        int colour = 0xffe6194b;
+        assertEquals("the first one's right side", colour, drawn.getPixel(side / 2, top + side / 2));
+        assertEquals("the second one's left side", colour, drawn.getPixel(side / 4, top + side / 2));
+        assertEquals("between them", 0, drawn.getPixel(3 * side / 8, top + side / 2));
+        assertEquals("above the picture", 0, drawn.getPixel(side - 2, top / 2));
+        bar(activity, 0).setProgress(50);
+        assertEquals("cat at 0, 0 to 2, 3. ", boxes(activity));
+        assertFalse(words(activity).contains("cat (2)"));
+        bar(activity, 0).setProgress(20);
+        bar(activity, 1).setProgress(20);
+        settle(activity);
+        assertEquals("overlaps by a quarter", "cat at 0, 0 to 2, 3. ", boxes(activity));
+        shows(activity, "Overlap up to 20 %");
+        bar(activity, 1).setProgress(30);
+        settle(activity);
+        assertTrue(boxes(activity).contains("cat (2)"));
+        activity.engine().run(Samples.grey(30, 60, 90)); // as the camera's frames come
+        settle(activity);
+        assertEquals("cat at 0, 0 to 30, 30. cat (2) at 15, 0 to 60, 30. ", boxes(activity));
+    }
+
+    @Test
+    public void aModelBesideShowsItsBoxesToo() throws Exception {
+        pushDetector("float", "'cat'", "'lion'");
+        pushDetector("int8");
+        MainActivity activity = open();
+        List<Spinner> pickers = all(activity.getWindow().getDecorView(), Spinner.class);
+        assertEquals("none", pickers.get(1).getSelectedItem());
+        pickers.get(1).setSelection(2);
+        settle(activity);
+        assertEquals("int8", pickers.get(1).getSelectedItem());
+        pick(activity);
+        shows(activity, "float:. lion 88.1 %. lion (2) 40.1 %. int8:. cat 88.1 %. cat (2) 40.1 %.", "beside");
+        assertTrue(boxes(activity).startsWith("lion at 0, 0 to 2, 3. lion (2) at 1, 0 to 3, 3. cat at 0, 0 to 2, 3."));
+        picture(activity, "beside");
+        pickers.get(1).setSelection(0);
+        settle(activity);
+        assertFalse(boxes(activity).contains("cat"));
+    }
+
+    @Test
+    public void aSelfTestIsByTheRecordsThresholds() throws Exception {
+        pushDetector("tiny");
+        StringBuilder hex = new StringBuilder("{\"boxes\": \"");
+        hex.append(Bytes.hex(app.fake.answers.get(0))).append("\", \"scores\": \"");
+        hex.append(Bytes.hex(app.fake.answers.get(1))).append("\"}");
+        push("tiny.selftest.json", ("{\"sha256\": \"" + Bytes.sha256(Samples.FILE) + "\", \"input_hex\": \"05050505\","
+                + " \"output_hex\": " + hex + ", \"max_steps\": 2, \"runtime\": \"a PC\"}").getBytes("UTF-8"));
+        push("tiny.selftest.png", png(90));
+        MainActivity activity = open();
+        bar(activity, 1).setProgress(10);
+        settle(activity);
+        click(activity, R.string.self_test);
+        shows(activity, "passed: input bytes equal, output bytes equal");
+        assertEquals("cat at 0, 0 to 2, 3. ", boxes(activity));
     }
 
     @Test

@@ -8,6 +8,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.tfeff.demo.core.tasks.Answer;
+import org.tfeff.demo.core.tasks.Frame;
 import org.tfeff.demo.core.tasks.TaskSpec;
 
 /** A model opened in a runtime: image in, answers out, with the time of each step. Not for two threads at once. */
@@ -23,17 +24,34 @@ public final class Session {
     private final ByteBuffer[] inputs;
     private final ByteBuffer[] outputs; // in the order of the file
     private final List<String> names; // the record's, of the file's outputs
+    private List<TaskSpec> tasks; // the record's, but for thresholds that were changed
 
     /** What one image gave. */
     public static final class Result {
         public final List<Answer> answers; // of the record's tasks
         public final byte[] input; // the bytes of the input tensor
         public final Map<String, byte[]> outputs; // and of the outputs, in the order of the file
+        private final Preprocessing steps;
+        private final Picture picture;
 
-        Result(List<Answer> answers, byte[] input, Map<String, byte[]> outputs) {
+        Result(List<Answer> answers, byte[] input, Map<String, byte[]> outputs, Preprocessing steps, Picture picture) {
             this.answers = answers;
             this.input = input;
             this.outputs = outputs;
+            this.steps = steps;
+            this.picture = picture;
+        }
+
+        /** What of the answers has a place and scores `least` or more, in pixels of the picture. */
+        public List<Frame> frames(double least) {
+            List<Frame> out = new ArrayList<Frame>();
+            for (Answer answer : answers) {
+                for (Frame one : answer.frames(least)) {
+                    double[] sides = steps.boxBack(one.sides, picture.height, picture.width);
+                    out.add(new Frame(sides, one.name, one.score, one.colour));
+                }
+            }
+            return out;
         }
 
         /** The bytes of all outputs, one after the other. */
@@ -56,6 +74,7 @@ public final class Session {
         this.model = model;
         this.threads = threads;
         this.xnnpack = xnnpack;
+        tasks = model.record.tasks;
         preprocessing = new Timings(window);
         inference = new Timings(window);
         postprocessing = new Timings(window);
@@ -130,7 +149,7 @@ public final class Session {
         }
         network.run(inputs, outputs);
         long inferred = System.nanoTime();
-        List<Answer> answers = answers(model.record, values());
+        List<Answer> answers = answers(tasks, values());
         long done = System.nanoTime();
         preprocessing.add(milliseconds(start, prepared));
         inference.add(milliseconds(prepared, inferred));
@@ -139,7 +158,7 @@ public final class Session {
         for (int i = 0; i < outputs.length; i++) {
             stored.put(names.get(i), bytes(outputs[i]));
         }
-        return new Result(answers, bytes(inputs[0]), stored);
+        return new Result(answers, bytes(inputs[0]), stored, steps, picture);
     }
 
     private Map<String, Values> values() {
@@ -151,10 +170,19 @@ public final class Session {
         return out;
     }
 
-    /** What outputs, by the record's names, say by its tasks. */
-    static List<Answer> answers(Record record, Map<String, Values> outputs) {
+    /** Changes a number of the tasks' `decode`, such as `iou_threshold`, for what is run from now on. */
+    public void threshold(String key, double value) {
+        List<TaskSpec> out = new ArrayList<TaskSpec>();
+        for (TaskSpec task : tasks) {
+            out.add(task.with(key, value));
+        }
+        tasks = out;
+    }
+
+    /** What outputs, by the record's names, say by tasks. */
+    static List<Answer> answers(List<TaskSpec> tasks, Map<String, Values> outputs) {
         List<Answer> out = new ArrayList<Answer>();
-        for (TaskSpec task : record.tasks) {
+        for (TaskSpec task : tasks) {
             out.add(task.decode(outputs));
         }
         return out;

@@ -43,6 +43,35 @@ public final class Samples {
                 + " {'name': 'tensors', 'outputs': ['ids', 'steps']}]}", changes);
     }
 
+    /** A record of a detector of two classes with two places side by side; `detector()` runs it. */
+    public static String detectorRecord(String... changes) {
+        return changed("{'schema_version': 2, " + HEAD + " 'inputs': [{" + INPUT + ", 'preprocessing': " + PREPROCESSING
+                + "}], 'outputs': [{'name': 'boxes', 'shape': [1, 1, 2, 8], 'dtype': 'float32'},"
+                + " {'name': 'scores', 'shape': [1, 1, 2, 2], 'dtype': 'float32'}],"
+                + " 'tasks': [{'name': 'detection', 'outputs': ['boxes', 'scores'], 'labels': ['cat', 'dog'], 'decode': {"
+                + "'kind': 'distances', 'score': 'sigmoid', 'size': [2, 2], 'classes': 2, 'bins': 2, 'score_threshold': 0.1,"
+                + " 'iou_threshold': 0.6, 'per_class': 10, 'keep': 10, 'levels': [{'rows': 1, 'columns': 2, 'step': [2, 1],"
+                + " 'boxes': 'boxes', 'scores': 'scores'}]}}]}", changes);
+    }
+
+    /** Gives a cat of .88 in the left half, and one of .4 that reaches from the middle of the left half to the right end. */
+    public static FakeRuntime detector(FakeRuntime runtime) {
+        runtime.outputs = Arrays.asList(new Port("boxes", new int[] {1, 1, 2, 8}, "float32", 0, 0),
+                new Port("scores", new int[] {1, 1, 2, 2}, "float32", 0, 0));
+        runtime.answers.clear();
+        runtime.answers.add(real(0, 0, 0, 0, 0, 0, 0, 0, -99, 99, 0, 0, 0, 0, 0, 0)); // logits of left, top, right, bottom
+        runtime.answers.add(real(2, -9, -0.4f, -9));
+        return runtime;
+    }
+
+    private static byte[] real(float... values) {
+        int[] bits = new int[values.length];
+        for (int i = 0; i < bits.length; i++) {
+            bits[i] = Float.floatToIntBits(values[i]);
+        }
+        return little(bits);
+    }
+
     private static String changed(String text, String... changes) {
         for (int i = 0; i < changes.length; i += 2) {
             if (!text.contains(changes[i])) {

@@ -103,7 +103,7 @@ final class Classification extends Task {
     }
 
     /** The one class, or each label that holds, and the probabilities of all. */
-    static final class Classes implements Answer {
+    static final class Classes extends Answer {
         final boolean[] chosen;
         final double[] scores;
         private final List<String> labels;
@@ -115,7 +115,7 @@ final class Classification extends Task {
         }
 
         @Override
-        public List<Line> lines() {
+        public List<Line> lines(double least) {
             List<Line> out = new ArrayList<Line>();
             if (scores.length == 1) {
                 String name = labels.isEmpty() ? chosen[0] ? "yes" : "no" : labels.get(chosen[0] ? 1 : 0);

@@ -31,7 +31,7 @@ final class Regression extends Task {
     }
 
     /** The values, with names where they have any. */
-    static final class Figures implements Answer {
+    static final class Figures extends Answer {
         final double[] values;
         private final List<String> names;
 
@@ -41,7 +41,7 @@ final class Regression extends Task {
         }
 
         @Override
-        public List<Line> lines() {
+        public List<Line> lines(double least) {
             List<Line> out = new ArrayList<Line>();
             for (int i = 0; i < values.length; i++) {
                 String name = names.isEmpty() ? values.length == 1 ? "" : String.valueOf(i) : names.get(i);

@@ -2,6 +2,7 @@ package org.tfeff.demo.core.tasks;
 
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.tfeff.demo.core.DemoException;
@@ -46,6 +47,21 @@ public final class TaskSpec {
     /** Of outputs that nobody described. */
     public static TaskSpec numbers(List<String> outputs) {
         return new TaskSpec("tensors", outputs, Collections.<String>emptyList(), Collections.emptyMap());
+    }
+
+    /** The same with another value of one of the numbers of `decode`; the same itself where it has no such number. */
+    public TaskSpec with(String key, double value) {
+        if (!(decode.get(key) instanceof Double)) {
+            return this;
+        }
+        Map<Object, Object> changed = new LinkedHashMap<Object, Object>(decode);
+        changed.put(key, value);
+        return new TaskSpec(name, outputs, labels, changed);
+    }
+
+    /** One of the numbers of `decode`; NaN without. */
+    public double number(String key) {
+        return decode.get(key) instanceof Double ? (Double) decode.get(key) : Double.NaN;
     }
 
     /** What the outputs say; all that `outputs` names must be there. */

@@ -35,7 +35,7 @@ final class Tensors extends Task {
     }
 
     /** The outputs themselves. */
-    static final class Outputs implements Answer {
+    static final class Outputs extends Answer {
         final Map<String, Values> outputs;
 
         Outputs(Map<String, Values> outputs) {
@@ -43,7 +43,7 @@ final class Tensors extends Task {
         }
 
         @Override
-        public List<Line> lines() {
+        public List<Line> lines(double least) {
             List<Line> out = new ArrayList<Line>();
             for (Map.Entry<String, Values> one : outputs.entrySet()) {
                 double[] data = one.getValue().data;

@@ -65,7 +65,7 @@ public final class DecodeTest {
                 assertEquals(name, chosen.get(i), classes.chosen[i]);
             }
         } else if (answer instanceof Detection.Boxes) {
-            List<Detection.Box> boxes = ((Detection.Boxes) answer).boxes;
+            List<Box> boxes = ((Detection.Boxes) answer).boxes;
             double[] sides = new double[4 * boxes.size()];
             double[] classes = new double[boxes.size()];
             double[] scores = new double[boxes.size()];
@@ -120,15 +120,19 @@ public final class DecodeTest {
     @Test
     public void boxesThatDifferAreSeen() {
         List<String> none = java.util.Collections.emptyList();
-        Detection.Box one = new Detection.Box(new double[] {0, 0, 10, 10}, 0, 0.9);
-        Detection.Box near = new Detection.Box(new double[] {0, 0, 10, 9.5}, 0, 0.29);
-        Detection.Box far = new Detection.Box(new double[] {0, 0, 10, 8}, 0, 0.9);
-        Detection.Box renamed = new Detection.Box(new double[] {0, 0, 10, 10}, 1, 0.9);
+        Box one = new Box(new double[] {0, 0, 10, 10}, 0, 0.9);
+        Box near = new Box(new double[] {0, 0, 10, 9.5}, 0, 0.29);
+        Box far = new Box(new double[] {0, 0, 10, 8}, 0, 0.9);
+        Box renamed = new Box(new double[] {0, 0, 10, 10}, 1, 0.9);
         Detection.Boxes first = new Detection.Boxes(java.util.Arrays.asList(one), none);
         assertTrue(first.sameAs(new Detection.Boxes(java.util.Arrays.asList(near), none)));
         assertTrue(!first.sameAs(new Detection.Boxes(java.util.Arrays.asList(far), none)));
         assertTrue(!first.sameAs(new Detection.Boxes(java.util.Arrays.asList(renamed), none)));
         assertTrue(!first.sameAs(new Detection.Boxes(java.util.Arrays.asList(one, renamed), none)));
+        Box nowhere = new Box(new double[] {0, Double.NaN, 10, 10}, 0, 0.9);
+        Detection.Boxes lost = new Detection.Boxes(java.util.Arrays.asList(nowhere), none);
+        assertTrue(lost.sameAs(lost));
+        assertTrue(lost.frames(0.1).isEmpty());
         assertEquals("nothing found", new Detection.Boxes(java.util.Arrays.asList(near), none).lines().get(0).text);
     }
 
