@@ -4,7 +4,7 @@ import json
 
 import pytest
 from cli_runner import assert_refused, tfeff
-from detector_files import LABELS, MEAN, SPEC, STD, keras_detector, write_coco
+from detector_files import LABELS, MEAN, SPEC, SSD_SPEC, STD, keras_detector, keras_ssd, write_coco
 
 from tfeff.artifact import read_record
 from tfeff.tasks.detection_spec import read_spec
@@ -58,6 +58,27 @@ def test_from_export_to_report(folder, capfd):
     changed["tasks"][0]["decode"]["bins"] = 5
     path.with_suffix(".json").write_text(json.dumps(changed))
     assert_refused(tfeff(capfd, "compare", path, "--dataset", folder / "images"), "output boxes_6 has shape")
+
+
+def test_training_with_int8_in_the_loop_ends_in_map(folder, capfd):
+    """Its float twin teaches the raw heads; epochs are told by mAP, and so is what may be lost."""
+    keras_ssd().save(folder / "ssd.keras")
+    (folder / "ssd.json").write_text(json.dumps({**SSD_SPEC, "labels": LABELS}))
+    ran = tfeff(
+        capfd, "qat", folder / "ssd.keras", "--task", f"detection:{folder / 'ssd.json'}", "--dataset",
+        folder / "images", "--mean", MEAN, "--std", STD, "--epochs", 1, "--steps", 1, "--batch-size", 8, "--no-augment",
+        "--samples", 8, "--calibration-method", "minmax", "--allow-audit", "--out", folder / "qat", "--no-bench",
+        "--max-drop", "0.5", "--json", "--force",
+    )  # fmt: skip
+    (entry,) = ran.json["accuracy"]
+    assert ran.code == (entry["delta"] < -0.5), ran.err  # worse by more than half a point of mAP: a missed gate
+    assert (entry["metric"], ran.json["gates"]["max_drop"]) == ("mAP", 0.5)
+    training = ran.json["quantization"]["training"]
+    assert training["engine"] == "tfeff"
+    assert [set(row["held_out"]) for row in training["history"]] == [{"mAP"}] * 2
+    assert 0 <= training["held_out_float"]["mAP"] <= 100
+    assert training["history"][0]["held_out_loss"] < 0.1  # of the heads' energy: what the roundings of int8 cost
+    assert ran.json["ops"]["float"] == []
 
 
 def test_refused_before_anything_is_done(folder, capfd):

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from tfeff.data import Dataset, InputPort
+from tfeff.data.feeds import placement_of
 from tfeff.errors import TfeffError
 from tfeff.record.schema import Port, TaskSpec
 from tfeff.tasks import Metric, get_task
@@ -197,12 +198,17 @@ class _Lesson:
         self.annotations(dataset)
 
     def annotations(self, dataset: Dataset) -> dict[int, Sequence[Any]]:
-        """By number of the task, what a labelled dataset says of each sample."""
+        """By number of the task, what a dataset with labels, or with boxes, says of each sample."""
         found = {}
-        for number, spec in enumerate(self.teacher.tasks if self._labelled else ()):
+        for number, spec in enumerate(self.teacher.tasks if self._labelled or dataset.annotations else ()):
             task = get_task(spec.name)
-            if task.metric(spec) is not None:
+            if task.metric(spec) is None:
+                continue
+            try:
                 found[number] = task.annotations(dataset, spec, [self._ports[name] for name in spec.outputs])
+            except TfeffError:
+                if self._labelled:
+                    raise  # what is said of the samples is of another task: the twin teaches all the same
         return found
 
     def losses(self, scales: Mapping[str, float]) -> Any:
@@ -219,7 +225,7 @@ class _Lesson:
         """An array (n, values + labels) an output: what the twin gives, then the labels if there are any."""
         columns = {
             name: np.stack([np.asarray(annotations[number][n], np.float32).reshape(-1) for n in numbers])
-            for number in annotations
+            for number in (annotations if self._labelled else ())  # boxes are no columns
             for name in self.teacher.tasks[number].outputs
         }
         made = []
@@ -261,7 +267,9 @@ class _Judge:
     def __init__(self, batches: Batches, lesson: _Lesson):
         self._batches, self._lesson = batches, lesson
         self._annotations = lesson.annotations(batches.dataset)
-        outputs = lesson.teacher.outputs
+        outputs, inputs = lesson.teacher.outputs, lesson.teacher.inputs
+        every_sample = range(len(batches.dataset)) if self._annotations else ()
+        self._places = [placement_of(batches.dataset.sample(number), inputs) for number in every_sample]
         self._targets, given = [], []
         for number in range(len(batches)):  # the twin does not change
             inputs, _ = batches[number]
@@ -300,7 +308,8 @@ class _Judge:
                 continue
             for sample, annotation in enumerate(annotations):
                 one = {name: named[name][sample] for name in spec.outputs}
-                metric.add(task.decode(one, spec), annotation)
+                answer, place = task.decode(one, spec), self._places[sample]
+                metric.add(answer if place is None else task.in_image(answer, place), annotation)
             many = len(self._lesson.teacher.tasks) > 1
             found[f"{metric.name} of {', '.join(spec.outputs)}" if many else metric.name] = metric.value()
         return found
