@@ -78,6 +78,8 @@ _ABSENT = {"random_weights": False, "quantizer": "graph", "equalize": False, "co
     metavar="MS",
     help="Gate: exit 1 if the median is longer on any device.",
 )
+@click.option("--with-nms", is_flag=True, help="As of `tfeff export`.")
+@click.option("--metadata", is_flag=True, help="As of `tfeff export`.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @output_options
 def command(
