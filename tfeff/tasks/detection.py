@@ -156,7 +156,7 @@ class Detection(Task):
             raise TfeffError(
                 "--metadata: MediaPipe does not read a detector's maps level by level", "give --with-nms too"
             )
-        listed = {"each": True, "grouped": "detection_result"}
+        listed: dict[str, Any] = {"each": True, "grouped": "detection_result"}
         return (
             Meant("location", "The locations of the detected boxes.", boxes=True, **listed),
             Meant("category", "The categories of the detected boxes.", labelled="value", **listed),
