@@ -87,7 +87,7 @@ def cases():
     ended = anchors_spec((60, 90), 3, clip=True).as_dict() | {
         "listed": {"boxes": "location", "classes": "category", "scores": "score", "count": "number"}, "keep": 4,
     }  # fmt: skip
-    shares = np.random.default_rng(30).uniform(-0.1, 1.1, (4, 4)).astype(np.float32)
+    shares = np.sort(np.random.default_rng(30).uniform(-0.1, 1.1, (4, 2, 2)), axis=1).reshape(4, 4).astype(np.float32)
     listed = TaskSpec(name="detection", outputs=list(ended["listed"].values()), labels=["a", "b", "c"], decode=ended)
     yield "a list of boxes", listed, {
         "location": shares, "category": values(2, 0, 2, 0), "score": values(0.9, 0.5, 0.31, 0), "number": values(3),
