@@ -108,11 +108,12 @@ def rival(name: str):
 def convert(function, images, path: Path, int8: bool) -> None:
     """By TensorFlow's own converter; the same steps for all."""
     import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     traced = tf.function(lambda image: function(image)).get_concrete_function(
         tf.TensorSpec((1, SIZE, SIZE, 3), tf.float32, name="image")
     )
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], function)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([convert_variables_to_constants_v2(traced)])
     if int8:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: ([image[None]] for image in images)
