@@ -13,7 +13,7 @@ from tfeff.record.schema import TaskSpec
 from tfeff.tasks.base import Frame, GroupValue, Head, Metric, Picture, Task
 
 _NO_TASKS = ("__init__", "average_precision", "base", "boxes", "class_names", "criteria",
-             "detection_decode", "detection_spec", "statistics")  # fmt: skip
+             "detection_criterion", "detection_decode", "detection_spec", "statistics", "suppression")  # fmt: skip
 
 __all__ = ["Frame", "GroupValue", "Head", "Metric", "Picture", "Task", "get_task", "list_tasks", "recognise", "said"]
 
