@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from classifiers import index_of_classifiers
 from keras import layers
+from small_detectors import SMALL_DETECTORS
 
 import tfeff
 from tfeff import cost, create
@@ -374,6 +375,41 @@ def test_stages_are_those_of_the_features(name):
     stage = {layer.name: layer.stage for layer in cost.analyse(model).layers}
     for stride, tensor in model.output.items():
         assert stage[tensor._keras_history.operation.name] == stride
+
+
+def multiply_adds(model):
+    """Of all convolutions and fully connected layers, by the sizes of their kernels and outputs."""
+    total = 0
+    for layer in model._flatten_layers(include_self=False):
+        kernel = getattr(layer, "kernel", None)
+        if kernel is not None:
+            over = layer.input if isinstance(layer, layers.Conv2DTranspose) else layer.output
+            sizes = [int(size) for size in over.shape[1:-1]]
+            total += int(np.prod(sizes)) * int(np.prod(kernel.shape))  # of a depthwise one (h, w, channels, 1) too
+    return total
+
+
+@pytest.mark.parametrize("name", SMALL_DETECTORS)
+def test_detectors_are_counted_to_the_heads(name):
+    model = create(name, input_shape=(128, 128, 3), classes=3, **SMALL_DETECTORS[name])
+    analysis = cost.analyse(model)
+    assert analysis.unknown == analysis.unlisted == ()
+    assert analysis.total.madds == multiply_adds(model)
+    names = [row.name for row in analysis.rows("stage")]
+    assert {f"stride{each.rpartition('_')[2]}" for each in model.output} <= {*names}
+    for by in cost.BY:
+        assert sum(row.madds for row in analysis.rows(by)) == analysis.total.madds
+
+
+def test_inner_maps_cost_what_leads_to_them():
+    taps = [["stride8"], ["block13_expand_hard_swish", "stride8"]]
+    spent = [
+        cost.analyse(create("mobilenet_v3_large_100", input_shape=(64, 64, 3), features_only=each)) for each in taps
+    ]
+    assert all(each.unknown == each.unlisted == () for each in spent)
+    assert [row.name for row in spent[0].rows("stage")] == ["stride2", "stride4", "stride8"]
+    assert [row.name for row in spent[1].rows("stage")] == ["stride2", "stride4", "stride8", "stride16"]
+    assert spent[0].total.madds < spent[1].total.madds
 
 
 @pytest.mark.parametrize("size", [32, 96, 225])

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from golden_recipe import GOLDEN, as_named_there, images, recipe
 from rounding import assert_same
+from small_detectors import SMALL_DETECTORS
 
 from tfeff import TfeffError, cost, create
 from tfeff.networks import get_network, index, registry
@@ -46,13 +47,7 @@ COUNTS = {
     "refinedet_vovnet_39": (56_283_844, None),
     "refinedet_vovnet_57": (70_323_844, None),
 }
-# The smallest of each builder, in a form that a test can train a step of.
-SMALL = {
-    "pico_det_pp_lcnet_050": {"backbone": "pp_lcnet_025", "channels": 16, "convolutions": 1},
-    "pico_det_v2_pp_lcnet_035": {"channels": 16, "convolutions": 1},
-    "ssdlite_vargnet_v1_025_g8": {"extras": (32, 16)},
-    "refinedet_vovnet_39": {"backbone_options": {"stages": [(8, 16, 1), (8, 16, 1), (8, 16, 1), (8, 16, 1)]}},
-}
+SMALL = SMALL_DETECTORS
 
 
 def load(stem):

@@ -84,6 +84,14 @@ def cases():
     yield "anchors", *detector(anchors_spec((60, 90), 2, clip=True, max_log_size=4.1), 26, "cat", "dog")
     yield "anchors, sigmoid", *detector(anchors_spec((60, 90), 2, score="sigmoid"), 27)
     yield "anchors moved twice", *detector(anchors_spec((60, 90), 2, kind="refined", objectness=0.4), 28)
+    ended = anchors_spec((60, 90), 3, clip=True).as_dict() | {
+        "listed": {"boxes": "location", "classes": "category", "scores": "score", "count": "number"}, "keep": 4,
+    }  # fmt: skip
+    shares = np.sort(np.random.default_rng(30).uniform(-0.1, 1.1, (4, 2, 2)), axis=1).reshape(4, 4).astype(np.float32)
+    listed = TaskSpec(name="detection", outputs=list(ended["listed"].values()), labels=["a", "b", "c"], decode=ended)
+    yield "a list of boxes", listed, {
+        "location": shares, "category": values(2, 0, 2, 0), "score": values(0.9, 0.5, 0.31, 0), "number": values(3),
+    }  # fmt: skip
     equal = TaskSpec(name="detection", outputs=points.outputs, decode=points.as_dict())
     steps = {name: np.round(each * 2) / 2 for name, each in random_outputs(points, 29).items()}
     yield "equal scores", equal, steps

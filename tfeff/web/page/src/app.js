@@ -89,6 +89,7 @@ function showAnswers() {
 function offerThresholds(model) {
   const most = model.tasks.map(({ decode }) => decode?.iou_threshold).find((value) => typeof value === 'number');
   $('thresholds').hidden = most === undefined;
+  $('most').parentElement.hidden = model.tasks.some(({ decode }) => decode?.listed); // decided in the file itself
   $('pictures').classList.toggle('boxes', most !== undefined); // where they lie has to be seen
   delete $('most').dataset.moved;
   if (most !== undefined) $('most').value = Math.round(100 * most);

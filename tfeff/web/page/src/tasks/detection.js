@@ -98,6 +98,18 @@ function suppressed(boxes, threshold) {
   return kept;
 }
 
+/** The boxes of a file that ends in boxes: TFLite_Detection_PostProcess has decoded and suppressed them. */
+function fromList(outputs, { listed, size, clip }) {
+  const count = Math.trunc(Number(outputs[listed.count].data[0]));
+  const of = (name, length) => Array.from(outputs[name].data, Number).slice(0, length);
+  const sides = of(listed.boxes, 4 * count); // y1 x1 y2 x2 as shares of the image's sides
+  const boxes = sides.map((_, i) => {
+    const value = sides[i % 2 ? i - 1 : i + 1] * size[1 - (i % 2)];
+    return clip ? Math.min(Math.max(value, 0), size[1 - (i % 2)]) : value;
+  });
+  return { boxes, classes: of(listed.classes, count).map(Math.round), scores: of(listed.scores, count) };
+}
+
 /** The boxes that people see: [{ number, score, box, name }], the surest first; a class's second is called `name (2)`. */
 function shown({ boxes, classes, scores }, spec, least = SHOWN) {
   const met = {};
@@ -116,6 +128,7 @@ export const detection = {
   /** { boxes: x1 y1 x2 y2 of each in turn, in pixels of the network's input; classes; scores }, the surest first. */
   decode(outputs, spec) {
     const how = spec.decode;
+    if (how.listed) return fromList(outputs, how);
     const classes = new Map();
     for (const level of how.levels) {
       for (const one of scored(outputs, level, how)) {

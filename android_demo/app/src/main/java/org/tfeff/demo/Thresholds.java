@@ -78,9 +78,13 @@ final class Thresholds {
     /** Shown for models whose boxes are told apart by these numbers; the overlap begins at the record's. */
     void opened(Session session) {
         double most = Double.NaN;
+        boolean decided = false; // in the file itself
         for (TaskSpec task : session.model.record.tasks) {
             most = Double.isNaN(most) ? task.number(OVERLAP) : most;
+            decided |= task.says("listed");
         }
+        overlap.setVisibility(decided ? View.GONE : View.VISIBLE);
+        overlapText.setVisibility(decided ? View.GONE : View.VISIBLE);
         root.setVisibility(Double.isNaN(most) ? View.GONE : View.VISIBLE);
         if (!Double.isNaN(most)) {
             told = false;

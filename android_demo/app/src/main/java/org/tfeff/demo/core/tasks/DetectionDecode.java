@@ -20,6 +20,9 @@ final class DetectionDecode {
 
     /** What stays after suppression, the surest first. */
     List<Box> found() {
+        if (how.listed != null) {
+            return fromList();
+        }
         Map<Integer, List<Candidate>> byClass = new TreeMap<Integer, List<Candidate>>();
         for (DetectionSpec.Level level : how.levels) {
             scored(level, byClass);
@@ -44,6 +47,25 @@ final class DetectionDecode {
         }
         Collections.sort(out, Box.BY_SCORE);
         return new ArrayList<Box>(out.subList(0, Math.min(how.keep, out.size())));
+    }
+
+    /** The boxes of a file that ends in boxes: TFLite_Detection_PostProcess has decoded and suppressed them. */
+    private List<Box> fromList() {
+        double[] sides = outputs.get(how.listed[0]).data; // y1 x1 y2 x2 as shares of the image's sides
+        double[] classes = outputs.get(how.listed[1]).data;
+        double[] scores = outputs.get(how.listed[2]).data;
+        int count = Math.min((int) outputs.get(how.listed[3]).data[0], scores.length);
+        List<Box> out = new ArrayList<Box>();
+        for (int i = 0; i < count; i++) {
+            double[] box = new double[4];
+            for (int side = 0; side < 4; side++) {
+                double most = how.size[1 - side % 2];
+                double value = sides[4 * i + (side % 2 == 0 ? side + 1 : side - 1)] * most;
+                box[side] = how.clip ? Math.min(Math.max(value, 0), most) : value;
+            }
+            out.add(new Box(box, (int) Math.rint(classes[i]), scores[i]));
+        }
+        return out;
     }
 
     private void scored(DetectionSpec.Level level, Map<Integer, List<Candidate>> byClass) {

@@ -1,6 +1,7 @@
 package org.tfeff.demo.core.tasks;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
@@ -23,6 +24,7 @@ final class DetectionSpec {
     final int perClass;
     final int keep;
     final List<Level> levels = new ArrayList<Level>();
+    final String[] listed; // of a file that ends in boxes the outputs boxes, classes, scores and count; else null
 
     DetectionSpec(Map<?, ?> value) throws DemoException {
         String where = "task.decode";
@@ -46,6 +48,14 @@ final class DetectionSpec {
         for (Object one : Keys.list(value, "levels", where)) {
             levels.add(new Level(Keys.object(one, where + ".levels"), this));
         }
+        if (value.get("listed") == null) {
+            listed = null;
+        } else {
+            where += ".listed";
+            Map<?, ?> names = Keys.object(value.get("listed"), where);
+            listed = new String[] {Keys.string(names, "boxes", where), Keys.string(names, "classes", where),
+                Keys.string(names, "scores", where), Keys.string(names, "count", where)};
+        }
     }
 
     int channels() {
@@ -53,6 +63,9 @@ final class DetectionSpec {
     }
 
     List<String> outputs() {
+        if (listed != null) {
+            return Arrays.asList(listed);
+        }
         List<String> out = new ArrayList<String>();
         for (Level level : levels) {
             for (String one : new String[] {level.boxes, level.scores, level.alignment, level.firstBoxes,
@@ -67,6 +80,9 @@ final class DetectionSpec {
 
     /** How many values an output must have. */
     long elements(String name) {
+        if (listed != null) {
+            return name.equals(listed[0]) ? 4L * keep : name.equals(listed[3]) ? 1 : keep;
+        }
         for (Level level : levels) {
             long places = (long) level.rows * level.columns * level.perPlace();
             if (name.equals(level.boxes)) {

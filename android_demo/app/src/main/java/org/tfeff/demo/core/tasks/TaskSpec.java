@@ -59,6 +59,11 @@ public final class TaskSpec {
         return new TaskSpec(name, outputs, labels, changed);
     }
 
+    /** Whether `decode` says something by this name. */
+    public boolean says(String key) {
+        return decode.get(key) != null;
+    }
+
     /** One of the numbers of `decode`; NaN without. */
     public double number(String key) {
         return decode.get(key) instanceof Double ? (Double) decode.get(key) : Double.NaN;
