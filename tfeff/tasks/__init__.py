@@ -12,8 +12,8 @@ from tfeff.errors import TfeffError
 from tfeff.record.schema import TaskSpec
 from tfeff.tasks.base import Frame, GroupValue, Head, Metric, Picture, Task
 
-_NO_TASKS = ("__init__", "average_precision", "base", "boxes", "class_names", "criteria",
-             "detection_criterion", "detection_decode", "detection_spec", "meant", "statistics", "suppression")  # fmt: skip
+_NO_TASKS = ("__init__", "average_precision", "base", "boxes", "class_names", "criteria", "detection_criterion",
+             "detection_decode", "detection_spec", "meant", "statistics", "suppression")  # fmt: skip
 
 __all__ = ["Frame", "GroupValue", "Head", "Metric", "Picture", "Task", "get_task", "list_tasks", "recognise", "said"]
 
