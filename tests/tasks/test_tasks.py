@@ -105,7 +105,3 @@ def test_a_new_task_is_one_file(toy_task, tmp_path):
     (accuracy,) = result.accuracy
     assert (accuracy.task, accuracy.metric, accuracy.unit) == ("sign", "hits", "%")
     assert (accuracy.float_value, accuracy.quantized, accuracy.delta) == (75.0, 25.0, -50.0)
-
-
-def test_every_file_that_is_listed_is_a_task():
-    assert {get_task(name).name for name in list_tasks()} == set(list_tasks())
