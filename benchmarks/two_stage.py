@@ -5,9 +5,9 @@
 The static form: MobileNetV2 1.0 at 320x320, its map of stride 16 brought to 128 channels, a region proposal network
 with 3 anchors a place, the 600 surest anchors decoded (TOPK_V2), NON_MAX_SUPPRESSION_V4 padded to a fixed number of
 regions, each cut out as 7x7 values by four GATHERs and their bilinear mean, two fully connected layers of 1,024 and 80
-classes with boxes. It is smaller than the paper's, which has maps of four levels, 256 channels and 1,000 regions of an image of
-800x1333. Everything is converted by TensorFlow's own converter, float and int8 (weights are random: time does not
-depend on them), and timed in one interleaved run. With --write the figures go into docs/results/two_stage.json.
+classes with boxes. It is smaller than the paper's, which has maps of four levels, 256 channels and 1,000 regions of an
+image of 800x1333. Everything is converted by TensorFlow's own converter, float and int8 (weights are random: time does
+not depend on them), and timed in one interleaved run. With --write the figures go into docs/results/two_stage.json.
 """
 
 import argparse
