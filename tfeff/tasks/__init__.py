@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
 
 from tfeff.errors import TfeffError
 from tfeff.record.schema import TaskSpec
@@ -19,9 +18,8 @@ __all__ = ["Frame", "GroupValue", "Head", "Metric", "Picture", "Task", "get_task
 @cache
 def list_tasks() -> tuple[str, ...]:
     """Names of the tasks: the files here that have a `TASK`; the others are parts of one."""
-    names = sorted(module.name for module in iter_modules(__path__))
-    folder = Path(__file__).parent
-    return tuple(name for name in names if "\nTASK = " in (folder / f"{name}.py").read_text(encoding="utf-8"))
+    files = (path for folder in __path__ for path in Path(folder).glob("*.py") if path.name != "__init__.py")
+    return tuple(sorted(path.stem for path in files if "\nTASK = " in path.read_text(encoding="utf-8")))
 
 
 def get_task(name: str) -> Task:
