@@ -182,11 +182,6 @@ def test_every_command_reads_it(files, folder, capfd):
     assert "Traceback" not in ran.err
 
 
-def test_page_and_app_say_that_they_make_boxes_of_heads(files, folder, capfd):
-    for words in (("--web", folder / "site"), ("--out", folder / "app.apk")):
-        assert_refused(tfeff(capfd, "demo", files["boxes"], *words), "ends in boxes", "without --with-nms")
-
-
 def test_refused(folder, capfd):
     assert_refused(export(capfd, folder, "points", "--with-nms"), "these boxes are distances from points")
     assert_refused(export(capfd, folder, "ssd", "--metadata"), "does not read a detector's maps", "--with-nms")

@@ -98,8 +98,6 @@ def _open(artifact: Artifact) -> _Opened:
         raise TfeffError(
             f"{path}: has no record; the app reads size, preprocessing and labels from it", "make it by `tfeff export`"
         )
-    if record.heads:
-        raise TfeffError(f"{path}: ends in boxes, the app makes them of heads", "export it without --with-nms")
     preprocessing = _preprocessing(path, record)
     runner = Runner(path)
     _matched(path, "input", record.inputs, runner.inputs, INPUT_DTYPES)

@@ -103,8 +103,6 @@ def _check_image(artifact: Artifact, record: Record) -> None:
     if not record.inputs or not record.outputs:
         side = "outputs" if record.inputs else "inputs"
         raise TfeffError(f"{path}: its record names no {side}", "export it anew")
-    if record.heads:
-        raise TfeffError(f"{path}: ends in boxes, the page makes them of heads", "export it without --with-nms")
     takes = "the page runs models that take one image"
     if len(record.inputs) > 1:
         names = ", ".join(port.name for port in record.inputs)
