@@ -73,7 +73,9 @@ def build(name: str, images: np.ndarray):
         model(images, training=True)
     for layer, momentum in zip(norms, kept, strict=True):
         layer.momentum = momentum
-    last = next(layer for layer in reversed(model.layers) if isinstance(layer, keras.layers.Dense))
+    last = next(
+        layer for layer in reversed(model.layers) if isinstance(layer, keras.layers.Dense | keras.layers.Conv2D)
+    )
     spread = model.predict(images, verbose=0, batch_size=8).std(0).mean()
     last.set_weights([last.kernel.numpy() * 2 / max(spread, 1e-6), last.bias.numpy()])
     return model
@@ -131,7 +133,7 @@ def measure(name: str, photographs: Path, folder: Path) -> dict:
     command = ["export", str(folder / "model.keras"), "--int8", "--no-bench", "--json", "--quiet", "--allow-audit",
                "--calibration", str(folder / "calibration.npz"), "--mean", mean, "--std", std,
                "--out", str(folder / "out")]  # fmt: skip
-    code, peak, given, errors = _run([sys.executable, "-m", "tfeff", *command], folder)
+    code, peak, given, errors = run_measured([sys.executable, "-m", "tfeff", *command], folder)
     row = {"network": name, "seconds": round(time.perf_counter() - start), "peak_mib": peak, "code": code}
     if code:
         return row | {"error": " ".join(errors.split())[-300:]}
@@ -156,7 +158,7 @@ def measure(name: str, photographs: Path, folder: Path) -> dict:
     return row
 
 
-def _run(command: list[str], folder: Path) -> tuple[int, int, str, str]:
+def run_measured(command: list[str], folder: Path) -> tuple[int, int, str, str]:
     """Exit code, MiB of the largest process, output and errors of a command.
 
     The memory is that of this command and its own children (`wait4`), not of others that ran before it.
