@@ -35,6 +35,28 @@ def test_the_scratch_of_a_living_process_stays_and_that_of_a_killed_one_goes(tmp
     assert not os.path.exists(folder)
 
 
+KILLED = {
+    "a file": "with files.written_whole(Path('x')) as part:\n    part.write_text('half'); die()",
+    "a folder": "files.write_folder(Path('x'), lambda new: ((new / 'half').write_text('half'), die()), force=True)",
+    "several": "with files.scratch(Path('.'), 'export') as made:\n"
+    "    (made / 'x').write_text('new'); os.link = die\n"
+    "    files.publish_all({made / 'x': Path('x')}, {}, made, force=True)",
+}
+
+
+@pytest.mark.parametrize("way", KILLED)
+def test_what_a_killed_command_left_is_gone_after_the_next(tmp_path, way):
+    """Whatever is written, and where."""
+    (tmp_path / "x").write_text("old")
+    code = "import os; from pathlib import Path; from tfeff import files\ndef die(*told):\n    os.kill(os.getpid(), 9)\n"
+    ran = subprocess.run([sys.executable, "-c", code + KILLED[way]], cwd=tmp_path)
+    assert ran.returncode == -signal.SIGKILL
+    assert [path.name.startswith(".tfeff-") for path in tmp_path.iterdir() if path.name != "x"] == [True]
+    assert not (tmp_path / "x").exists() or (tmp_path / "x").read_text() == "old"
+    files.write_whole(tmp_path / "y", b"mine")
+    assert {path.name for path in tmp_path.iterdir()} <= {"x", "y"}
+
+
 def test_the_lock_is_the_kernels_and_no_process_number(tmp_path):
     """As another PID namespace looks: the owner's number is nobody's here."""
     with files.scratch(tmp_path, "export") as mine:

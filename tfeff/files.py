@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from tfeff.errors import TfeffError
 
@@ -22,6 +23,7 @@ except ImportError:  # Windows: no locks there, and so no leftovers are swept
     fcntl = None  # type: ignore[assignment]
 
 _LOCK = ".lock"
+_HDF5 = (".h5", ".hdf5", ".keras")  # suffixes under which Keras reads it
 _UNPACKED, _SLACK = 200, 2**28  # of archives: times their size, and bytes beyond that
 _OLD_S = 24 * 3600.0  # of a folder without a lock: it may be that of a process that is about to make one
 _PATIENCE_S = 10.0
@@ -43,19 +45,60 @@ def check_regular(path: Path, mend: str = "give a file") -> None:
 
 
 def check_unpacked(path: Path) -> None:
-    """Raises TfeffError for a zip archive (`.npz`, `.keras`) that unpacks to far more than it is: it was made to fill
-    its reader's memory. What is no archive passes."""
+    """Whether a file may be unpacked in memory; what is no archive passes.
+
+    Raises:
+        TfeffError: a zip archive (`.npz`, `.keras`, `.pth`) or an HDF5 file (`.h5`, or inside a `.keras`) that unpacks
+            to far more than it is, which was made to fill its reader's memory; an HDF5 file that takes values from
+            another file.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-        most = _UNPACKED * path.stat().st_size + _SLACK
-    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):  # who reads it says what is wrong
-        return
-    if unpacked > most:
+            entries = archive.infolist()
+            check_held(path, sum(entry.file_size for entry in entries))
+            for entry in entries:
+                if path.suffix in _HDF5 and entry.filename.endswith(_HDF5):
+                    with archive.open(entry) as inner:
+                        _check_hdf5(path, inner)
+    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile):
+        pass  # no archive, or a damaged one: who reads it says so
+    if path.suffix in _HDF5:
+        _check_hdf5(path, path)
+
+
+def check_held(path: Path, held: int) -> None:
+    """Raises TfeffError for a file that becomes so many bytes, if it is far smaller."""
+    if held > _UNPACKED * path.stat().st_size + _SLACK:
         raise TfeffError(
-            f"{path}: unpacks to {unpacked:,} bytes, more than {_UNPACKED} times its size",
-            "save it without compression",
+            f"{path}: unpacks to {held:,} bytes, more than {_UNPACKED} times its size", "save it without compression"
         )
+
+
+def _check_hdf5(path: Path, file: Any) -> None:
+    """By what a file's data sets say of themselves; nothing is unpacked."""
+    import h5py
+
+    held, elsewhere = 0, ""
+
+    def look(name: str, entry: Any) -> None:
+        nonlocal held, elsewhere
+        if isinstance(entry, h5py.Dataset):
+            held += (entry.size or 0) * entry.dtype.itemsize
+            elsewhere = elsewhere or (name if entry.external or entry.is_virtual else "")
+
+    def follow(name: str, link: Any) -> None:
+        nonlocal elsewhere
+        elsewhere = elsewhere or (name if isinstance(link, h5py.ExternalLink) else "")
+
+    try:
+        with h5py.File(file, "r") as opened:
+            opened.visititems(look)
+            opened.visititems_links(follow)
+    except Exception:  # h5py raises many kinds on a damaged file; who reads it says what is wrong
+        return
+    if elsewhere:
+        raise TfeffError(f"{path}: {elsewhere[:100]!r} lies in another file", "save it in one file")
+    check_held(path, held)
 
 
 def _is_special(path: Path) -> bool:

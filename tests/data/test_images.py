@@ -1,5 +1,7 @@
 """Image files: what is read, and what is refused by name."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,7 +9,7 @@ from PIL import Image
 from tfeff import TfeffError
 from tfeff.data.files import list_files, list_images
 from tfeff.data.images import _avif_bits as avif_bits
-from tfeff.data.images import image_suffixes, read_image
+from tfeff.data.images import image_suffixes, read_image, upright_size
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (12, 10, 3), dtype=np.uint8)
@@ -300,7 +302,16 @@ def test_postscript_starts_no_ghostscript(tmp_path, monkeypatch, name):
     drawing = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"
     (tmp_path / name).write_text(drawing)
     assert "not an image" in refusal(tmp_path / name)
+    with pytest.raises(TfeffError, match="not an image"):  # nor is its size read
+        upright_size(tmp_path / name)
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_pipe_is_no_image(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    for read in (read_image, upright_size):
+        with pytest.raises(TfeffError, match="not a regular file"):
+            read(tmp_path / "a.png")
 
 
 def test_system_files_and_folders_are_left_out_unsaid_and_others_are_counted(tmp_path):

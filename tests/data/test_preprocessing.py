@@ -216,6 +216,8 @@ def test_dict_has_the_words_of_the_record():
         ({"size": (32, 32), "resize_size": (64,)}, "(h, w)"),
         ({"size": (32, 32), "resize_size": (64, 64, 64)}, "(h, w)"),
         ({"size": (32, 32), "resize_size": (64, 31)}, "cannot cut (32, 32)"),
+        ({"size": (10**9, 10**9)}, "no image is so large"),
+        ({"size": (32, 32), "resize_size": (32, 2**15 + 1)}, "no image is so large"),
     ],
 )
 def test_bad_values(arguments, told):

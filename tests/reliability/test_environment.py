@@ -24,8 +24,9 @@ def shell(words, **options):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_a_full_standard_output():
-    ran = shell(">/dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])  # it is full at the end, or at the first word
+def test_a_full_standard_output(unbuffered):
+    ran = shell(">/dev/full", env={**os.environ, "PYTHONUNBUFFERED": unbuffered})
     assert ran.returncode == 2
     assert "tfeff: " in ran.stderr
     assert "o space left" in ran.stderr
@@ -50,6 +51,39 @@ def test_a_pipe_that_nobody_reads_is_no_gate_that_failed():
         assert ran.returncode == 0
 
 
+SLOW = """
+import sys, time
+from pathlib import Path
+from tfeff.cli.ending import ended, open_standard_streams
+from tfeff.cli.output import Output
+
+def work():
+    out = Output(False, False)
+    for step in range(20):
+        out.say(f"step {step}")
+        time.sleep(0.02)
+    Path("done").touch()
+
+open_standard_streams()
+sys.exit(ended(work))
+"""
+
+
+@pytest.mark.parametrize("end", ["2>&1 | head -1", "2>&1 >/dev/null | true", "2>&-"])
+def test_work_goes_on_when_nobody_looks_on_any_more(tmp_path, end):
+    words = ["bash", "-c", f'"$@" {end}; exit ${{PIPESTATUS[0]}}', "bash", sys.executable, "-c", SLOW]
+    assert subprocess.run(words, cwd=tmp_path, timeout=60, capture_output=True).returncode == 0
+    assert (tmp_path / "done").exists()
+
+
+def test_json_for_nobody_is_refused_before_any_work():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", ending._Closed())
+        with pytest.raises(TfeffError, match="standard output is closed"):
+            Output(True, False)
+        Output(False, False)
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
@@ -61,6 +95,7 @@ def test_a_pipe_that_nobody_reads_is_no_gate_that_failed():
         (KeyError("x"), "an error of tfeff itself"),
         (click.UsageError("no such option"), "no such option"),
         (TfeffError("a\nb", "c\x07"), "a\\nb\n  mend: c\\x07"),
+        (TfeffError("x" * 10**6, "y" * 10**6), "xxx...\n  mend: yyy"),
     ],
 )
 def test_every_error_has_a_sentence(error, said, capfd):
@@ -68,7 +103,9 @@ def test_every_error_has_a_sentence(error, said, capfd):
         raise error
 
     assert ending.ended(run) == 2
-    assert said in capfd.readouterr().err
+    told = capfd.readouterr().err
+    assert said in told
+    assert len(told) < 10_000
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from tfeff import own_code
 from tfeff.errors import TfeffError
 from tfeff.export.loading import read_keras
+from tfeff.weights import load_weights
 
 
 @pytest.fixture
@@ -50,6 +51,9 @@ def test_a_file_that_names_a_module_of_the_working_folder(here, monkeypatch, mod
     before = list(sys.path)
     with pytest.raises(TfeffError, match=r"model\.keras: cannot be loaded"):
         read_keras(here / "model.keras")
+    inputs = keras.Input((4,))
+    with pytest.raises(TfeffError, match="Keras cannot load it"):
+        load_weights(keras.Model(inputs, inputs), here / "model.keras")
     assert not list(here.glob("*.ran"))
     assert sys.path == before
 

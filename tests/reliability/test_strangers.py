@@ -6,6 +6,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from checking_files import edit
@@ -236,14 +237,43 @@ def test_sizes_beside_open_ones_are_bounded(tmp_path, capfd):
 def test_archives_that_were_made_to_fill_memory(artifact, capfd, monkeypatch):
     path = artifact()
     np.savez_compressed("zeros.npz", images=np.zeros((2**20, 1, 1), np.uint8))
-    with zipfile.ZipFile("m.keras", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("model.weights.h5", bytes(2**20))
-    check_unpacked(Path("m.keras"))  # small ones may
+    for name in ("m.keras", "m.pth"):
+        with zipfile.ZipFile(name, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("model.weights.h5", bytes(2**20))
+        check_unpacked(Path(name))  # small ones may
+    with h5py.File("m.h5", "w") as file:
+        file.create_dataset("x", (2**21,), "f4", chunks=(2**18,), compression="gzip")
+    with zipfile.ZipFile("h.keras", "w") as archive:
+        archive.write("m.h5", "model.weights.h5")
+    shutil.copy("m.h5", "m.weights.h5")
+    network = ["--network", "vargnet_v1_025_g8", "--out", "w.npz"]
     with monkeypatch.context() as patch:
         patch.setattr("tfeff.files._SLACK", 0)
         for command in (
             ["compare", path, "--dataset", "zeros.npz"], ["debug", path, "--images", "zeros.npz"], ["info", "m.keras"],
             ["export", "vargnet_v1_025_g8", "--weights", "zeros.npz", "--no-bench"],
-            ["import-weights", "zeros.npz", "--network", "vargnet_v1_025_g8", "--out", "w.npz"],
+            ["import-weights", "zeros.npz", *network], ["import-weights", "m.pth", *network],
+            ["info", "m.h5"], ["info", "h.keras"],
+            ["export", "vargnet_v1_025_g8", "--weights", "m.weights.h5", "--no-bench"],
         ):  # fmt: skip
-            assert_refused(tfeff(capfd, *command), "unpacks to 1,0", "more than 200 times its size")
+            assert_refused(tfeff(capfd, *command), "unpacks to ", "more than 200 times its size")
+
+
+@pytest.mark.parametrize("kind", ["values", "link", "virtual"])
+def test_an_hdf5_file_that_reads_another_file(artifact, capfd, kind):
+    artifact()
+    Path("secret").write_bytes(b"1234")
+    with h5py.File("other.h5", "w") as file:
+        file["x"] = np.zeros(4, np.uint8)
+    with h5py.File("m.h5", "w") as file:
+        if kind == "values":
+            file.create_dataset("x", (4,), "u1", external=[("secret", 0, 4)])
+        elif kind == "link":
+            file["x"] = h5py.ExternalLink("other.h5", "x")
+        else:
+            layout = h5py.VirtualLayout((4,), "u1")
+            layout[:] = h5py.VirtualSource("other.h5", "x", (4,))
+            file.create_virtual_dataset("x", layout)
+    shutil.copy("m.h5", "m.weights.h5")
+    for command in (["info", "m.h5"], ["export", "vargnet_v1_025_g8", "--weights", "m.weights.h5", "--no-bench"]):
+        assert_refused(tfeff(capfd, *command), "'x' lies in another file")

@@ -152,6 +152,25 @@ def test_refuses_figures_that_were_changed(tmp_path, made, at, value, said):
     assert caught.value.what.startswith(str(path))
 
 
+@pytest.mark.parametrize(
+    ("name", "decode", "said"),
+    [
+        ("detection", {}, "missing required field"),
+        ("detection", {"kind": ["anchors"]}, "kind"),
+        ("classification", {"kind": {"a": 1}}, "task classification: kind {'a': 1}"),
+        ("classification", {"kind": "multi-label", "threshold": "high"}, "threshold 'high'"),
+    ],
+)
+def test_refuses_a_meaning_that_is_none(tmp_path, name, decode, said):
+    changed = record()
+    changed["tasks"][0] |= {"name": name, "decode": decode}
+    path = write(tmp_path)
+    path.write_text(json.dumps(changed), encoding="utf-8")
+    with pytest.raises(TfeffError, match=said) as caught:
+        read_reported([path])
+    assert caught.value.what.startswith(str(path))
+
+
 def test_a_record_with_nothing_measured_is_taken(tmp_path):
     for made in (record(), old_record()):
         bare = {key: made[key] for key in ("schema_version", "file", "sha256")}

@@ -43,6 +43,8 @@ def test_ports_that_fit():
         (spec(more=1), ports(), "unknown field"),
         (spec(iou_threshold=1.5), ports(), "iou_threshold"),
         (spec(score_threshold="0.5"), ports(), "score_threshold"),
+        (spec(score_threshold=1e300), ports(), "score_threshold"),
+        (spec(score="x" * 10**5), ports(), r"^task detection: Invalid enum value 'x{200,300}\.\.\."),
         (TaskSpec(name="detection", outputs=NAMES[::-1], decode=SPEC), ports()[::-1], "same order|are of boxes_6"),
         (TaskSpec(name="detection", outputs=NAMES), ports(), "missing required field"),
     ],
@@ -134,6 +136,16 @@ def test_drawn_as_lines_and_frames():
     assert not lit[21:].any()
     assert not lit[10, 22:].any()
     assert TASK.draw(None, detected([], [], []), spec()).lines == (("nothing found", None),)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_outputs_that_are_no_numbers(value):
+    outputs = {name: np.full(shape, 3.0, np.float32) for name, shape in SHAPES.items()}
+    outputs["boxes_6"][...] = value
+    with np.errstate(all="ignore"):
+        found = TASK.decode(outputs, spec())
+        assert TASK.same_answer(found, found)
+        TASK.draw(np.zeros((*SIZE, 3), np.uint8), found, spec())
 
 
 def test_belief_is_the_surest_box():

@@ -141,6 +141,22 @@ def test_vectors_that_overlap_are_refused_in_time(tmp_path, monkeypatch):
     assert len(looked) < 10 * len(data)
 
 
+def test_vectors_that_overlap_and_end_well_are_refused_in_time(tmp_path, monkeypatch):
+    """As above, but what they lead to is zeros, which are empty tables: nothing is ever wrong, and none is shared."""
+    looked, read = [], _Flatbuffer.read
+    model, model_at = table_of([0, 0, 4], struct.pack("<I", 4))
+    data = struct.pack("<I4s", 8 + model_at, b"TFL3") + model + struct.pack("<I", 4000) * 10_000 + bytes(100_000)
+
+    def counted(self, kind, at):
+        looked.append(at)
+        assert len(looked) < 10 * len(data)
+        return read(self, kind, at)
+
+    monkeypatch.setattr(_Flatbuffer, "read", counted)
+    (tmp_path / "a.tflite").write_bytes(data)
+    assert "damaged" in refused(check_tflite, tmp_path / "a.tflite")
+
+
 def test_data_behind_the_flatbuffer_is_checked(compared_files, tmp_path):
     """Files above 2 GB keep their buffers behind the flatbuffer, by absolute place and size."""
     import flatbuffers

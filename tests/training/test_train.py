@@ -470,3 +470,18 @@ def test_a_preset_that_this_recipe_did_not_make_stays(recipe, tmp_path, end):
     with pytest.raises(TfeffError, match="exists, and is not of this run"):
         train(recipe, tmp_path)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(foreign.name, '{"training": 5}')]
+
+
+@pytest.mark.parametrize("end", [".json", ".weights.npz"])
+def test_a_preset_that_was_made_meanwhile_stays(recipe, tmp_path, monkeypatch, end):
+    foreign = tmp_path / f"{recipe.network}.stripes{end}"
+
+    def another(*told):
+        foreign.write_text("another's")
+        return 0.0
+
+    monkeypatch.setattr("tfeff.training.loop._fit", another)  # in place of an epoch
+    monkeypatch.setattr("tfeff.training.classification.TRAINING.judge", lambda *told: lambda model: {"top1": 50.0})
+    with pytest.raises(TfeffError, match="exists already"):
+        train(replace(recipe, epochs=1), tmp_path)
+    assert foreign.read_text() == "another's"

@@ -1,5 +1,6 @@
 """Weights from PyTorch: the formats, the conversions, the errors."""
 
+import json
 import re
 
 import keras
@@ -156,6 +157,15 @@ def test_damaged_safetensors(tmp_path, content, told):
     with pytest.raises(TfeffError, match=told) as raised:
         read_state_dict(path)
     assert "a.safetensors" in raised.value.what
+
+
+def test_safetensors_whose_entries_share_their_bytes(tmp_path):
+    """100,000 that name the same megabyte would be 100 GB."""
+    entry = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+    header = json.dumps({name: entry for name in "ab"}).encode()
+    (tmp_path / "a.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    with pytest.raises(TfeffError, match="b lies where others do"):
+        read_state_dict(tmp_path / "a.safetensors")
 
 
 def test_safetensors_whose_values_are_cut_off(tmp_path):

@@ -18,6 +18,8 @@ import click
 from tfeff.cli.words import shown
 from tfeff.errors import TfeffError
 
+_LONGEST = 3000  # letters of a message
+
 
 def open_standard_streams() -> None:
     """Opens what is closed of stdin, stdout and stderr: the next file that is opened would take its number, and be
@@ -51,7 +53,7 @@ def ended(run: Callable[[], Any]) -> int:
     try:
         sys.stdout.flush()
     except (OSError, ValueError) as error:
-        _silence(sys.stdout)
+        silence(sys.stdout)
         if isinstance(error, BrokenPipeError):  # `tfeff list | head`
             return code
         tell(f"standard output: cannot be written ({getattr(error, 'strerror', None) or error})", "make room")
@@ -59,7 +61,7 @@ def ended(run: Callable[[], Any]) -> int:
     with suppress(OSError, ValueError):
         sys.stderr.flush()
         return code
-    _silence(sys.stderr)
+    silence(sys.stderr)
     return code
 
 
@@ -79,7 +81,7 @@ def _caught(run: Callable[[], Any]) -> int:
         tell("interrupted")
         return 130
     except BrokenPipeError:
-        _silence(sys.stdout)
+        silence(sys.stdout)
         return 0
     except Exception as error:
         return _environment(error)
@@ -110,11 +112,17 @@ def _environment(error: Exception) -> int:
 def tell(what: str, mend: str = "") -> None:
     """A line on stderr, where there is one that can be written."""
     with suppress(OSError, ValueError):
-        text = f"tfeff: {shown(what)}\n  mend: {shown(mend)}" if mend else f"tfeff: {shown(what)}"
+        lines = [f"tfeff: {_brief(what)}", *([f"  mend: {_brief(mend)}"] if mend else [])]
+        text = "\n".join(lines)
         print(text, file=sys.stderr)
 
 
-def _silence(stream: TextIO) -> None:
+def _brief(text: str) -> str:
+    """As a terminal may show it; what a file holds may be as long as it likes."""
+    return shown(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")
+
+
+def silence(stream: TextIO) -> None:
     """Lets what a stream still holds go nowhere, so that Python's own end does not stumble over it."""
     with suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tfeff.cli.ending import silence
 from tfeff.cli.words import shown
+from tfeff.errors import TfeffError
 
 if TYPE_CHECKING:  # --help does not load it
     from rich.console import Console
@@ -30,9 +32,17 @@ def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Output:
-    """Where a command's words go. Rich honours NO_COLOR and notices that stderr is no terminal."""
+    """Where a command's words go. Rich honours NO_COLOR and notices that stderr is no terminal.
+
+    Words for people are no part of a command's work: where nobody reads them any more, it goes on.
+
+    Raises:
+        TfeffError: JSON is wanted, and stdout is closed.
+    """
 
     def __init__(self, as_json: bool, quiet: bool):
+        if as_json and not sys.stdout.writable():
+            raise TfeffError("standard output is closed", "leave --json out, or send it to a file")
         self.as_json, self.quiet = as_json, quiet
         self._console: Console | None = None
 
@@ -42,8 +52,9 @@ class Output:
             from rich.console import Console
 
             class Pipe(Console):
-                def on_broken_pipe(self) -> None:  # Rich would leave by exit code 1, which means that a gate failed
-                    raise BrokenPipeError
+                def on_broken_pipe(self) -> None:  # Rich would end the command here
+                    self.quiet = True
+                    silence(sys.stderr)
 
             width = None if sys.stderr.isatty() else 150
             self._console = Pipe(stderr=True, quiet=self.quiet, highlight=False, emoji=False, width=width)

@@ -11,8 +11,10 @@ from tfeff.data.dataset import FileDataset, Objects
 from tfeff.data.files import exists
 from tfeff.data.images import upright_size
 from tfeff.errors import TfeffError
+from tfeff.files import check_regular
 
 SPLIT_WORDS = {"train": ("train", "training", "trainval"), "test": ("test", "val", "valid", "validation")}
+LONGEST = 2**31  # pixels of a side that an annotation may say
 _SLACK = 2.0  # pixels that a box may stick out by: programs round, and count from 0 or 1
 _SLACK_SHARE = 0.01  # the same of coordinates that are shares of the image
 _MEND = "mend or remove this box"
@@ -163,10 +165,13 @@ def check_classes(names: Sequence[str], where: str) -> tuple[str, ...]:
     """
     if not names:
         raise TfeffError(f"{where}: names no classes", "name each class once")
-    if twice := next((name for number, name in enumerate(names) if not name or name in names[:number]), None):
-        raise TfeffError(f"{where}: the class {twice!r} twice", "name each class once")
     if "" in names:
         raise TfeffError(f"{where}: a class without a name", "name each class once")
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise TfeffError(f"{where}: the class {name[:100]!r} twice", "name each class once")
+        seen.add(name)
     return tuple(names)
 
 
@@ -174,8 +179,9 @@ def read_bytes(path: Path, most: int, what: str) -> bytes:
     """A file's bytes.
 
     Raises:
-        TfeffError: it cannot be read, or is larger than `most`.
+        TfeffError: it cannot be read, is no regular file, or larger than `most`.
     """
+    check_regular(path, "replace or remove it")
     try:
         with path.open("rb") as file:
             data = file.read(most + 1)

@@ -4,7 +4,16 @@ from pathlib import Path
 
 import msgspec
 
-from tfeff.data.annotated import SPLIT_WORDS, BoxDataset, Boxes, check_classes, dataset_of, inner_name, read_bytes
+from tfeff.data.annotated import (
+    LONGEST,
+    SPLIT_WORDS,
+    BoxDataset,
+    Boxes,
+    check_classes,
+    dataset_of,
+    inner_name,
+    read_bytes,
+)  # fmt: skip
 from tfeff.data.files import exists
 from tfeff.errors import TfeffError
 
@@ -51,6 +60,8 @@ def is_coco(path: Path) -> bool:
     ):
         return False
     try:
+        if not path.is_file():  # a pipe or a device, which may never end
+            return False
         with path.open("rb") as file:
             ends = file.read(_LOOKED_AT)
             file.seek(max(0, path.stat().st_size - _LOOKED_AT))
@@ -122,19 +133,19 @@ def open_coco(path: Path, name: str, split: str) -> BoxDataset:
         raise TfeffError(f"{path}: two categories of one id", "number each class once")
     images: dict[int | str, Boxes] = {}
     for image in held.images:
-        where = f"{path}, image {image.id}"
+        where = f"{path}, image {_brief(image.id)}"
         if image.id in images:
             raise TfeffError(f"{where}: there are two of this id", "number each image once")
         size = None if image.height is None or image.width is None else (image.height, image.width)
-        if size is None or min(size) < 1:
-            raise TfeffError(f"{where}: its height and width are {size or 'missing'}", _MEND)
+        if size is None or not 1 <= min(size) <= max(size) <= LONGEST:
+            raise TfeffError(f"{where}: its height and width are {_brief(size or 'missing')}", _MEND)
         images[image.id] = Boxes(where, inner_name(image.file_name, where), size)
     for annotation in held.annotations:
-        where = f"{path}, annotation {annotation.id}"
+        where = f"{path}, annotation {_brief(annotation.id)}"
         if annotation.image_id not in images:
-            raise TfeffError(f"{where}: there is no image {annotation.image_id}", "add or remove it")
+            raise TfeffError(f"{where}: there is no image {_brief(annotation.image_id)}", "add or remove it")
         if annotation.category_id not in numbers:
-            raise TfeffError(f"{where}: unknown class, there is no category {annotation.category_id}", "add it")
+            raise TfeffError(f"{where}: unknown class, there is no category {_brief(annotation.category_id)}", "add it")
         x, y, width, height = annotation.bbox
         images[annotation.image_id].add(
             (x, y, x + width, y + height), numbers[annotation.category_id], crowd=bool(annotation.iscrowd),
@@ -154,6 +165,11 @@ def _root(path: Path, split: str, images: list[Boxes]) -> Path:
     places = [path.parent, path.parent / "images", above, above / "images"]
     places += [base / stem for base in (above, above / "images", path.parent, path.parent / "images") for stem in stems]
     return next((place for place in places if exists(place / images[0].image)), path.parent)
+
+
+def _brief(value: object) -> str:
+    """A number or a text as a message shows it."""
+    return f"{value!s:.60}"
 
 
 def _has_boxes(path: Path) -> bool:

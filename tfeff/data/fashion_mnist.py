@@ -18,6 +18,7 @@ CLASSES = (
 )  # fmt: skip
 SAMPLE_PATH = Path(__file__).with_name("sample") / "fashion_mnist_sample.npz"
 _PREFIX = {"train": "train", "test": "t10k"}
+_MOST = 2**26  # bytes of a file; that of the training images has 47,040,016
 _DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 _MEND = (
     "install the Debian package dataset-fashion-mnist, or set TFEFF_DATA to the folder with its four .gz files, "
@@ -75,7 +76,10 @@ def _read_idx(folder: Path, split: str, kind: str) -> np.ndarray:
     if path is None:
         raise TfeffError(f"{folder}: no {_PREFIX[split]}-{kind}-ubyte file", _MEND)
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            data = file.read(_MOST + 1)
+        if len(data) > _MOST:
+            raise ValueError(f"more than {_MOST:,} bytes")
         zero, dtype, rank = struct.unpack_from(">HBB", data)
         shape = struct.unpack_from(f">{rank}I", data, 4)
         if zero or dtype != 8 or rank != int(kind[-1]):

@@ -102,6 +102,8 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 
 def _parts(name: str) -> list[tuple[int, int, str]]:
-    """Texts and numbers by turns, so that a text is always compared with a text."""
+    """Texts and numbers by turns, so that a text is always compared with a text; a number by its digits, of which
+    Python reads no more than 4,300."""
     parts = re.split(r"([0-9]+)", name)
-    return [(1, int(part), "") if number % 2 else (0, 0, part) for number, part in enumerate(parts)]
+    parts = [part.lstrip("0") if number % 2 else part for number, part in enumerate(parts)]
+    return [(1, len(part), part) if number % 2 else (0, 0, part) for number, part in enumerate(parts)]

@@ -165,7 +165,8 @@ def _of_table(table: Table, name: str, path: Path, split: str, notes: tuple[str,
     told = _told_classes(table.root, table.root, classes if table.named else ()) if classes else None
     if told is not None and labels is not None:
         if table.named:
-            labels = np.array([told.index(each) for each in classes], np.int64)[labels]
+            place = {each: number for number, each in enumerate(told)}
+            labels = np.array([place[each] for each in classes], np.int64)[labels]
         elif len(told) < len(classes):
             raise TfeffError(
                 f"{path}: a label of {len(classes) - 1}, {NAMES} names {len(told)} classes", "name them all"

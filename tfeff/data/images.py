@@ -117,6 +117,7 @@ def upright_size(path: Path) -> tuple[int, int]:
     Raises:
         TfeffError: a file that is no image.
     """
+    check_regular(path, "replace or remove it")
     try:
         with Image.open(path, formats=formats()) as image:
             turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)

@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.parsers import expat
 
-from tfeff.data.annotated import SPLIT_WORDS, BoxDataset, Boxes, check_classes, dataset_of, read_bytes, read_text
+from tfeff.data.annotated import (
+    LONGEST,
+    SPLIT_WORDS,
+    BoxDataset,
+    Boxes,
+    check_classes,
+    dataset_of,
+    read_bytes,
+    read_text,
+)
 from tfeff.data.files import is_ignored
 from tfeff.data.images import image_suffixes
 from tfeff.errors import TfeffError
@@ -138,14 +147,14 @@ def _read(tree: Element, path: Path, stem: str, images: dict[str, str], numbers:
     if tree.tag != "annotation":
         raise TfeffError(f"{where}: its element is <{tree.tag[:40]}>, no <annotation>", _MEND)
     size = tree.get("size") or Element("size")
-    height, width = (int(_number(size, side, where)) for side in ("height", "width"))
-    if min(height, width) < 1:
-        raise TfeffError(f"{where}: its image is {height} x {width}", _MEND)
+    height, width = (_number(size, side, where) for side in ("height", "width"))
+    if not (1 <= height <= LONGEST and 1 <= width <= LONGEST):  # nor are they no number
+        raise TfeffError(f"{where}: its image is {height:g} x {width:g}", _MEND)
     named = (tree.get("filename") or Element("")).text.strip()
     image = images.get(stem, images.get(Path(named.replace("\\", "/")).stem, ""))
     if not image:
         raise TfeffError(f"{where}: there is no image for it, neither {stem!r} nor {named[:200]!r}", "add or remove it")
-    row = Boxes(where, image, (height, width))
+    row = Boxes(where, image, (int(height), int(width)))
     for thing in tree.all("object"):
         kind = _text(thing, "name", where)
         if kind not in numbers:

@@ -72,6 +72,7 @@ def read_reported(paths: Sequence[str | Path], *, verify: bool = False) -> list[
 
 def _read(path: Path, verify: bool) -> Reported:
     record = read_record(path)
+    _check_tasks(path, record)
     if not verify:
         return Reported(path, record)
     if record_path(path.with_name(record.file)) != path:
@@ -91,6 +92,17 @@ def _read(path: Path, verify: bool) -> Reported:
         _verify_compiled(path.with_name(record.compiled.file), record.compiled.sha256)
         verified.append(record.compiled.file)
     return Reported(path, record, tuple(verified))
+
+
+def _check_tasks(path: Path, record: Record) -> None:
+    """Whether the tasks that are known here fit the outputs: what they mean is told on the page."""
+    ports = {port.name: port for port in record.outputs}
+    for spec in record.tasks:
+        if spec.name in list_tasks() and ports:
+            try:
+                get_task(spec.name).check(spec, [ports[name] for name in spec.outputs])
+            except TfeffError as error:
+                raise TfeffError(f"{path}: {error.what}", error.mend) from None
 
 
 def _verify_compiled(path: Path, expected: str) -> None:

@@ -178,7 +178,7 @@ def _shapes(numbers: DetectionSpec) -> dict[str, tuple[int, int, int]]:
 
 
 def _shown(prediction: Detections) -> Detections:
-    seen = prediction.scores >= SHOWN
+    seen = (prediction.scores >= SHOWN) & np.isfinite(prediction.boxes).all(axis=1)  # a network may give anything
     return Detections(prediction.boxes[seen], prediction.classes[seen], prediction.scores[seen])
 
 

@@ -30,7 +30,8 @@ import numpy as np
 from msgspec import Meta
 
 from tfeff.errors import TfeffError
-from tfeff.record.base import NotNegative, Positive, Share
+from tfeff.record import one_line
+from tfeff.record.base import Positive, Share
 
 Size = Annotated[int, Meta(ge=1)]
 
@@ -98,7 +99,7 @@ class DetectionSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     max_log_size: Positive | None = None
     objectness: Share | None = None
     clip: bool = False
-    score_threshold: NotNegative
+    score_threshold: Share
     iou_threshold: Share
     per_class: Size
     keep: Size
@@ -131,7 +132,7 @@ def read_spec(values: Mapping[str, Any], where: str = "task detection") -> Detec
         spec = msgspec.convert(values, DetectionSpec)
         _check(spec)
     except (msgspec.ValidationError, ValueError) as error:
-        raise TfeffError(f"{where}: {error}", "its numbers were changed after they were written: export anew") from None
+        raise TfeffError(f"{where}: {one_line(str(error))}", "its numbers were changed after they were written: export anew") from None
     return spec
 
 

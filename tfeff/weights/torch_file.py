@@ -19,12 +19,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from tfeff.errors import TfeffError
-from tfeff.files import check_unpacked
+from tfeff.files import check_held, check_unpacked
 
 WRAPPINGS = ("state_dict", "model_state_dict", "model", "net")  # where training scripts put the state dict
 _MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of a file of the older kind
 _PROTOCOL = 1001
-_SHARED = 8  # how often, on the whole, tensors may share storages: tied weights do
 _DTYPES = {
     "DoubleStorage": "<f8", "FloatStorage": "<f4", "HalfStorage": "<f2", "LongStorage": "<i8", "IntStorage": "<i4",
     "ShortStorage": "<i2", "CharStorage": "i1", "ByteStorage": "u1", "BoolStorage": "?", "BFloat16Storage": "<u2",
@@ -160,9 +159,7 @@ def read_torch_file(path: Path) -> dict[str, np.ndarray]:
             f"weights {path}: no state dict, which is a dictionary of tensors",
             f"save model.state_dict(), alone or under {', '.join(WRAPPINGS)}",
         )
-    stored = sum(storage.size for storage in {id(tensor.storage): tensor.storage for tensor in state.values()}.values())
-    if sum(math.prod(tensor.shape) for tensor in state.values()) > _SHARED * stored:
-        raise ValueError("its tensors repeat its storages")
+    check_held(path, sum(4 * math.prod(tensor.shape) for tensor in state.values()))  # tensors may share storages
     return {str(entry): tensor.read() for entry, tensor in state.items()}
 
 

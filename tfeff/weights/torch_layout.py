@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tfeff.errors import TfeffError
-from tfeff.files import check_unpacked
+from tfeff.files import check_held, check_unpacked
 from tfeff.weights.torch_file import read_torch_file
 
 _SAFETENSORS_TYPES = {
@@ -147,6 +147,7 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         raise TfeffError(f"weights {path}: unknown format {path.suffix!r}", f"one of {', '.join(readers)}")
     if not path.is_file():
         raise TfeffError(f"weights {path}: no such file", "check the path")
+    check_unpacked(path)
     try:
         state = readers[path.suffix](path)
     except TfeffError:
@@ -160,7 +161,6 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_npz(path):
-    check_unpacked(path)
     with np.load(path, allow_pickle=False) as archive:
         return {entry: archive[entry] for entry in archive.files}
 
@@ -176,7 +176,7 @@ def _read_safetensors(path):
         if size < 8 or length > size - 8:
             raise ValueError("cut short" if size < 8 else "the header is longer than the file")
         header, data = json.loads(file.read(length)), file.read()
-    state = {}
+    state, taken = {}, 0
     for entry, told in header.items():
         if entry == "__metadata__":
             continue
@@ -185,6 +185,9 @@ def _read_safetensors(path):
         dtype, (begin, end) = np.dtype(_SAFETENSORS_TYPES[told["dtype"]]), told["data_offsets"]
         if not 0 <= begin <= end <= len(data) or end - begin != math.prod(told["shape"]) * dtype.itemsize:
             raise ValueError(f"{entry} reaches beyond the file, or its size is not that of its shape")
+        taken += end - begin
+        if taken > len(data):  # who copies them would take more than the file has
+            raise ValueError(f"{entry} lies where others do")
         value = np.frombuffer(data[begin:end], dtype)
         if told["dtype"] == "BF16":  # the upper half of a float32
             value = (value.astype(np.uint32) << 16).view(np.float32)
