@@ -10,7 +10,7 @@ from golden_recipe import save_safetensors
 
 from tfeff import GroupConv2D, TfeffError, create
 from tfeff.networks import get_network, index
-from tfeff.weights.layouts import get_layout, list_layouts
+from tfeff.weights.layouts import find_layout, get_layout, list_layouts
 from tfeff.weights.torch_layout import import_state_dict, read_state_dict
 
 RNG = np.random.default_rng(0)
@@ -304,3 +304,13 @@ def test_as_resnet_from_caffe(merged):
         small.set_weights(ours.get_weights())
         logits.append(small(image, training=False).numpy())
     np.testing.assert_allclose(*logits, rtol=1e-3)
+
+
+def test_entries_that_fit_two_networks_are_not_guessed(tmp_path):
+    """The authors' EfficientNet-Lite0 in timm and timm's own have the same entries and pad differently."""
+    model = create("efficientnet_lite0")
+    layout = get_layout("efficientnet_lite", "timm")
+    state = {f"{place}.weight": np.zeros(1) for place in layout.places(model).values()}
+    with pytest.raises(TfeffError, match="timm and timm-tf of efficientnet_lite0") as raised:
+        find_layout(model, "efficientnet_lite", "efficientnet_lite0", state, tmp_path / "a.pth")
+    assert "--layout timm: " in raised.value.mend

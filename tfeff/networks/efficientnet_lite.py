@@ -21,8 +21,8 @@ _ROWS = (
     (1, 16, 1, 3, 1), (6, 24, 2, 3, 2), (6, 40, 2, 5, 2), (6, 80, 3, 3, 2), (6, 112, 3, 5, 1), (6, 192, 4, 5, 2),
     (6, 320, 1, 3, 1),
 )  # fmt: skip
-# Width, depth, image size; parameters (millions), top-1 percent of the authors' table. Its MAdds (407, 631, 899, 1440 and
-# 2640 million) are 3 to 6 % above what the layers count, with batch normalization and activations, it seems.
+# Width, depth, image size; parameters (millions), top-1 percent of the authors' table. Its MAdds (407, 631, 899, 1440,
+# 2640 million) are 3 to 6 % above what the layers' own multiply-adds sum up to.
 _TABLE = (
     (1.0, 1.0, 224, 4.7, 75.1), (1.0, 1.1, 240, 5.4, 76.7), (1.1, 1.2, 260, 6.1, 77.6), (1.2, 1.4, 280, 8.2, 79.8),
     (1.4, 1.8, 300, 13.0, 81.5),

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tfeff.errors import TfeffError
-from tfeff.files import check_held, check_unpacked
+from tfeff.files import check_unpacked
 from tfeff.weights.torch_file import read_torch_file
 
 _SAFETENSORS_TYPES = {
