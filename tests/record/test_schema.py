@@ -61,7 +61,7 @@ def changed(value, at, new):
     return value
 
 
-FREE = {"decode", "stability", "equalization", "bias_correction", "training", "left", "wrong", "details", "estimates",
+FREE = {"decode", "stability", "equalization", "bias_correction", "weight_rounding", "training", "left", "wrong", "details", "estimates",
         "facts", "pruning", "clustering", "deflated"}  # fmt: skip
 
 
