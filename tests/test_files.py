@@ -48,7 +48,9 @@ KILLED = {
 def test_what_a_killed_command_left_is_gone_after_the_next(tmp_path, way):
     """Whatever is written, and where."""
     (tmp_path / "x").write_text("old")
-    code = "import os; from pathlib import Path; from tfeff import files\ndef die(*told):\n    os.kill(os.getpid(), 9)\n"
+    code = (
+        "import os; from pathlib import Path; from tfeff import files\ndef die(*told):\n    os.kill(os.getpid(), 9)\n"
+    )
     ran = subprocess.run([sys.executable, "-c", code + KILLED[way]], cwd=tmp_path)
     assert ran.returncode == -signal.SIGKILL
     assert [path.name.startswith(".tfeff-") for path in tmp_path.iterdir() if path.name != "x"] == [True]
