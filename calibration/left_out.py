@@ -39,9 +39,10 @@ def distances(extremes: Extremes, tensors: Sequence[int] | None = None) -> tuple
             for lows, highs in extremes.columns()
         ]
     ).reshape(-1, len(_RULES))  # of a network that computes nothing there is no tensor
-    alive = (usual > 0).all(1)
+    counted = np.ones(len(usual), bool)
     if tensors is not None:
-        alive &= np.isin(np.arange(len(alive)), tensors)
+        counted = np.isin(np.arange(len(usual)), tensors)
+    alive = (usual > 0).all(1) & counted
     if not alive.any():
         return np.zeros(count), np.zeros(count)
     shares, most = [], []

@@ -201,6 +201,13 @@ def pays(before: Choice, after: Choice) -> tuple[bool, dict[str, Any]]:
     return second < first, {"kept": second < first, "held_out": told}
 
 
+def not_rounded(rounding: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What the record says of weights rounded together once layers were kept in float."""
+    if rounding is None or not rounding["kept"]:
+        return rounding
+    return {**rounding, "kept": False, "why": "where layers stay in float, each weight is to its nearest step"}
+
+
 def _refit(choice, plain, samples, criteria, trial):
     """What was chosen, of all samples, against the plain way."""
     audited = samples.calibration

@@ -329,9 +329,7 @@ def keep_some_float(
         latency=latency,
     )
     simulation = prove(int8, inside, made.calibration)
-    rounding = made.entry.weight_rounding
-    if rounding is not None and rounding["kept"]:
-        rounding = {**rounding, "kept": False, "why": "where layers stay in float, each weight is to its nearest step"}
+    rounding = choosing.not_rounded(made.entry.weight_rounding)
     return found.compared, replace_part(made.entry, kept_float=kept, simulation=simulation, weight_rounding=rounding)
 
 
