@@ -27,6 +27,7 @@ SLOW = (
     "compress/test_tfmot_bridge.py::test_another", "compress/test_tfmot_bridge.py::test_keras",
     "compress/test_tfmot_qat.py", "cli/test_prune.py", "cli/test_cluster.py", "cli/test_qat.py",
     "networks/test_golden.py::test_logits", "export/rewrites/test_random.py", "export/test_detectors.py",
+    "export/test_segmentation_networks.py",
     "networks/test_detectors.py::test_outputs", "networks/test_detectors.py::test_index",
     "networks/test_detectors.py::test_forward", "networks/test_detectors.py::test_one_kind",
     "networks/test_detectors.py::test_levels", "networks/test_detectors.py::test_refinedets",
