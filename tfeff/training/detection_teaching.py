@@ -81,7 +81,7 @@ def weights(spec: DetectionSpec, outputs: Mapping[str, np.ndarray]) -> dict[str,
     Args:
         outputs: raw, (n, rows, columns, values).
     """
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for level in spec.levels:
         best = _largest(spec, level, outputs).astype(np.float32)
         found |= {name: best for name in (level.boxes, level.first_boxes) if name is not None}
