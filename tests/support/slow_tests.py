@@ -41,7 +41,7 @@ SLOW = (
     "cli/test_export_targets.py::test_edgetpu_compile", "cli/test_cli.py::test_train",
     "training/test_train.py", "training/test_qat.py",
     "training/test_detection.py::test_eight", "training/test_detection.py::test_a_run",
-    "presets/test_presets.py::test_bundled_preset", "weights/test_public.py::test_pretrained",
+    "presets/test_presets.py::test_bundled_preset", "presets/test_presets.py::test_bundled_detector", "weights/test_public.py::test_pretrained",
     "cost/test_cost.py::test_memory", "cli/test_info.py::test_latencies",
     "cli/test_calibrate.py::test_export_stops", "cli/test_calibrate.py::test_both_spoilt",
     "cli/test_calibrate.py::test_counts", "cli/test_calibrate.py::test_no_order",
