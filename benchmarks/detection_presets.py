@@ -24,7 +24,7 @@ from tfeff.presets import aliases, list_presets, load_preset
 DOCS = Path(__file__).parents[1] / "docs"
 RESULTS, PAGE = DOCS / "results" / "detection_presets.json", DOCS / "detection-presets.md"
 PARTS = ("ptq", "qat", "stock")
-QAT = ("--epochs", "1", "--steps", "300", "--batch-size", "32")
+QAT = ("--epochs", "1", "--steps", "150", "--batch-size", "16", "--calibration-method", "image-percentile:90")
 CALIBRATION = 512  # scenes
 
 
