@@ -48,7 +48,8 @@ class _Storage:
             raise _MoreThanTensors(f"torch.{kind}")
         if isinstance(size, bool) or not isinstance(size, int) or size < 0:
             raise ValueError(f"a storage of {size!r} elements")
-        self.kind, self.size, self.values = kind, size, None
+        self.kind, self.size = kind, size
+        self.values: np.ndarray | None = None
 
     @property
     def dtype(self) -> np.dtype:
@@ -112,7 +113,7 @@ class _Kind(str):
     """A storage type that the pickle names; it cannot be called."""
 
 
-class _Unpickler(pickle._Unpickler):  # type: ignore[misc]  # the one in C makes a list as long as the file says
+class _Unpickler(pickle._Unpickler):  # the one in C makes a list as long as the file says
     """Reads dictionaries of tensors, and nothing else."""
 
     def __init__(self, file: BinaryIO, storage_of: Callable[[tuple], _Storage]):
