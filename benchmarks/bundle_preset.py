@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tfeff.cli.quiet import import_tensorflow
-from tfeff.presets import BUNDLED, load_preset
+from tfeff.presets import BUNDLED, FIGURES, load_preset
 
 
 def main():
@@ -19,8 +19,11 @@ def main():
     parser.add_argument("--mantissa-bits", type=int, help="of float16's 10, those that kernels keep")
     arguments = parser.parse_args()
     import_tensorflow()
+    import msgspec
+
     from tfeff.data import image_port, open_dataset
-    from tfeff.training import Batches, top1
+    from tfeff.networks import get_network
+    from tfeff.training.base import get_training
     from tfeff.weights import load_weights, save_weights
 
     trained = load_preset(arguments.preset)
@@ -30,15 +33,17 @@ def main():
     save_weights(model, weights, half=True, mantissa_bits=arguments.mantissa_bits)
     load_weights(model, weights)  # what users get, not what was trained
     test = open_dataset(trained.dataset, "test")
-    measured = {
-        "float_top1": top1(model, Batches(test, [image_port(trained.preprocessing)], 256)),
-        "samples": len(test),
-    }
+    spec = get_network(trained.network).meaning(model, **trained.arguments)
+    spec = msgspec.structs.replace(spec, labels=list(trained.labels))
+    judge = get_training(trained.network).judge(test, image_port(trained.preprocessing), spec)
+    measured = {**{f"float_{key}": value for key, value in judge(model).items()}, "samples": len(test)}
     preset = replace(trained, weights=weights, training={**trained.training, **measured})
     preset.write(BUNDLED / f"{trained.name}.json", aliases=arguments.alias)
-    size, accuracy = weights.stat().st_size, measured["float_top1"]
-    print(f"{preset.name}: {size:,} bytes, top-1 {accuracy:.2f} % on {len(test):,} images "
-          f"(trained: {trained.training['float_top1']:.2f} %)")  # fmt: skip
+    told = ", ".join(
+        f"{name} {measured[f'float_{key}']:.2f} % (trained: {trained.training[f'float_{key}']:.2f} %)"
+        for key, name in FIGURES.items() if f"float_{key}" in measured
+    )  # fmt: skip
+    print(f"{preset.name}: {weights.stat().st_size:,} bytes, {told} on {len(test):,} images")
 
 
 if __name__ == "__main__":

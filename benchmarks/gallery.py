@@ -33,8 +33,9 @@ def main():
     parser.add_argument("--anew", action="store_true", help="measure again what is there")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="where the report goes (default: docs)")
     arguments = parser.parse_args()
-    chosen = [aliases().get(name, name) for name in arguments.presets] or list(list_presets())
-    if unknown := set(chosen) - set(list_presets()):
+    bundled = list_presets("classification")
+    chosen = [aliases().get(name, name) for name in arguments.presets] or list(bundled)
+    if unknown := set(chosen) - set(bundled):
         parser.error(f"not bundled: {', '.join(sorted(unknown))}")
     devices = arguments.on or ["local", *([f"python:{TFLITE_RUNTIME}"] if (ROOT / TFLITE_RUNTIME).exists() else [])]
     (ROOT / WORK).mkdir(parents=True, exist_ok=True)

@@ -215,11 +215,11 @@ def page(results: dict):
     yield f"TensorFlow {versions['tensorflow']}, Keras {versions['keras']}, ai-edge-litert "
     yield f"{versions['ai-edge-litert']}, {versions['system']}. The files' sha256 stand in "
     yield "`docs/results/quantization.json`.\n\n"
-    if missing := sorted(alias for alias, name in aliases().items() if name not in results):
+    if missing := sorted(alias for alias, name in aliases("classification").items() if name not in results):
         yield f"Not measured yet: {', '.join(missing)}.\n\n"
     columns = [*METHODS, "qat", "tfmot"]
     yield f"| preset | float top-1 | {' | '.join(columns)} |\n|---|---|{'---|' * len(columns)}\n"
-    names = {name: alias for alias, name in aliases().items()}
+    names = {name: alias for alias, name in aliases("classification").items()}
     for preset, parts in sorted(results.items()):
         figures = {**parts.get("ptq", {}), "qat": parts.get("qat"), "tfmot": parts.get("tfmot")}
         cells = " | ".join(cell(figures.get(column)) for column in columns)
@@ -271,8 +271,9 @@ def main():
     parser.add_argument("--page", action="store_true", help="write the page from what was measured before")
     parser.add_argument("--row", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    chosen = [aliases().get(name, name) for name in arguments.presets] or list(list_presets())
-    if unknown := set(chosen) - set(list_presets()):
+    bundled = list_presets("classification")
+    chosen = [aliases().get(name, name) for name in arguments.presets] or list(bundled)
+    if unknown := set(chosen) - set(bundled):
         parser.error(f"not bundled: {', '.join(sorted(unknown))}")
     parts = arguments.only or list(PARTS)
     if arguments.row:

@@ -131,7 +131,7 @@ def main():
     parser.add_argument("--gradients", action="store_true")
     parser.add_argument("--write", action="store_true")
     given = vars(parser.parse_args())
-    names, write = given.pop("presets") or sorted(aliases()), given.pop("write")
+    names, write = given.pop("presets") or sorted(aliases("classification")), given.pop("write")
     if given.pop("gradients"):
         for name in names:
             gradients(name)

@@ -82,7 +82,7 @@ def main():
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE)
     given = vars(parser.parse_args())
-    for name in given.pop("presets") or sorted(aliases()):
+    for name in given.pop("presets") or sorted(aliases("classification")):
         row = tfmot_row(name, **given)
         if "refused" in row:
             print(f"{name:14s} {row['refused']}", flush=True)

@@ -113,7 +113,7 @@ def _table(rows, litert, target):
 
 
 def _short(row):
-    names = {name: short for short, name in aliases().items()}
+    names = {name: short for short, name in aliases("classification").items()}
     return names.get(row["preset"], row["preset"])
 
 

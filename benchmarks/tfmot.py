@@ -242,7 +242,7 @@ def main():
         results["layers"] = layer_rows()
         _write(results)
     for part, measure, presets in (
-        ("networks", lambda preset: tfmot_row(preset, steps=given.steps), sorted(aliases())),
+        ("networks", lambda preset: tfmot_row(preset, steps=given.steps), sorted(aliases("classification"))),
         ("compressed", compressed, COMPRESSED),
     ):
         for preset in (given.presets or presets) if part in parts else ():

@@ -43,7 +43,7 @@ def export(preset: str, target: str, devices: list[str]) -> dict:
 
 def table(rows: list[dict]):
     """docs/zoo.md, line by line."""
-    alias = {name: short for short, name in aliases().items()}
+    alias = {name: short for short, name in aliases("classification").items()}
     first = rows[0]
     machine, versions = first["latency"][0], first["versions"]
     yield "# The zoo\n"
@@ -83,8 +83,9 @@ def main():
     parser.add_argument("--on", action="append", help="a device; repeat it (default: local)")
     parser.add_argument("--max-drop", type=float, default=1.0, help="points of top-1 that int8 may cost (default 1.0)")
     arguments = parser.parse_args()
-    chosen = [aliases().get(name, name) for name in arguments.presets] or list(list_presets())
-    if unknown := set(chosen) - set(list_presets()):
+    bundled = list_presets("classification")
+    chosen = [aliases().get(name, name) for name in arguments.presets] or list(bundled)
+    if unknown := set(chosen) - set(bundled):
         parser.error(f"not bundled: {', '.join(sorted(unknown))}")
     known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() and arguments.presets else []
     rows = {row["preset"]: row for row in known}

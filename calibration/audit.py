@@ -45,10 +45,13 @@ def audit(
     shares, most = left_out.distances(seen.extremes)
     far = left_out.far_images(shares)
     outside = np.unique(np.concatenate([np.zeros(0, int), *map(audit_inputs.outside, images)]))
-    which = left_out.left_out(far, outside, calibration.used)
+    odd = far[np.isin(far, _odd(images, outside, seen))]
+    sound = far[~np.isin(far, odd)]
+    which = left_out.left_out(odd, outside, calibration.used)
     findings = [
         *_of_inputs(calibration, images),
-        *audit_activations.outlier_images(calibration, far, shares, most),
+        *audit_activations.outlier_images(calibration, odd, shares, most),
+        *audit_activations.far_images(calibration, sound, shares, most),
         *audit_activations.constant_channels(seen, noun),
     ]
     for port in calibration.ports:
@@ -58,6 +61,14 @@ def audit(
     findings += audit_activations.unstable(stability, noun)
     findings.sort(key=lambda each: each.severity != GRAVE)  # those that stop first, the others as they came
     return calibration.with_audit(method.name, findings, [int(number) for number in which], stability), seen
+
+
+def _odd(images, outside, seen):
+    """Numbers of the samples that are unlike the others before the network has made anything of them."""
+    doors = [number for number, tensor in enumerate(seen.tensors) if tensor.input is not None]
+    reaching = np.nonzero(left_out.distances(seen.extremes, doors)[0])[0]
+    damaged = [np.nonzero(each.noise | each.flat)[0] for each in images]
+    return np.unique(np.concatenate([outside, reaching, *damaged]))
 
 
 def _of_inputs(calibration, images):

@@ -14,7 +14,8 @@ _MOVES = 0.1  # of a range: more is said
 
 
 def outlier_images(calibration: Calibration, far: np.ndarray, shares: np.ndarray, most: np.ndarray) -> list[Finding]:
-    """Images that alone would stretch the ranges; a note when they are left out, grave when they are too many for that.
+    """Images unlike the others that alone would stretch the ranges; a note when they are left out, grave when they are
+    too many for that.
 
     Args:
         far, shares, most: of `left_out.far_images` and `left_out.distances`.
@@ -22,12 +23,28 @@ def outlier_images(calibration: Calibration, far: np.ndarray, shares: np.ndarray
     if not len(far):
         return []
     few = len(far) <= MOST * calibration.used
-    text = (
+    text = _reach(calibration, far, shares, most)
+    text += "; they have no say in the ranges" if few else "; they are too many to leave out"
+    return [finding("outlier-images", NOTE if few else GRAVE, text, calibration.names, far)]
+
+
+def far_images(calibration: Calibration, far: np.ndarray, shares: np.ndarray, most: np.ndarray) -> list[Finding]:
+    """Images that the network makes more of than of the others, though they are like them.
+
+    Args:
+        far, shares, most: as above.
+    """
+    if not len(far):
+        return []
+    text = _reach(calibration, far, shares, most) + "; as inputs they are like the others, so their values count"
+    return [finding("far-images", NOTE, text, calibration.names, far)]
+
+
+def _reach(calibration, far, shares, most):
+    return (
         f"{len(far)} of {calibration.used} {calibration.noun}s reach further than the others in up to "
         f"{100 * shares[far].max():.0f} % of the tensors, up to {most[far].max():.3g} times as far"
     )
-    text += "; they have no say in the ranges" if few else "; they are too many to leave out"
-    return [finding("outlier-images", NOTE if few else GRAVE, text, calibration.names, far)]
 
 
 def constant_channels(seen: Observation, noun: str = "image") -> list[Finding]:

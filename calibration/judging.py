@@ -95,6 +95,14 @@ class Judge:
         self._network, self._calibration, self._samples = network, calibration, samples
         self._kept: list[dict[str, np.ndarray]] | None = None
 
+    @property
+    def named(self) -> str:
+        """What is compared, with its unit; of several tasks the largest loss, relative to another's."""
+        names = "; ".join(dict.fromkeys(each.name for each in self.criteria))
+        return (
+            names if len(self.criteria) == 1 else f"largest loss of a task, relative to that of plain ranges: {names}"
+        )
+
     def __call__(self, run: Run) -> Verdict:
         """Judges what `run` gives."""
         terms: list[list[np.ndarray]] = [[] for _ in self.criteria]

@@ -1,4 +1,11 @@
-"""Images that have no say in the ranges: so far from the others that they alone would stretch them."""
+"""Images that have no say in the ranges: so far from the others that they alone would stretch them.
+
+Far in the network's layers is not enough: a network may make much of a few images that are as sound as the others, and
+will be given their like; cut off, they would come out wrong. So something must be odd about the image itself: it is
+noise, of one colour, holds what its preprocessing cannot give, or reaches further than the others as it is given.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,8 +19,12 @@ _SHARE = 0.1  # of the tensors: so many must say so
 MOST = 0.05  # of the images: more are no accident, and none is left out
 
 
-def distances(extremes: Extremes) -> tuple[np.ndarray, np.ndarray]:
+def distances(extremes: Extremes, tensors: Sequence[int] | None = None) -> tuple[np.ndarray, np.ndarray]:
     """How far each image is from the others.
+
+    Args:
+        extremes: of every tensor.
+        tensors: numbers of those that count; all without.
 
     Returns:
         (n,) the share of the tensors in which it is far, by the rule that says more; (n,) the most that it reaches
@@ -28,7 +39,10 @@ def distances(extremes: Extremes) -> tuple[np.ndarray, np.ndarray]:
             for lows, highs in extremes.columns()
         ]
     ).reshape(-1, len(_RULES))  # of a network that computes nothing there is no tensor
-    alive = (usual > 0).all(1)
+    counted = np.ones(len(usual), bool)
+    if tensors is not None:
+        counted = np.isin(np.arange(len(usual)), tensors)
+    alive = (usual > 0).all(1) & counted
     if not alive.any():
         return np.zeros(count), np.zeros(count)
     shares, most = [], []

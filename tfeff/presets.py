@@ -105,18 +105,23 @@ class Preset:
         write_whole(path, text.encode(), force=force, mend="choose another folder")
 
 
-def list_presets() -> dict[str, Path]:
-    """Names of the bundled presets -> their JSON files."""
-    return {path.stem: path for path in sorted(BUNDLED.glob("*.json"))}
+def list_presets(task: str | None = None) -> dict[str, Path]:
+    """Names of the bundled presets -> their JSON files; those of one task, such as "detection", or all."""
+    found = {path.stem: path for path in sorted(BUNDLED.glob("*.json"))}
+    return found if task is None else {name: path for name, path in found.items() if _task(path) == task}
 
 
-def aliases() -> dict[str, str]:
-    """Short names -> bundled presets: `vargnet` -> `vargnet_v1_025_g8.fashion_mnist`."""
+def aliases(task: str | None = None) -> dict[str, str]:
+    """Short names -> bundled presets: `vargnet` -> `vargnet_v1_025_g8.fashion_mnist`; those of one task, or all."""
     return {
         alias: name
-        for name, path in list_presets().items()
+        for name, path in list_presets(task).items()
         for alias in json.loads(path.read_text(encoding="utf-8")).get("aliases", [])
     }
+
+
+def _task(path):
+    return index()[json.loads(path.read_text(encoding="utf-8"))["network"]]["task"]
 
 
 def load_preset(name: str | Path) -> Preset:

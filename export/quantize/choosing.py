@@ -1,5 +1,6 @@
-"""Which ranges and whether to correct biases: tried on samples held out, then made of all and held against the plain
-way, so that what is exported is never farther from float than what TensorFlow's own converter would make."""
+"""Which ranges, whether to correct biases and whether to round weights together: tried on samples held out, then made
+of all and held against the plain way, so that what is exported is never farther from float than what TensorFlow's own
+converter would make."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from tfeff.tasks.criteria import Criterion
 
 _NOT_KEPT = "made of all samples, an output was farther from float than by min-max with biases as they are"
 _BY_CHANCE = "on the samples held out it gains no more than chance would"
+_ROUNDED = "weights that were rounded together are no nearer by it"
 _CHECKED = 256  # samples on which what was chosen is held against the plain way
 
 
@@ -53,6 +55,8 @@ class Choice:
         ranges: of every tensor.
         corrected: whether biases are to be corrected.
         correction: what that was judged by, for the record; None where there was no choice.
+        rounded: whether weights are to be those that were rounded together.
+        rounding: what that did and was judged by, for the record; None where it was not tried.
         file: of which these ranges are, where the plain way is taken: nothing in it is rounded, so that they are the
             very ranges of TensorFlow's own converter; None elsewhere.
         losses: of the file on the samples that were held out, one a criterion; None where there were none.
@@ -63,6 +67,8 @@ class Choice:
     ranges: list[Range]
     corrected: bool
     correction: dict[str, Any] | None = None
+    rounded: bool = False
+    rounding: dict[str, Any] | None = None
     file: Int8File | None = None
     losses: tuple[float, ...] | None = None
     criteria: tuple[Criterion, ...] = ()
@@ -75,7 +81,10 @@ def choose(
     trial: Trial,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Choice:
-    """Ranges of all samples by the plan, and biases by the way, that cost least on samples held out.
+    """Ranges of all samples by the plan, biases by the way, and weights that cost least on samples held out.
+
+    Weights are rounded together with whatever else cost least, by the samples that were not held out; those that the
+    user's own method is for are each rounded to the nearest step.
 
     Args:
         plans: the candidates; of several one is plain min-max.
@@ -93,27 +102,55 @@ def choose(
     file = trial.as_it_was(audited)
     fit = audited.without(which)
     seen = samples.seen.without(samples.network, audited.feeds(which), which)
-    search = Search(
-        samples.judge(file, which, criteria), seen, lambda ranges, corrected: trial.run(ranges, fit, corrected),
-        trial.correctable,
-    )  # fmt: skip
+    judge = samples.judge(file, which, criteria)
+    search = Search(judge, seen, lambda ranges, corrected: trial.run(ranges, fit, corrected), trial.correctable)
     chosen = search.choose(plans, progress=progress)
     best, base = chosen.trials[0], chosen.base
     told = replace(audited, held_out=len(which))
     if len(plans) == 1:  # the user's own
         done = Choice(told, best.plan.ranges(samples.seen), best.corrected)
-        return _judged(done, chosen, best, criteria)
+        return _judged(done, chosen, best.verdict, criteria)
+    rounding = None
+    if trial.roundable:
+        best, rounding = _rounded(best, base, judge, trial, seen, fit)
     tried = tuple(_recorded(each, loss) for each, loss in zip(chosen.trials, chosen.losses, strict=True))
     told = replace(told, criterion=chosen.criterion, tried=tried)
-    done = _as_it_was(told, file, samples, plain)
-    if best is not base:
-        refit = _refit(best, done, samples, criteria, trial)
-        told = replace(told, refit=refit)
-        if refit.kept:
-            told = replace(told, method=best.method)
-            return _judged(Choice(told, best.plan.ranges(samples.seen), best.corrected), chosen, best, criteria)
-        done = replace(done, calibration=replace(told, method=plain.method.name))
-    return _judged(done, chosen, base, criteria)
+    done = replace(_as_it_was(told, file, samples, plain), rounding=rounding)
+    if best is base:
+        return _judged(done, chosen, base.verdict, criteria)
+    ranges, rounded = best.plan.ranges(samples.seen), rounding is not None and rounding["kept"]
+    made = Choice(replace(told, method=best.method), ranges, best.corrected, rounded=rounded, rounding=rounding)
+    refit = _refit(made, done, samples, criteria, trial)
+    if refit.kept:
+        return _judged(_with(made, refit), chosen, best.verdict, criteria)
+    if rounded:
+        done = replace(done, rounding={**done.rounding, "kept": False, "why": _NOT_KEPT})
+    return _judged(_with(done, refit), chosen, base.verdict, criteria)
+
+
+def _rounded(best, base, judge, trial, seen, fit):
+    """The best way with its weights rounded together (the best way, where that is no nearer), and the figures for the
+    record. Biases are corrected where that brings these weights nearer, too: together they may need none."""
+
+    def tried(corrected):
+        return replace(best, corrected=corrected, verdict=judge(trial.run(ranges, fit, corrected, rounded=True)))
+
+    def loss(way):
+        return key(way.verdict.losses, base.verdict.losses, judge.criteria)
+
+    ranges, report = best.plan.ranges(seen), trial.round_weights(fit)
+    way = tried(False)
+    if best.corrected:
+        other = tried(True)
+        way = other if loss(other) < loss(way) and other.verdict.is_nearer(way.verdict) else way
+    less, ours = loss(way) < loss(best), way.verdict
+    kept = less and ours.is_nearer(best.verdict) and all(ours.is_no_worse(each.verdict) for each in (best, base))
+    told = {
+        "samples": judge.count, "criterion": judge.named, "before": loss(best)[0], "after": loss(way)[0],
+        "sqnr_db": {"before": best.verdict.sqnr_db(), "after": ours.sqnr_db()},
+    }  # fmt: skip
+    why = {"why": _BY_CHANCE} if less and not kept else {}
+    return way if kept else best, {"kept": kept, "bias_correction": way.corrected, **report, "held_out": told} | why
 
 
 def _as_it_was(calibration, file, samples, plain):
@@ -122,7 +159,11 @@ def _as_it_was(calibration, file, samples, plain):
     return Choice(replace(calibration, method=plain.method.name), ranges, False, file=file)
 
 
-def _judged(choice, chosen, trial, criteria):
+def _with(choice, refit):
+    return replace(choice, calibration=replace(choice.calibration, refit=refit))
+
+
+def _judged(choice, chosen, verdict, criteria):
     """With what was seen of it on the samples held out."""
     correction = None
     if chosen.correction is not None:
@@ -136,10 +177,12 @@ def _judged(choice, chosen, trial, criteria):
         why = {}
         if refit is not None and not refit.kept:
             why = {"why": _NOT_KEPT}
+        elif choice.rounded and not choice.corrected:
+            why = {"why": _ROUNDED}
         elif not choice.corrected and told["after"] < told["before"]:
             why = {"why": _BY_CHANCE}
         correction = {"kept": choice.corrected, "held_out": told} | why
-    return replace(choice, correction=correction, losses=trial.verdict.losses, criteria=tuple(criteria))
+    return replace(choice, correction=correction, losses=verdict.losses, criteria=tuple(criteria))
 
 
 def pays(before: Choice, after: Choice) -> tuple[bool, dict[str, Any]]:
@@ -158,16 +201,23 @@ def pays(before: Choice, after: Choice) -> tuple[bool, dict[str, Any]]:
     return second < first, {"kept": second < first, "held_out": told}
 
 
-def _refit(best, plain, samples, criteria, trial):
+def not_rounded(rounding: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What the record says of weights rounded together once layers were kept in float."""
+    if rounding is None or not rounding["kept"]:
+        return rounding
+    return {**rounding, "kept": False, "why": "where layers stay in float, each weight is to its nearest step"}
+
+
+def _refit(choice, plain, samples, criteria, trial):
     """What was chosen, of all samples, against the plain way."""
     audited = samples.calibration
     which = audited.typical(_CHECKED)
     judge = samples.judge(plain.file, which, criteria)
     wanted = judge(trial.run_as_it_was(plain.file, plain.ranges))
-    made = judge(trial.run(best.plan.ranges(samples.seen), audited, best.corrected))
+    made = judge(trial.run(choice.ranges, audited, choice.corrected, choice.rounded))
     return schema.Refit(
-        samples=len(which), method=best.method, bias_correction=best.corrected, kept=made.is_no_worse(wanted),
-        outputs=_ratios(made), plain=_ratios(wanted),
+        samples=len(which), method=choice.calibration.method, bias_correction=choice.corrected,
+        kept=made.is_no_worse(wanted), outputs=_ratios(made), plain=_ratios(wanted),
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 # Beside this file, which is run by its path.
 from memory import give_back
@@ -47,9 +48,8 @@ def _convert(job, calibration):
     import numpy as np
     import tensorflow as tf
 
+    _leave_unloaded(job["saved_model"])
     converter = tf.lite.TFLiteConverter.from_saved_model(job["saved_model"])
-    _forget_graph(converter)
-    give_back(_size_of(job["saved_model"]))  # it has loaded the model to look at it, and will load it again
     precision = job["precision"]
     if precision != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -74,17 +74,29 @@ def _convert(job, calibration):
     return calibrated if job["step"] == "calibrate" else _quantize(calibrated, job)
 
 
-def _forget_graph(converter):
-    """Where the converter reads the SavedModel itself, the graph that it was loaded into is not used; the tensors that
-    it keeps of it would hold the weights in memory."""
-    load = getattr(converter, "_load_saved_model", None)
-    if load is not None and getattr(converter, "saved_model_dir", None):
-        converter._load_saved_model = lambda *given: (load(*given)[0], [], [])
+def _leave_unloaded(folder):
+    """Has the converter take a SavedModel of ours, whose only signature is known, as it lies on disk: it would load it
+    three times over for its signatures, its graph and where in Python each operation was made, and reads the file
+    itself in the end. Where this TensorFlow has other parts, it loads."""
+    from tensorflow.core.framework import graph_debug_info_pb2
+    from tensorflow.lite.python import lite
+    from tensorflow.python.saved_model import loader_impl
 
+    if not (Path(folder) / "saved_model.pb").is_file():
+        raise FileNotFoundError(f"no SavedModel in {folder}")
+    whole, base = getattr(lite, "_load", None), getattr(lite, "TFLiteConverterBaseV2", None)
+    if whole is None or not hasattr(base, "_load_saved_model"):
+        return
 
-def _size_of(folder):
-    """Bytes of a SavedModel's weights, variables of others than ours among them."""
-    return sum(each.stat().st_size for each in Path(folder).rglob("*") if each.is_file())
+    class Unloaded:
+        signatures: ClassVar = {"serving_default": None}
+        graph_debug_info = graph_debug_info_pb2.GraphDebugInfo()
+
+    def graph_of(self, saved_model_dir, tags):
+        return loader_impl.parse_saved_model(saved_model_dir).meta_graphs[0].graph_def, [], []
+
+    lite._load = lambda *given, **options: Unloaded
+    base._load_saved_model = graph_of
 
 
 def _quantize(calibrated, job):

@@ -136,6 +136,7 @@ class QuantizedWeights(keras.layers.Layer):
         super().__init__(**kwargs)
         self.layer = keras.saving.deserialize_keras_object(layer) if isinstance(layer, dict) else layer
         self.per_tensor = per_tensor
+        self.codes: Any = None  # of the kernel, where they are not the nearest: whole numbers of its scale; not saved
         self.supports_jit = False  # XLA takes many times as long for grouped convolutions
         self.supports_masking = self.layer.supports_masking
 
@@ -164,6 +165,8 @@ class QuantizedWeights(keras.layers.Layer):
         largest = ops.max(ops.abs(kernel), axis=axes, keepdims=True)
         # A channel of zeros has no scale of its own; the converter gives it 1.
         scale = ops.stop_gradient(ops.where(largest > 0, largest / WEIGHT_STEPS, ops.ones_like(largest)))
+        if self.codes is not None:
+            return ops.convert_to_tensor(self.codes) * scale, scale
         return _round(kernel / scale) * scale, scale
 
     def compute_output_spec(self, inputs: Any, low: Any, high: Any) -> Any:

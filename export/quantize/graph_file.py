@@ -131,6 +131,7 @@ def _fill(function, graph, inputs, outputs):
     for node in _needed(nodes, arguments, [tensor.op.name for tensor in outputs]):
         new = function.node_def.add()
         new.CopyFrom(node)
+        new.ClearField("experimental_debug_info")  # of what was inlined: names would tell it
         # An input is there before all else.
         new.input[:] = [
             renamed(name) for name in node.input if name.removeprefix("^") not in arguments or name[0] != "^"

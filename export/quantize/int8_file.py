@@ -90,8 +90,29 @@ class Int8File:
         now = self.biases()
         changed = [(before[name], now[name]) for name in now if not np.array_equal(before[name], now[name])]
         file = with_constants(self.path.read_bytes(), changed)
-        if file is None:
-            return None
+        return None if file is None else self._copied(file, folder)
+
+    def recoded(self, folder: Path) -> "Int8File | None":
+        """The same, whose weights are to the nearest step, with those that the graph has by now, as `again` makes it
+        but without a conversion; None where the converter did not leave each weight as a constant of its own.
+
+        Args:
+            folder: a scratch folder of its own.
+        """
+        from tfeff.export.quantize.weight_rounding import as_stored
+
+        changed = []
+        for unit in self._units():
+            if unit.codes is not None:
+                after, codes = np.asarray(unit.rounded_kernel()[0]), unit.codes
+                unit.codes = None
+                before, unit.codes = np.asarray(unit.rounded_kernel()[0]), codes
+                changed.append((as_stored(before, unit.layer), as_stored(after, unit.layer)))
+        changed = [pair for pair in changed if not np.array_equal(*pair)]
+        file = with_constants(self.path.read_bytes(), changed)
+        return None if file is None else self._copied(file, folder)
+
+    def _copied(self, file, folder):
         folder.mkdir(exist_ok=True)
         made = copy.copy(self)
         made._folder, made.path = folder, folder / "ranged.tflite"
@@ -212,6 +233,15 @@ class Int8File:
         for layer in self._units():
             if layer.name in biases:
                 layer.layer.bias.assign(biases[layer.name])
+
+    def codes(self) -> dict[str, np.ndarray]:
+        """The graph's weights that are not each to the nearest step, for `set_codes`."""
+        return {unit.name: unit.codes for unit in self._units() if unit.codes is not None}
+
+    def set_codes(self, codes: Mapping[str, np.ndarray]) -> None:
+        """Gives the graph's units these codes; the others round each weight to the nearest step."""
+        for unit in self._units():
+            unit.codes = codes.get(unit.name)
 
     def _units(self):
         from tfeff.export.quantize.fake_quant import QuantizedWeights

@@ -59,6 +59,11 @@ class Measured:
         return self.choice is None or self.choice.corrected
 
     @property
+    def rounded(self) -> bool:
+        """Whether weights are to be those that were rounded together."""
+        return self.choice is not None and self.choice.rounded
+
+    @property
     def by_tensor(self) -> dict[int, tuple[float, float]]:
         """(low, high) by the tensor's number."""
         return {each.tensor.index: (each.low, each.high) for each in self.ranges}
@@ -201,7 +206,7 @@ def ranged_graph(
     with quantize.Converter(folder) as converter:
         converter.convert([int8.job(calibration.paths)])
         int8.take()
-        trial = Trial(int8, folder, converter)
+        trial = Trial(int8, folder, converter, round_weights=not options.required)
         measured = measure(int8.path, model, calibration, folder, search, trial if options.try_out else None)
         if graph is not None and options.try_out:
             made_of(measured, trial, int8)
@@ -280,7 +285,7 @@ def made_of(
         return made, trial.ranges_as_it_was(made, measured.ranges)
     if int8.graph is None:
         return int8, measured.by_tensor
-    made = trial.make(measured.by_tensor, measured.calibration, measured.corrected)
+    made = trial.make(measured.by_tensor, measured.calibration, measured.corrected, measured.rounded)
     return made, made.own_ranges(measured.by_tensor, int8)
 
 

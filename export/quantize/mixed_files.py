@@ -11,7 +11,8 @@ from tfeff.export.quantize.int8_file import Bounds, Int8File
 
 
 class MixedFiles:
-    """Files in which some layers stay in float: their weights are not rounded, biases are corrected for the rest."""
+    """Files in which some layers stay in float: their weights are not rounded, biases are corrected for the rest, whose
+    weights are each to the nearest step."""
 
     def __init__(
         self,
@@ -34,6 +35,7 @@ class MixedFiles:
         """Writes a file for each dtype of inputs and outputs; the fake-quant graph has its biases."""
         context, int8 = self._context, self._int8
         if self._made is None or self._biases is not None:
+            int8.set_codes({})
             if self._biases is not None:
                 from tfeff.export.quantize.bias_correction import SAMPLES, correct_biases
 

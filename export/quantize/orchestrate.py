@@ -254,6 +254,8 @@ def _with_ranges(context, begun, int8, entry):
     judged = measured.choice.correction if measured.choice is not None else None
     if trial.report is not None or judged is not None:
         entry = replace_part(entry, bias_correction=(trial.report or {}) | (judged or {}))
+    if measured.choice is not None and measured.choice.rounding is not None:
+        entry = replace_part(entry, weight_rounding=measured.choice.rounding)
     biases = trial.biases if trial.report is not None else None
     return Quantized(entry, measured.calibration, notes, made, ranges, biases)
 
@@ -265,7 +267,10 @@ def _notes(begun, int8, seen):
 def _measured(context, begun, int8):
     """What tries out ranges of a file, and what came of it."""
     request = context.request
-    trial = Trial(int8, int8.path.parent, context.converter, request.correct_bias, judged=begun.unequalized is not None)
+    trial = Trial(
+        int8, int8.path.parent, context.converter, request.correct_bias, judged=begun.unequalized is not None,
+        round_weights=not request.allow_float,
+    )  # fmt: skip
     search = measuring.Search.of(request.method, request.ranges, request.seed, context.progress)
     return trial, measuring.measure(int8.path, context.model, begun.calibration, context.folder, search, trial)
 
@@ -330,7 +335,8 @@ def keep_some_float(
         latency=latency,
     )
     simulation = prove(int8, inside, made.calibration)
-    return found.compared, replace_part(made.entry, kept_float=kept, simulation=simulation)
+    rounding = choosing.not_rounded(made.entry.weight_rounding)
+    return found.compared, replace_part(made.entry, kept_float=kept, simulation=simulation, weight_rounding=rounding)
 
 
 def _refused(made, why, **more):

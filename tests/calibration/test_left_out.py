@@ -77,3 +77,23 @@ def test_two_images_say_nothing_of_each_other(tmp_path):
 )
 def test_few_are_left_out_many_are_not(far, outside, count, expected):
     assert left_out(np.array(far, int), np.array(outside, int), count).tolist() == expected
+
+
+@pytest.mark.parametrize("odd", [False, True])
+def test_what_the_network_alone_makes_much_of_stays(network, tmp_path, odd):
+    """The values of two images reach five times as far; they are left out where they are noise as well."""
+    inputs = INPUTS.copy()
+    if odd:
+        noise = np.random.default_rng(3).integers(0, 256, (2, *inputs.shape[1:])).astype(np.uint8)
+        inputs[[20, 70]] = [PREPROCESSING(each) for each in noise]
+    calibration, float_file = collected(tmp_path, images=inputs), Activations(network)
+    seen = observe(float_file, calibration.feeds(), calibration.names, tmp_path, histograms=())
+    inner = np.array([tensor.input is None for tensor in float_file.tensors])
+    held = np.fromfile(tmp_path / "extremes.f32", np.float32).reshape(100, -1, 2)
+    held[np.ix_([20, 70], np.nonzero(inner)[0])] *= 5
+    held.tofile(tmp_path / "extremes.f32")
+    calibration, _ = audit(calibration, float_file, seen, parse_method("minmax"), tmp_path, tasks=[TASK])
+    codes = {each.code: each for each in calibration.findings}
+    assert list(calibration.left_out) == ([20, 70] if odd else [])
+    assert sorted(codes["outlier-images" if odd else "far-images"].images) == ["train image 20", "train image 70"]
+    assert ("far-images" in codes) is not odd

@@ -80,7 +80,7 @@ def file_of(exported, *key):
 
 
 def test_all_cases_that_are_no_preset_are_here():
-    presets = {get_network(load_preset(alias).network).builder for alias in aliases()}
+    presets = {get_network(load_preset(alias).network).builder for alias in aliases("classification")}
     assert TARGETS.keys() == {
         case for case, (name, options) in cases().items() if options or get_network(name).builder not in presets
     }

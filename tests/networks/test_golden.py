@@ -20,6 +20,7 @@ REFERENCES = {
     "megvii_shufflenet_v2_x1_0": ("shufflenet_v2_x100", "megvii"),
     "paddle_pplcnet_x0_5": ("pp_lcnet_050", "paddle"),
     "shiftresnet20_e3": ("shiftresnet_20_e3", "shiftresnet"),
+    "timm_efficientnet_lite0": ("efficientnet_lite0", "timm"),
     "timm_mobilenetv2_050": ("mobilenet_v2_050", "timm"),
     "timm_mobilenetv3_large_075": ("mobilenet_v3_large_075", "timm"),
     "timm_lcnet_050": ("pp_lcnet_050", "timm"),

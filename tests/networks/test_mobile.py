@@ -1,4 +1,5 @@
-"""ShuffleNetV2, MobileNetV1 to V3 and GhostNet against their papers and the libraries that publish weights for them."""
+"""ShuffleNetV2, MobileNetV1 to V3, GhostNet and EfficientNet-Lite against their papers and the libraries that publish
+weights for them."""
 
 from functools import cache
 
@@ -31,6 +32,11 @@ COUNTS = {
     "mobilenet_v3_small_075": (2_041_872, 2_051_552, 43_399_344),
     "mobilenet_v3_small_100": (2_542_856, 2_554_968, 56_510_400),
     "mobilenet_v3_small_minimalistic_100": (2_044_736, 2_056_848, 52_288_448),
+    "efficientnet_lite0": (4_652_008, 4_694_024, 385_187_552),
+    "efficientnet_lite1": (5_416_680, 5_470_344, 600_185_232),
+    "efficientnet_lite2": (6_092_072, 6_150_168, 859_736_272),
+    "efficientnet_lite3": (8_197_096, 8_273_768, 1_383_321_872),
+    "efficientnet_lite4": (13_006_568, 13_118_936, 2_553_034_336),
     "ghostnet_050": (2_587_292, 2_598_276, 42_328_152),
     "ghostnet_100": (5_182_508, 5_204_476, 141_150_512),
     "ghostnet_130": (7_358_820, 7_387_356, 227_003_256),
@@ -62,6 +68,7 @@ FEATURES = {
     "mobilenet_v3_large_075": (24, 32, 88, 120),
     "mobilenet_v3_small_075": (16, 24, 40, 72),
     "ghostnet_050": (12, 20, 56, 80),
+    "efficientnet_lite0": (24, 40, 112, 320),
 }
 
 
@@ -72,7 +79,7 @@ def counts(name, **options):
 
 
 def test_all_variants_are_counted():
-    families = {"shufflenet_v2", "mobilenet_v1", "mobilenet_v2", "mobilenet_v3", "ghostnet"}
+    families = {"shufflenet_v2", "mobilenet_v1", "mobilenet_v2", "mobilenet_v3", "ghostnet", "efficientnet_lite"}
     assert {n for n, network in registry.import_families().items() if network.family in families} == {*COUNTS}
     assert {get_network(name).builder for name in FEATURES} == {get_network(name).builder for name in COUNTS}
 

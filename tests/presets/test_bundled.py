@@ -22,21 +22,23 @@ from tfeff.tflite.graph import read_graph
 
 pytest_plugins = ["stand_in_phone"]
 
-PRESETS = sorted(list_presets())
+PRESETS = sorted(list_presets("classification"))
 FAMILIES = {entry["family"] for entry in index_of_classifiers().values()}
+DETECTORS = sorted(list_presets("detection"))
 FACES = "vargfacenet"  # has no face images here; its accuracy means little
 
 
 def test_every_family_has_one_under_its_own_name():
-    assert {alias: load_preset(name).network for alias, name in aliases().items()}.keys() == FAMILIES
+    assert aliases("classification").keys() == FAMILIES
     assert len(PRESETS) == len(FAMILIES)
-    for alias, name in aliases().items():
+    for alias, name in aliases("classification").items():
         assert index()[load_preset(name).network]["family"] == alias
 
 
 def test_all_of_them_are_small():
     assert sum(load_preset(name).weights.stat().st_size for name in PRESETS) < 20e6
     assert load_preset("vargnet").weights.stat().st_size < 1.5e6  # the first command's
+    assert all(load_preset(name).weights.stat().st_size < 2e6 for name in DETECTORS)
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -14,8 +14,8 @@ from tfeff.web import PageServer, site
 pytest_plugins = ["web_browser"]
 
 IMAGES = 100
-# Group convolutions, gates and 5x5 kernels, shuffles, PReLU and dilated kernels, shifts, wide concatenations.
-PRESETS = ("vargnet", "mobilenet_v3", "shufflenet_v2", "espnet_v2", "as_resnet", "vovnet")
+# Group convolutions, gates and 5x5 kernels, shuffles, PReLU, dilated kernels and concatenations, shifts.
+PRESETS = ("vargnet", "mobilenet_v3", "shufflenet_v2", "espnet_v2", "as_resnet")
 
 
 @pytest.mark.parametrize("alias", PRESETS)

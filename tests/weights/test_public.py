@@ -162,15 +162,6 @@ def test_a_cache_that_cannot_be_written(server, tmp_path, monkeypatch):
     assert server.requests == []
 
 
-def test_without_pytorch_nothing_is_fetched(server, cache, monkeypatch):
-    monkeypatch.setattr(public, "find_spec", lambda name: None)
-    error = refusal(entry(server, name="a.pth"))
-    assert "PyTorch, which is not installed" in error.what
-    assert "a.safetensors --network pp_lcnet_050" in error.mend
-    assert server.requests == []
-    assert not cache.exists()
-
-
 def test_the_cache_is_in_the_users_folder(monkeypatch, tmp_path):
     monkeypatch.delenv("TFEFF_CACHE", raising=False)
     monkeypatch.setattr("sys.platform", "linux")

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 
 import keras
 import numpy as np
@@ -11,7 +10,7 @@ from golden_recipe import save_safetensors
 
 from tfeff import GroupConv2D, TfeffError, create
 from tfeff.networks import get_network, index
-from tfeff.weights.layouts import get_layout, list_layouts
+from tfeff.weights.layouts import find_layout, get_layout, list_layouts
 from tfeff.weights.torch_layout import import_state_dict, read_state_dict
 
 RNG = np.random.default_rng(0)
@@ -35,16 +34,6 @@ def network(**options):
     state = {entry: RNG.normal(size=shape).astype("float32") for entry, shape in shapes.items()}
     state["b.running_var"] = RNG.uniform(0.5, 1.5, 6).astype("float32")
     return model, state
-
-
-class Marker:
-    """Unpickled, it makes a file: a pickle can run anything."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return self.path.touch, ()
 
 
 LAYOUT = {"dense": "c", "bn": "b", "depthwise": "d", "prelu": "p", "grouped": "g", "fc": "f", "absent": "z"}
@@ -199,31 +188,6 @@ def test_npz_and_module_prefixes(tmp_path):
         read_state_dict(tmp_path / "b.npz")
 
 
-def test_pth_without_pytorch(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", None)
-    (tmp_path / "a.pth").write_bytes(b"PK")
-    with pytest.raises(TfeffError, match="needs PyTorch") as raised:
-        read_state_dict(tmp_path / "a.pth")
-    assert "safetensors" in raised.value.mend
-
-
-def test_pth_with_pytorch(tmp_path):
-    torch = pytest.importorskip("torch")
-    for wrapping in ("state_dict", "model", "net"):
-        torch.save({wrapping: {"module.x": torch.arange(3)}, "epoch": 1}, tmp_path / "a.pth")
-        np.testing.assert_array_equal(read_state_dict(tmp_path / "a.pth")["x"], [0, 1, 2])
-    torch.save([torch.arange(3)], tmp_path / "a.pth")
-    with pytest.raises(TfeffError, match="no state dict"):
-        read_state_dict(tmp_path / "a.pth")
-    torch.save({"state_dict": Marker(tmp_path / "ran")}, tmp_path / "a.pth")
-    with pytest.raises(TfeffError, match="holds more than tensors"):
-        read_state_dict(tmp_path / "a.pth")
-    assert not (tmp_path / "ran").exists()
-    (tmp_path / "b.pth").write_bytes(b"nothing")
-    with pytest.raises(TfeffError, match="damaged"):
-        read_state_dict(tmp_path / "b.pth")
-
-
 def test_files_that_are_not_there_or_of_another_format(tmp_path):
     with pytest.raises(TfeffError, match="no such file"):
         read_state_dict(tmp_path / "a.npz")
@@ -264,6 +228,7 @@ def test_every_family_of_the_issue_has_its_layouts():
     known = {
         "shufflenet_v2": {"torchvision", "megvii"}, "mobilenet_v1": {"timm"}, "mobilenet_v2": {"torchvision", "timm"},
         "mobilenet_v3": {"torchvision", "timm"}, "pp_lcnet": {"timm", "paddle"}, "ghostnet": {"timm"},
+        "efficientnet_lite": {"timm", "timm-tf", "efficientnet_lite_pytorch"},
         "espnet_v2": {"espnetv2"}, "vovnet": {"timm", "authors"}, "shiftnet": {"shiftresnet"}, "fe_net": {"release"},
         "as_resnet": {"caffe"}, "vargnet": set(), "pico_det": {"paddle"}, "esnet": {"paddle"},
         "ssdlite": {"torchvision"},
@@ -339,3 +304,13 @@ def test_as_resnet_from_caffe(merged):
         small.set_weights(ours.get_weights())
         logits.append(small(image, training=False).numpy())
     np.testing.assert_allclose(*logits, rtol=1e-3)
+
+
+def test_entries_that_fit_two_networks_are_not_guessed(tmp_path):
+    """The authors' EfficientNet-Lite0 in timm and timm's own have the same entries and pad differently."""
+    model = create("efficientnet_lite0")
+    layout = get_layout("efficientnet_lite", "timm")
+    state = {f"{place}.weight": np.zeros(1) for place in layout.places(model).values()}
+    with pytest.raises(TfeffError, match="timm and timm-tf of efficientnet_lite0") as raised:
+        find_layout(model, "efficientnet_lite", "efficientnet_lite0", state, tmp_path / "a.pth")
+    assert "--layout timm: " in raised.value.mend

@@ -112,6 +112,7 @@ def _step_rows(record: Record) -> Rows:
     for word, told in (
         ("equalization", done and done.equalization),
         ("bias correction", done and done.bias_correction),
+        ("weight rounding", done and done.weight_rounding),
     ):
         held = told.get("held_out") if told else None
         if not told or not held:

@@ -38,6 +38,7 @@ _SMALL_IMAGE = 64  # pixels
 @click.option(
     "--learning-rate", type=float, default=2e-3, show_default=True, help="AdamW's peak; warm-up, then cosine."
 )
+@click.option("--warm-up", type=float, default=1.0, show_default=True, help="Epochs of it, at most half of all.")
 @click.option("--weight-decay", type=float, default=0.02, show_default=True)
 @click.option("--label-smoothing", type=float, help="Of classes. [default: 0.05; detectors 0]")
 @click.option(

@@ -9,7 +9,17 @@ from keras import layers
 
 from tfeff.cost.counting import CONVOLUTIONS
 from tfeff.cost.graph import Call
-from tfeff.layers import ActiveShift2D, ChannelShuffle, ChannelSplit, GroupConv2D, GroupShift2D, SparseShift2D
+from tfeff.layers import (
+    ActiveShift2D,
+    ChannelShuffle,
+    ChannelSplit,
+    DepthToSpace,
+    GroupConv2D,
+    GroupShift2D,
+    Resize2D,
+    SpaceToDepth,
+    SparseShift2D,
+)
 
 # G4 (arXiv 1807.11164): little arithmetic for the memory that they pass over. The paper names ReLU, the addition of
 # tensors and of a bias, and depthwise convolutions; a shift is a depthwise convolution in every converted file.
@@ -30,9 +40,9 @@ _KINDS = {
     ),
     "concatenate": (layers.Concatenate,),
     "split": (ChannelSplit,),
-    "shuffle": (ChannelShuffle, layers.Permute),
+    "shuffle": (ChannelShuffle, DepthToSpace, SpaceToDepth, layers.Permute),
     "pad": (layers.ZeroPadding2D, layers.Cropping2D),
-    "resize": (layers.UpSampling2D, layers.Resizing),
+    "resize": (layers.UpSampling2D, layers.Resizing, Resize2D),
     # Nothing at all when the network is used, or another view of the same memory.
     None: (
         layers.Dropout, layers.SpatialDropout2D, layers.AlphaDropout, layers.GaussianDropout, layers.GaussianNoise,

@@ -84,6 +84,7 @@ def bottleneck(
     activation: str | None,
     attend: Callable[..., Any] | None = None,
     always_expand: bool = False,
+    dilation: int = 1,
     name: str,
     **options: Any,
 ) -> Any:
@@ -92,13 +93,15 @@ def bottleneck(
     Args:
         expanded: where it is c, the convolution that widens is left out, but for `always_expand`.
         attend: `attend(x, name)`, applied to the depthwise convolution's output (MobileNetV3's squeeze and excitation).
+        dilation: of the depthwise convolution.
     """
     y = x
     if expanded != x.shape[-1] or always_expand:
         y = conv_bn(y, expanded, 1, activation=activation, name=f"{name}_expand", **options)  # -> (n, h, w, expanded)
     y = conv_bn(
-        y, expanded, kernel, stride=stride, group=1, activation=activation, name=f"{name}_dw", **options
-    )  # -> (n, h/stride, w/stride, expanded)
+        y, expanded, kernel, stride=stride, dilation=dilation, group=1, activation=activation, name=f"{name}_dw",
+        **options,
+    )  # -> (n, h/stride, w/stride, expanded)  # fmt: skip
     if attend:
         y = attend(y, f"{name}_se")
     y = conv_bn(y, channels, 1, name=f"{name}_project", **options)  # -> (n, h/stride, w/stride, channels)

@@ -77,8 +77,8 @@ def mobilenet_v3_small(
 
 def _mobilenet_v3(
     input_shape, classes, width, rows, hidden, *, minimalistic, width_rule="keras", symmetric_padding=False,
-    bn_epsilon=1e-3, dropout=0.2, squeeze_divisor=8, always_expand=False, reduced_tail=False, include_top=True,
-    features_only=False, small_image=False, name=None,
+    bn_epsilon=1e-3, dropout=0.2, squeeze_divisor=8, always_expand=False, reduced_tail=False, output_stride=32,
+    include_top=True, features_only=False, small_image=False, name=None,
 ):  # fmt: skip
     """Builds either size.
 
@@ -94,14 +94,18 @@ def _mobilenet_v3(
         always_expand: the first bottleneck has a convolution that widens by 1 too, as in Paddle.
         reduced_tail: half of the channels behind stride 32, expanded ones (but for the first) and `hidden` included, as
             torchvision's SSDLite has it after section 6.3.
+        output_stride: of the last map, 32, 16 or 8: blocks that would make it coarser keep their map and are dilated
+            instead, the first of them too, as torchvision's segmentation networks have it.
         include_top, features_only: see `tfeff.layers.blocks.finish`; the features are the bottlenecks' outputs.
         small_image: stride 1 in the stem, for inputs of 32x32 and the like.
 
     Raises:
-        ValueError: another `width_rule`.
+        ValueError: another `width_rule` or `output_stride`.
     """
     if width_rule not in ("keras", "torchvision"):
         raise ValueError(f"width_rule must be 'keras' or 'torchvision', not {width_rule!r}")
+    if output_stride not in (8, 16, 32):
+        raise ValueError(f"output_stride must be 8, 16 or 32, not {output_stride!r}")
     torchvision = width_rule == "torchvision"
     options = {"symmetric": symmetric_padding, "epsilon": bn_epsilon}
     last_activation = _RE if minimalistic else _HS
@@ -111,22 +115,24 @@ def _mobilenet_v3(
     x = conv_bn(
         image, stem, 3, stride=stride, activation=last_activation, name="stem", **options
     )  # (n, h, w, 3) -> (n, h/2, w/2, 16)
-    features, before = {}, 16
+    features, before, dilation = {}, 16, 1
     for number, (kernel, expanded, channels, attended, activation, stride) in enumerate(
         _halve_tail(rows) if reduced_tail else rows, start=1
     ):
+        if reduction * stride > output_stride:
+            stride, dilation = 1, dilation * stride
         reduction *= stride
         expanded = make_divisible(expanded * width if torchvision else x.shape[-1] * expanded / before)
         attend = partial(_squeeze_excite, hidden=make_divisible(expanded / 4, squeeze_divisor))
         x = bottleneck(
             x, expanded, make_divisible(channels * width), kernel=3 if minimalistic else kernel, stride=stride,
             activation=_RE if minimalistic else activation, attend=attend if attended and not minimalistic else None,
-            always_expand=always_expand, name=f"block{number}", **options,
+            always_expand=always_expand, dilation=dilation, name=f"block{number}", **options,
         )  # (n, h, w, c) -> (n, h/stride, w/stride, channels)  # fmt: skip
         features[reduction], before = x, channels
     x = conv_bn(
         x, make_divisible(6 * x.shape[-1]), 1, activation=last_activation, name="last", **options
-    )  # -> (n, h/32, w/32, 6c)
+    )  # -> (n, h/32, w/32, 6c), or at the output stride
     hidden = make_divisible(hidden * (width if torchvision else max(1.0, width)) / (2 if reduced_tail else 1))
     return finish(
         image, features, x, include_top=include_top, features_only=features_only, name=name,

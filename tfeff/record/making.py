@@ -214,6 +214,7 @@ class Quantization(Part, kw_only=True):
     per_tensor: bool = False
     equalization: Details | None = None
     bias_correction: Details | None = None
+    weight_rounding: Details | None = None
     simulation: Simulation | None = None
     kept_float: KeptFloat | None = None
     training: Details | None = None

@@ -33,7 +33,8 @@ class Batches(keras.utils.PyDataset):
         self.move, self.seed, self.count = move, seed, len(dataset)
         self._image = _only_image(dataset, self.inputs)
         values = sum(int(np.prod(port.shape)) for port in inputs)
-        self._stored = self._read_all(np.arange(self.count)) if self.count * values <= _PRELOAD else None
+        keep = self.count * values <= _PRELOAD and dataset.renewed(1) is dataset  # what is made anew need not be kept
+        self._stored = self._read_all(np.arange(self.count)) if keep else None
         self.start_epoch(0)
 
     def start_epoch(self, epoch: int) -> None:

@@ -16,7 +16,9 @@ from tfeff.training.recipe import Recipe
 _TINY = 1e-6
 
 
-def taught_loss(spec: TaskSpec, scale: float, temperature: float, label_weight: float) -> keras.losses.Loss:
+def taught_loss(
+    spec: TaskSpec, output: str, scale: float, temperature: float, label_weight: float
+) -> keras.losses.Loss:
     """The loss of an output towards the float twin's."""
     kind = spec.decode.get("kind", "classes")
     probabilities = spec.decode.get("scores", "logits") == "probabilities"

@@ -1,6 +1,6 @@
 """Detection: how a network learns boxes, and how it is taught by its float twin, as numbers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -14,17 +14,26 @@ from tfeff.tasks.detection_spec import read_spec
 from tfeff.training.base import Judge, Training
 from tfeff.training.box_batches import BoxBatches
 from tfeff.training.detection_losses import QUALITY, AnchorLoss, PointLoss, gathered
+from tfeff.training.detection_teaching import loss_of as _of_output
+from tfeff.training.detection_teaching import weights as _weights
 from tfeff.training.recipe import Recipe
-from tfeff.training.tensors import taught_loss as _as_numbers
+from tfeff.training.tensors import refuse_labels
 
 _LEAST_SIDE = 32  # pixels of the input; a detector has a map at stride 32
 _JUDGED = 64  # images at once
 _ANCHORED = "softmax"  # the one loss of detectors with anchors
 
 
-def taught_loss(spec: TaskSpec, scale: float, temperature: float, label_weight: float) -> keras.losses.Loss:
+def taught_loss(
+    spec: TaskSpec, output: str, scale: float, temperature: float, label_weight: float
+) -> keras.losses.Loss:
     """The loss of an output towards the float twin's; raises TfeffError for labels, which are no boxes."""
-    return _as_numbers(spec, scale, temperature, label_weight)
+    return _of_output(read_spec(spec.decode), output) if not label_weight else refuse_labels(spec)
+
+
+def teaching_weights(spec: TaskSpec, outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What `taught_loss` wants to know besides of what the twin gives, (n, k) by output."""
+    return _weights(read_spec(spec.decode), outputs)
 
 
 _DEFAULTS = {"batch_size": 32, "label_smoothing": 0.0, "move": 0.1, "input_size": (320, 320), "average": 0.998}

@@ -71,12 +71,12 @@ class PointLoss(_Loss):
         self._steps = np.concatenate(steps).astype(np.float32)  # (p, 2), x and y
 
     def of(self, boxes: Any, classes: Any, there: Any, raw: Any) -> Any:
-        sides = tf.reshape(raw[..., : 4 * self.spec.bins], (-1, len(self._centres), 4, self.spec.bins))
-        logits = raw[..., 4 * self.spec.bins :][..., : self.spec.classes]
+        of_boxes, logits, alignment = self._parts(raw)
+        sides = tf.reshape(of_boxes, (-1, len(self._centres), 4, self.spec.bins))
         found = self.boxes(sides)
         still = (tf.stop_gradient(found), tf.stop_gradient(logits))
         if self.spec.score == "aligned":
-            scores = tf.sqrt(tf.sigmoid(logits) * tf.sigmoid(raw[..., -1:]) + 1e-9)
+            scores = tf.sqrt(tf.sigmoid(logits) * tf.sigmoid(alignment) + 1e-9)
             still = (still[0], tf.stop_gradient(scores))
             owner, quality = task_aligned(boxes, classes, there, *still, self._centres)
             wanted = self._scores(owner, classes, quality)
@@ -91,6 +91,11 @@ class PointLoss(_Loss):
         weight = positive * tf.sigmoid(tf.reduce_max(still[1], axis=-1))
         total = tf.maximum(tf.reduce_sum(weight), 1e-6)
         return of_scores + self._of_boxes(boxes, owner, sides, found, weight, (2.0, 0.25), total)
+
+    def _parts(self, raw: Any) -> list[Any]:
+        """Boxes, scores and alignment, of no values in version 1; one split, whose gradient is one concatenation."""
+        boxes, scores = 4 * self.spec.bins, self.spec.classes
+        return tf.split(raw, [boxes, scores, raw.shape[-1] - boxes - scores], axis=-1)
 
     def boxes(self, sides: Any) -> Any:
         """(n, p, 4, bins) -> (n, p, 4), pixels of the input; as the task decodes them."""
@@ -128,10 +133,11 @@ class AnchorLoss(_Loss):
         owner = match(boxes, there, self._corners)
         positive = owner >= 0
         own = tf.gather(classes, tf.maximum(owner, 0), batch_dims=1)
-        lost = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.where(positive, own + 1, 0), raw[..., 4:])
+        moves, scores = tf.split(raw, [4, raw.shape[-1] - 4], axis=-1)
+        lost = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.where(positive, own + 1, 0), scores)
         shown = positive | hard_negatives(tf.stop_gradient(lost), positive)
         wanted = offsets(_own(boxes, owner), self._anchors, np.array(self.spec.variances, np.float32))
-        moved = tf.reduce_sum(smooth_l1(raw[..., :4] - wanted), axis=-1)
+        moved = tf.reduce_sum(smooth_l1(moves - wanted), axis=-1)
         total = tf.reduce_sum(tf.where(positive, moved, 0.0)) + tf.reduce_sum(tf.where(shown, lost, 0.0))
         return total / tf.maximum(tf.reduce_sum(tf.cast(positive, tf.float32)), 1.0)
 

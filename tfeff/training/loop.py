@@ -171,7 +171,7 @@ def _short_name(dataset):
 
 def _compile(model, recipe, steps, loss):
     total = steps * recipe.epochs
-    warmup = min(steps, total // 2)
+    warmup = min(round(recipe.warm_up * steps), total // 2)
     schedule = keras.optimizers.schedules.CosineDecay(  # its decay starts when the warm-up ends
         1e-6, total - warmup, warmup_target=recipe.learning_rate, warmup_steps=warmup
     )

@@ -217,19 +217,24 @@ class _Lesson:
         for name, trainable in zip(self.teacher.outputs, self._floats, strict=True):
             spec = self._tasks.get(name) or TaskSpec(name="tensors", outputs=[name])
             module = import_module(f"tfeff.training.{spec.name}")
-            loss = module.taught_loss(spec, scales[name], self.recipe.temperature, self.recipe.label_weight)
+            loss = module.taught_loss(spec, name, scales[name], self.recipe.temperature, self.recipe.label_weight)
             made.append(loss if trainable else None)
         return made[0] if len(made) == 1 else made
 
     def targets(self, given: Any, annotations: Mapping[int, Sequence[Any]], numbers: np.ndarray) -> list[np.ndarray]:
-        """An array (n, values + labels) an output: what the twin gives, then the labels if there are any."""
+        """An array (n, values + k) an output: what the twin gives, then the labels if there are any, or weights."""
+        named = dict(zip(self.teacher.outputs, self.teacher(given), strict=True))
         columns = {
             name: np.stack([np.asarray(annotations[number][n], np.float32).reshape(-1) for n in numbers])
             for number in (annotations if self._labelled else ())  # boxes are no columns
             for name in self.teacher.tasks[number].outputs
         }
+        for spec in self.teacher.tasks:
+            module = import_module(f"tfeff.training.{spec.name}")
+            if hasattr(module, "teaching_weights"):
+                columns |= module.teaching_weights(spec, named)
         made = []
-        for name, values in zip(self.teacher.outputs, self.teacher(given), strict=True):
+        for name, values in named.items():
             flat = np.asarray(values, np.float32).reshape(len(values), -1)
             made.append(np.concatenate([flat, columns[name]], axis=1) if name in columns else flat)
         return made

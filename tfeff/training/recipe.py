@@ -12,7 +12,8 @@ class Recipe:
     Attributes:
         network, dataset: names, as the command line takes them.
         epochs, batch_size: counts.
-        learning_rate: AdamW's peak, after one epoch of warm-up; then a cosine down to 0.
+        learning_rate: AdamW's peak, after the warm-up; then a cosine down to 0.
+        warm_up: epochs, at most half of all.
         weight_decay: AdamW's, kernels only.
         label_smoothing: of classes; 0 is none.
         augment: mirror at random, and move at random (edges padded with the darkest pixel); of images with boxes also
@@ -33,6 +34,7 @@ class Recipe:
     epochs: int
     batch_size: int = 128
     learning_rate: float = 2e-3
+    warm_up: float = 1.0
     weight_decay: float = 0.02
     label_smoothing: float = 0.05
     augment: bool = True
@@ -54,6 +56,8 @@ class Recipe:
                 f"training: label_smoothing must be in 0..1 and weight_decay not below 0, not {self.label_smoothing} "
                 f"and {self.weight_decay}"
             )
+        if not 0 <= self.warm_up <= self.epochs:
+            raise TfeffError(f"training: warm_up must be in 0..{self.epochs} epochs, not {self.warm_up}")
         if not 0 <= self.move < 1:
             raise TfeffError(f"training: move must be a share of the size in 0..1, not {self.move}")
         if not 0 < self.validation < 1:

@@ -6,6 +6,8 @@ from tfeff.record.schema import TaskSpec
 from tfeff.training.tensors import SquaredError
 
 
-def taught_loss(spec: TaskSpec, scale: float, temperature: float, label_weight: float) -> keras.losses.Loss:
+def taught_loss(
+    spec: TaskSpec, output: str, scale: float, temperature: float, label_weight: float
+) -> keras.losses.Loss:
     """The loss of an output towards the float twin's."""
     return SquaredError(scale, label_weight)

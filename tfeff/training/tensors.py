@@ -1,6 +1,6 @@
 """Outputs that nobody described: they are taught as numbers."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 from keras import ops
@@ -9,14 +9,19 @@ from tfeff.errors import TfeffError
 from tfeff.record.schema import TaskSpec
 
 
-def taught_loss(spec: TaskSpec, scale: float, temperature: float, label_weight: float) -> keras.losses.Loss:
+def taught_loss(
+    spec: TaskSpec, output: str, scale: float, temperature: float, label_weight: float
+) -> keras.losses.Loss:
     """The loss of an output towards the float twin's; raises TfeffError for labels, which mean nothing here."""
-    if label_weight:
-        raise TfeffError(
-            f"--label-weight: what {', '.join(spec.outputs)} means is not known, so no label is of it",
-            "leave it out, or say with --task what it means",
-        )
-    return SquaredError(scale)
+    return SquaredError(scale) if not label_weight else refuse_labels(spec)
+
+
+def refuse_labels(spec: TaskSpec) -> NoReturn:
+    """Raises TfeffError: there are no labels of these outputs."""
+    raise TfeffError(
+        f"--label-weight: what {', '.join(spec.outputs)} means is not known, so no label is of it",
+        "leave it out, or say with --task what it means",
+    )
 
 
 @keras.saving.register_keras_serializable(package="tfeff")

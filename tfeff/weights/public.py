@@ -14,7 +14,6 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ _CACHE = "set TFEFF_CACHE to another folder"
 
 PREFIX = "pretrained"
 REGISTRY = Path(__file__).with_name("public.json")
-_PYTORCH = (".pth", ".pt", ".bin")
 _TIMEOUT_S = 30
 _CHUNK = 1 << 16  # bytes
 
@@ -135,15 +133,9 @@ def fetch(public: PublicFile, progress: Callable[[int, int], None] | None = None
         progress: called with (bytes done, bytes in all; 0 when unknown).
 
     Raises:
-        TfeffError: PyTorch is needed to read it and not installed, the file cannot be fetched or kept, it is cut short,
-        or its hash is another. Nothing is left behind then.
+        TfeffError: the file cannot be fetched or kept, it is cut short, or its hash is another. Nothing is left behind
+        then.
     """
-    if public.file.endswith(_PYTORCH) and find_spec("torch") is None:
-        raise TfeffError(
-            f"weights {public.name}: to read {public.file} needs PyTorch, which is not installed; nothing was fetched",
-            "install torch; or save the state dict as .safetensors where there is one, then: "
-            + _by_hand(public, ".safetensors"),
-        )
     folder = cache_folder()
     path = folder / public.file
     if path.is_file() and _sha256(path).startswith(public.sha256):

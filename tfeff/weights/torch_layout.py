@@ -1,13 +1,12 @@
 """Imports weights that PyTorch trained: reads a state dict, turns its arrays into Keras' layout, fills a model.
 
 Which entry belongs to which layer is told by {our layer's name: prefix in the state dict}; `layouts/` has that by
-family and source. PyTorch itself is needed for `.pth` alone.
+family and source. PyTorch itself is not needed.
 """
 
 import json
 import math
 import os
-import pickle
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -16,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from tfeff.errors import TfeffError
-from tfeff.files import check_held, check_unpacked
+from tfeff.files import check_unpacked
+from tfeff.weights.torch_file import read_torch_file
 
 _SAFETENSORS_TYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?",
 }  # fmt: skip
-_WRAPPINGS = ("state_dict", "model_state_dict", "model", "net")  # where training scripts put the state dict
 _SHOWN = 10  # faults in one message
 
 
@@ -133,17 +132,16 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
     """Reads `.safetensors`, `.npz` or `.pth` / `.pt` / `.bin`: entry -> array, in PyTorch's layout.
 
     The wrappings that training scripts leave are taken off: {"state_dict": ...} and the like, `module.` prefixes.
-    Nothing in the file is ever run: a `.pth` is read with `weights_only=True`, the others hold arrays alone.
+    Nothing in the file is ever run, and PyTorch is not needed.
 
     Raises:
-        TfeffError: no such file, another format, a damaged file, a `.pth` where PyTorch is not installed, or one that
-        holds more than tensors.
+        TfeffError: no such file, another format, a damaged file, or a `.pth` that holds more than tensors.
     """
     path = Path(path)
     readers = {
         ".safetensors": _read_safetensors,
         ".npz": _read_npz,
-        **dict.fromkeys((".pth", ".pt", ".bin"), _read_pth),
+        **dict.fromkeys((".pth", ".pt", ".bin"), read_torch_file),
     }
     if path.suffix not in readers:
         raise TfeffError(f"weights {path}: unknown format {path.suffix!r}", f"one of {', '.join(readers)}")
@@ -195,33 +193,3 @@ def _read_safetensors(path):
             value = (value.astype(np.uint32) << 16).view(np.float32)
         state[entry] = value.reshape(told["shape"])
     return state
-
-
-def _read_pth(path):
-    try:
-        import torch
-    except ImportError:
-        raise TfeffError(
-            f"weights {path}: reading .pth needs PyTorch, which is not installed",
-            "install torch, or save the state dict as .safetensors or .npz",
-        ) from None
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "GLOBAL" not in str(error):  # the pickle's word for something that is to be imported, and then called
-            raise ValueError("it cannot be unpickled") from None
-        raise TfeffError(
-            f"weights {path}: holds more than tensors, a whole module or code, which is never run here",
-            "load it where you trust it and save its state dict: torch.save(model.state_dict(), 'w.pth')",
-        ) from None
-    for key in _WRAPPINGS:
-        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
-            state = state[key]
-            break
-    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise TfeffError(
-            f"weights {path}: no state dict, which is a dictionary of tensors",
-            f"save model.state_dict(), alone or under {', '.join(_WRAPPINGS)}",
-        )
-    check_held(path, sum(4 * math.prod(value.shape) for value in state.values()))  # one may repeat what it holds
-    return {str(entry): value.detach().float().numpy() for entry, value in state.items()}

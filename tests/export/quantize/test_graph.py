@@ -28,7 +28,7 @@ from tfeff.export.targets import get_target
 from tfeff.networks import get_network
 from tfeff.presets import aliases, load_preset
 
-PRESETS = {get_network(load_preset(alias).network).builder for alias in aliases()}
+PRESETS = {get_network(load_preset(alias).network).builder for alias in aliases("classification")}
 # The smallest networks of what no preset is of; presets go through all targets in `tests/export/test_presets.py`.
 SMALLEST = [n for n, (_, options) in cases().items() if not options and get_network(n).builder not in PRESETS]
 X = quantize_models.images(4)

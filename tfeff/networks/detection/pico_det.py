@@ -50,7 +50,8 @@ _VARIANTS = {
     "pico_det_esnet_s": _variant("esnet_s", 96, 2, 320, _counted(992_719, 350_963_528, map=27.1)),
     "pico_det_esnet_m": _variant("esnet_m", 128, 4, 320, _printed(2.15, map=30.9)),
     "pico_det_esnet_l": _variant("esnet_l", 160, 4, 320, _printed(3.30, map=32.9)),
-    "pico_det_pp_lcnet_050": _variant("pp_lcnet_050", 96, 2, 320, {}),  # widths of S; the paper's are not printed
+    "pico_det_pp_lcnet_025": _variant("pp_lcnet_025", 64, 1, 320, {}),  # ours, as the next, which has widths of S
+    "pico_det_pp_lcnet_050": _variant("pp_lcnet_050", 96, 2, 320, {}),
     "pico_det_pp_lcnet_100": _variant("pp_lcnet_100", 128, 4, 416, _counted(1_830_692, 1_208_300_000)),
     "pico_det_pp_lcnet_150": _variant("pp_lcnet_150", 128, 4, 416, _counted(3_107_668, 1_861_134_656, map=36.3)),
     "pico_det_shufflenet_v2_x100": _variant(
@@ -120,8 +121,7 @@ def _pico_det(
     )
     if len(maps) < 3:
         raise ValueError(f"backbone {backbone} has feature maps at {len(maps)} strides, PicoDet takes three")
-    finest = stride_of(image, maps[-3])
-    strides = [finest * 2**level for level in range(4)]
+    strides = [stride_of(image, maps[-3]) * 2**level for level in range(4)]
     outputs: dict[str, Any] = {}
     for stride, x in zip(strides, _pyramid(maps[-3:], strides, channels, symmetric_padding, block), strict=True):
         outputs |= head(x, classes, convolutions, stride)

@@ -79,6 +79,15 @@ def find_layout(model: Any, family: str, network: str, state: Mapping[str, Any],
         layers = [layer.name for layer in model.layers if layer.weights]
         shares[source] = sum(places.get(name) in found for name in layers) / len(layers)
     best = max(shares, key=lambda source: shares[source])
+    alike = [source for source, share in shares.items() if share == shares[best]]
+    if shares[best] >= 0.5 and any(layouts[source].options != layouts[best].options for source in alike):
+        ways = "; ".join(
+            f"--layout {source}: {dict(layouts[source].options) or 'options as they are'}" for source in alike
+        )
+        raise TfeffError(
+            f"weights {path}: its entries fit layouts {' and '.join(alike)} of {network}, which compute differently",
+            f"say where the weights come from: {ways}",
+        )
     if shares[best] < 0.5:
         begins = ", ".join(list(state)[:3]) or "nothing"
         raise TfeffError(
