@@ -152,6 +152,10 @@ def main() -> None:
             "criterion": correlation(drops, [row["loss"] for row in rows]),
             "error of the outputs": correlation(drops, [row["output_error"] for row in rows]),
         },
+        "correlation": {
+            name: round(float(np.corrcoef(drops, [row[key] for row in rows])[0, 1]), 3)
+            for name, key in (("criterion", "loss"), ("error of the outputs", "output_error"))
+        },
         "versions": f"tfeff {version('tfeff')}, tensorflow {version('tensorflow')}, {platform.machine()}",
     }  # fmt: skip
     print(json.dumps({key: each for key, each in told.items() if key != "rows"}, indent=1))
