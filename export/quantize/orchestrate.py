@@ -235,8 +235,8 @@ def _with_ranges(context, begun, int8, entry):
     request = context.request
     if isinstance(begun.trained, TrainedGraph):
         seen = measuring.smallest_to_largest(int8.path, begun.calibration)
-        told = (*begun.notes, *uneven_notes(int8.path, seen))
-        return Quantized(entry, begun.calibration, told, int8, int8.own_ranges(seen, int8))
+        notes = (*begun.notes, *uneven_notes(int8.path, seen))
+        return Quantized(entry, begun.calibration, notes, int8, int8.own_ranges(seen, int8))
     trial, measured = _measured(context, begun, int8)
     if begun.unequalized is not None:
         begun.unequalized.take()
