@@ -148,17 +148,19 @@ def main() -> None:
     chosen = [aliases().get(name, name) for name in given.presets] or list(bundled)
     if unknown := set(chosen) - set(bundled):
         parser.error(f"no bundled detector: {', '.join(sorted(unknown))}")
-    results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
     for preset in chosen:
+        rows = {}
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) if given.keep is None else given.keep / preset
             folder.mkdir(parents=True, exist_ok=True)
             for part in given.only or PARTS:
-                row = results.setdefault(preset, {})[part] = part_of(preset, part, folder)
+                row = rows[part] = part_of(preset, part, folder)
                 low, high = row["ci95"]
                 print(f"{preset} {part}: float {row['float']:.2f}, {row['quantized']:.2f} {row['delta']:+.2f} "
                       f"[{low:+.2f}, {high:+.2f}], {row['bytes']:,} bytes", flush=True)  # fmt: skip
         if given.write:
+            results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+            results.setdefault(preset, {}).update(rows)
             RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
             PAGE.write_text(page(results), encoding="utf-8")
     return None
