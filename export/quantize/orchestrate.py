@@ -236,8 +236,7 @@ def _with_ranges(context, begun, int8, entry):
     request = context.request
     if isinstance(begun.trained, TrainedGraph):
         seen = measuring.smallest_to_largest(int8.path, begun.calibration)
-        ranges = int8.own_ranges(seen, int8)
-        return Quantized(entry, begun.calibration, _notes(begun, int8, seen), int8, ranges)
+        return Quantized(entry, begun.calibration, _notes(begun, int8, seen), int8, int8.own_ranges(seen, int8))
     trial, measured = _measured(context, begun, int8)
     if begun.unequalized is not None:
         begun.unequalized.take()
@@ -247,17 +246,12 @@ def _with_ranges(context, begun, int8, entry):
             entry = replace_part(entry, equalization={**begun.equalization, **told})
             if not pays:
                 int8, trial, measured = begun.unequalized, other, without
-    notes = _notes(begun, int8, measured.seen)
     measuring.gate_audit(measured.calibration, request.allow_audit)
     context.progress("correcting biases", 0, 0)
     made, ranges = measuring.made_of(measured, trial, int8)
-    judged = measured.choice.correction if measured.choice is not None else None
-    if trial.report is not None or judged is not None:
-        entry = replace_part(entry, bias_correction=(trial.report or {}) | (judged or {}))
-    if measured.choice is not None and measured.choice.rounding is not None:
-        entry = replace_part(entry, weight_rounding=measured.choice.rounding)
+    entry = replace_part(entry, **choosing.steps_told(measured.choice, trial.report))
     biases = trial.biases if trial.report is not None else None
-    return Quantized(entry, measured.calibration, notes, made, ranges, biases)
+    return Quantized(entry, measured.calibration, _notes(begun, int8, measured.seen), made, ranges, biases)
 
 
 def _notes(begun, int8, seen):
