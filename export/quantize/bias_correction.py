@@ -20,33 +20,8 @@ from tfeff.export.rewrites.graph import walk
 from tfeff.layers.keras_private import maker
 
 SAMPLES = 256  # at most so many are looked at
-_IN_PARTS = 64
 _MEMORY = 1.5e9  # bytes of activations that may be held
 _LEFT_OUT = 0.05  # of the samples, at each end
-
-
-def correct_biases_in_parts(graph: Any, batch: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The same of as many samples as there are, up to 64 at least where memory holds fewer: each part of them corrects
-    the biases as they were, and the mean of these is taken. A few samples alone would move biases by chance.
-    """
-    count, room = len(next(iter(batch.values()))), _room(graph)
-    parts = min(-(-count // room), max(1, -(-_IN_PARTS // room)))
-    if parts == 1:
-        return correct_biases(graph, batch)
-    units = [layer for layer in graph.layers if isinstance(layer, QuantizedWeights) and layer.layer.bias is not None]
-    before = [np.array(unit.layer.bias) for unit in units]
-    sums, told = [np.zeros_like(each) for each in before], []
-    for part in range(parts):
-        for unit, bias in zip(units, before, strict=True):
-            unit.layer.bias.assign(bias)
-        told.append(correct_biases(graph, {name: values[part::parts] for name, values in batch.items()}))
-        sums = [each + np.asarray(unit.layer.bias) for each, unit in zip(sums, units, strict=True)]
-    for unit, bias in zip(units, sums, strict=True):
-        unit.layer.bias.assign(bias / parts)
-    return {
-        "images": sum(each["images"] for each in told), "places": max(each["places"] for each in told),
-        "largest_shift": max(each["largest_shift"] for each in told),
-    }  # fmt: skip
 
 
 def correct_biases(graph: Any, batch: Mapping[str, np.ndarray], kept: Collection[str] = ()) -> dict[str, Any]:

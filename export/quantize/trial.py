@@ -69,14 +69,13 @@ class Trial:
         what = ranges, frozenset(calibration.left_out) if corrected else None, rounded
         if self._made is not None and self._made[0] == what:
             return self._made[1]
-        from tfeff.export.quantize.bias_correction import SAMPLES, correct_biases, correct_biases_in_parts
+        from tfeff.export.quantize.bias_correction import SAMPLES, correct_biases
 
         self._restore(rounded)
         self._int8.set_ranges(ranges)
         made = self._rounded if rounded and self._rounded is not None else self._int8
         if corrected:
-            correct = correct_biases_in_parts if rounded else correct_biases
-            self.report = correct(self._int8.graph, calibration.batch(calibration.typical(SAMPLES)))
+            self.report = correct_biases(self._int8.graph, calibration.batch(calibration.typical(SAMPLES)))
             made = self._corrected(made, calibration)
         self._made = what, made
         return made

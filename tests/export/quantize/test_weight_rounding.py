@@ -7,7 +7,8 @@ import pytest
 from keras import layers
 
 from tfeff.data import InputPort
-from tfeff.export.quantize import Converter, Int8File, bias_correction
+from tfeff.export.quantize import Converter, Int8File
+from tfeff.export.quantize.bias_correction import correct_biases
 from tfeff.export.quantize.fake_quant import QuantizedWeights
 from tfeff.export.quantize.graph import fake_quant_graph
 from tfeff.export.quantize.simulation import float_network, points, set_ranges
@@ -87,10 +88,8 @@ def test_the_outputs_come_nearer_and_scales_stay():
         assert np.abs(np.round(kernel / scale)).max() == 127
 
 
-@pytest.mark.parametrize("room", [8, 256])
-def test_biases_are_corrected_for_these_weights(room, monkeypatch):
-    """Ranges that cut off a good part move means; corrected, in one part or in eight, nearly those of float."""
-    monkeypatch.setattr(bias_correction, "_room", lambda graph: room)
+def test_biases_are_corrected_for_these_weights():
+    """Ranges that cut off a good part move means; corrected they are nearer to those of float."""
     graph, samples = fake_quant_graph(network()), images(64)
     wanted, seen = float_network(graph, rounded_weights=False)(keras.ops.convert_to_tensor(samples))
     cut = {point: 1.0 if point == "logits" else 0.7 for point in seen}
@@ -102,7 +101,7 @@ def test_biases_are_corrected_for_these_weights(room, monkeypatch):
     def off():
         return np.abs(np.mean(np.asarray(graph(samples)) - np.asarray(wanted), 0)).max()
 
-    before, told = off(), bias_correction.correct_biases_in_parts(graph, {"image": samples})
+    before, told = off(), correct_biases(graph, {"image": samples})
     assert told["images"] == 64
     assert off() < 0.4 * before
 
