@@ -185,7 +185,7 @@ COMMANDS = (
     ["compare", "--help"], ["list", "--pretrained"], ["import-weights", "--help"],
     ["import-weights", "no.npz", "--network", "vargnet_v1_10_g8", "--out", "w.npz"],
     ["export", "pp_lcnet_050", "--weights", "no.npz"], ["export", "vargnet_v1_10_g8"],
-    ["import-weights", "a.npz", "--network", "vargnet_v1_100_g8", "--out", "b.npz"], ["bench", "no.tflite"], ["profile", "no.tflite", "--on", "adb"], ["compare", "no.tflite"], ["check", "--help"],
+    ["bench", "no.tflite"], ["profile", "no.tflite", "--on", "adb"], ["compare", "no.tflite"], ["check", "--help"],
     ["qat", "--help"], ["demo", "--help"], ["demo", "no.tflite", "--out", "a.apk"],
     ["qat", "no.tflite", "--epochs", "1"],
     ["check", "no.tflite", "--target", "edgetpu"], ["debug", "--help"], ["debug", "no.tflite"],

@@ -173,7 +173,7 @@ def _framed(shown, frames, factor):
         pen.rectangle(
             (left, top, max(left, right), max(top, bottom)), outline=frame.colour, width=4 if frame.alone else 2
         )
-    for frame in frames:
+    for frame in reversed(list(frames)):
         left, top = (np.nan_to_num(frame.box[:2]) * factor).tolist()
         text, font = _drawable(frame.name), ImageFont.load_default(12)
         place = (
