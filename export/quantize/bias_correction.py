@@ -105,6 +105,7 @@ def _linear(unit, inputs, ends):
     linear = QuantizedWeights(type(unit.layer).from_config(config), unit.per_tensor, name=f"{unit.name}_linear")
     linear(inputs[:1], *ends)
     linear.layer.set_weights(unit.layer.get_weights())
+    linear.codes = unit.codes
     return linear
 
 

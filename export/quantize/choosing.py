@@ -185,6 +185,21 @@ def _judged(choice, chosen, verdict, criteria):
     return replace(choice, correction=correction, losses=verdict.losses, criteria=tuple(criteria))
 
 
+def steps_told(choice: Choice | None, corrected: dict[str, Any] | None) -> dict[str, Any]:
+    """What the record says of biases and weights: `bias_correction` and `weight_rounding`.
+
+    Args:
+        choice: what was chosen; None where nothing was tried.
+        corrected: what `correct_biases` said, None where biases are as they were.
+    """
+    judged = None if choice is None else choice.correction
+    done = corrected is not None or judged is not None
+    return {
+        "bias_correction": (corrected or {}) | (judged or {}) if done else None,
+        "weight_rounding": None if choice is None else choice.rounding,
+    }
+
+
 def pays(before: Choice, after: Choice) -> tuple[bool, dict[str, Any]]:
     """Whether a step lowers the loss on the samples that were held out, and the figures for the record.
 

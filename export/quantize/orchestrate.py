@@ -250,11 +250,7 @@ def _with_ranges(context, begun, int8, entry):
     measuring.gate_audit(measured.calibration, request.allow_audit)
     context.progress("correcting biases", 0, 0)
     made, ranges = measuring.made_of(measured, trial, int8)
-    judged = measured.choice.correction if measured.choice is not None else None
-    if trial.report is not None or judged is not None:
-        entry = replace_part(entry, bias_correction=(trial.report or {}) | (judged or {}))
-    if measured.choice is not None and measured.choice.rounding is not None:
-        entry = replace_part(entry, weight_rounding=measured.choice.rounding)
+    entry = replace_part(entry, **choosing.steps_told(measured.choice, trial.report))
     biases = trial.biases if trial.report is not None else None
     return Quantized(entry, measured.calibration, notes, made, ranges, biases)
 

@@ -61,8 +61,8 @@ def changed(value, at, new):
     return value
 
 
-FREE = {"decode", "stability", "equalization", "bias_correction", "weight_rounding", "training", "left", "wrong", "details",
-        "estimates", "facts", "pruning", "clustering", "deflated"}  # fmt: skip
+FREE = {"decode", "stability", "equalization", "bias_correction", "weight_rounding", "training", "left", "wrong",
+        "details", "estimates", "facts", "pruning", "clustering", "deflated"}  # fmt: skip
 
 
 def test_schema_and_decoder_refuse_the_same():

@@ -8,6 +8,7 @@ from keras import layers
 
 from tfeff.data import InputPort
 from tfeff.export.quantize import Converter, Int8File
+from tfeff.export.quantize.bias_correction import correct_biases
 from tfeff.export.quantize.fake_quant import QuantizedWeights
 from tfeff.export.quantize.graph import fake_quant_graph
 from tfeff.export.quantize.simulation import float_network, points, set_ranges
@@ -85,6 +86,24 @@ def test_the_outputs_come_nearer_and_scales_stay():
         kernel, scale = after[number : number + 2]
         assert np.array_equal(scale, before[number + 1])
         assert np.abs(np.round(kernel / scale)).max() == 127
+
+
+def test_biases_are_corrected_for_these_weights():
+    """Ranges that cut off a good part move means; corrected they are nearer to those of float."""
+    graph, samples = fake_quant_graph(network()), images(64)
+    wanted, seen = float_network(graph, rounded_weights=False)(keras.ops.convert_to_tensor(samples))
+    cut = {point: 1.0 if point == "logits" else 0.7 for point in seen}
+    ends = {point: (min(0.0, float(np.min(v)) * cut[point]), float(np.max(v)) * cut[point])
+            for point, v in seen.items()}  # fmt: skip
+    set_ranges(graph, ends)
+    round_weights(graph, {"image": samples})
+
+    def off():
+        return np.abs(np.mean(np.asarray(graph(samples)) - np.asarray(wanted), 0)).max()
+
+    before, told = off(), correct_biases(graph, {"image": samples})
+    assert told["images"] == 64
+    assert off() < 0.4 * before
 
 
 def test_the_file_gets_them_without_a_conversion(tmp_path):
