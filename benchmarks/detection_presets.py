@@ -121,7 +121,11 @@ def page(results: dict[str, dict]) -> str:
                     f"{ap75:.2f} % | {row['delta']:+.2f} [{low:+.2f}, {high:+.2f}] | {row['details']['changed']:.2f} % "
                     f"| {row['bytes']:,} | `{row['sha256'][:12]}` |\n"
                 )
-    lines.append(f"\nCommands: `tfeff export PRESET --int8`; `tfeff qat PRESET {' '.join(QAT)}`.\n\n")
+    commands = [f"`{each}`" for each in ("tfeff export PRESET --int8", f"tfeff qat PRESET {' '.join(QAT)}")]
+    trained = any("qat" in parts for parts in results.values())
+    lines.append(f"\nCommands: {', '.join(commands if trained else commands[:1])}. ")
+    lines.append("" if all("qat" in parts for parts in results.values()) else "QAT is not measured on all of them yet.")
+    lines.append("\n\n")
     lines.append("## How they were trained\n\n| preset | weights | float AP50 as bundled | command |\n")
     lines.append("|---|---|---|---|\n")
     for preset in sorted(results):
