@@ -26,7 +26,6 @@ _VARIANTS = {
     f"deeplab_v3_plus_{backbone}": {"backbone": backbone, "published": {"miou": miou, "source": _SOURCE}}
     for backbone, miou in _PUBLISHED.items()
 }
-_BIASED = {"bias": True}  # beside a BN, as Paddle's convolutions have it by default
 
 
 @register_networks("deeplab_v3_plus", PAPER, _VARIANTS, task="segmentation", describe=describe)
@@ -58,7 +57,8 @@ def deeplab_v3_plus(
     image, (low, x) = backbone_maps(
         backbone, input_shape, taps, backbone_options, symmetric_padding=symmetric_padding
     )  # (n, h/4, w/4, c), (n, h/32, w/32, c')
-    branches = [conv_bn(x, channels, 1, activation="relu", name="aspp1", **_BIASED)]
+    # Convolutions have a bias beside their BN, as Paddle's do by default, all but the one behind the mean.
+    branches = [conv_bn(x, channels, 1, activation="relu", name="aspp1", bias=True)]
     branches += [
         _separable(x, channels, f"aspp{number}", dilation=rate) for number, rate in enumerate(rates, start=2)
     ]  # (n, h/32, w/32, c') -> (n, h/32, w/32, channels)
@@ -66,9 +66,9 @@ def deeplab_v3_plus(
     y = conv_bn(y, channels, 1, activation="relu", name="aspp_pool")
     branches.append(resized(y, x.shape[1:3], "aspp_spread"))
     y = layers.Concatenate(name="aspp_concat")(branches)
-    y = conv_bn(y, channels, 1, activation="relu", name="project", **_BIASED)
+    y = conv_bn(y, channels, 1, activation="relu", name="project", bias=True)
     y = resized(layers.Dropout(0.1, name="dropout")(y), low.shape[1:3], "resized")  # -> (n, h/4, w/4, channels)
-    low = conv_bn(low, low_channels, 1, activation="relu", name="low", **_BIASED)
+    low = conv_bn(low, low_channels, 1, activation="relu", name="low", bias=True)
     y = layers.Concatenate(name="decoder_concat")([y, low])
     for number in (1, 2):
         y = _separable(y, channels, f"decoder{number}")
@@ -77,5 +77,5 @@ def deeplab_v3_plus(
 
 def _separable(x, channels, name, dilation=1):
     """(n, h, w, c) -> (n, h, w, channels), with no activation between its two convolutions."""
-    x = conv_bn(x, x.shape[-1], 3, group=1, dilation=dilation, name=f"{name}_dw", **_BIASED)
-    return conv_bn(x, channels, 1, activation="relu", name=name, **_BIASED)
+    x = conv_bn(x, x.shape[-1], 3, group=1, dilation=dilation, name=f"{name}_dw", bias=True)
+    return conv_bn(x, channels, 1, activation="relu", name=name, bias=True)
