@@ -22,7 +22,7 @@ from tfeff.tasks.pixels import ALIGN_CORNERS, HALF_PIXEL, Pixels, colours, place
 
 _RESIZES = (HALF_PIXEL, ALIGN_CORNERS)
 _SHOWN = 10  # classes in words
-_ALIKE = 0.99  # share of equal pixels from which on two answers say the same
+_ALIKE = 0.97  # share of equal pixels from which on two answers say the same
 _LARGEST = 2**16  # pixels of a side
 _MOST_CLASSES = 255  # a mask has one value more, for what is left out
 _OPACITY = 0.5  # of the colours over the image
@@ -112,7 +112,7 @@ class Segmentation(Task):
         return MeanIoU(spec.labels)
 
     def same_answer(self, one: Pixels, other: Pixels) -> bool:
-        """Whether 99 % of the pixels have the same class."""
+        """Whether 97 % of the pixels have the same class."""
         return self.apart(one, other) <= 1 - _ALIKE
 
     def details(self, of_float: MeanIoU, of_quantized: MeanIoU) -> dict[str, Any]:
