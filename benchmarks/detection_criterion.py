@@ -1,6 +1,6 @@
 """How well detection's criterion of calibration follows mAP.
 
-    python benchmarks/detection_criterion.py PRESET.json [--scenes 400] [--write]
+    python benchmarks/detection_criterion.py PRESET [--scenes 400] [--write]
 
 The float network of a trained preset answers test scenes of its dataset. Its raw heads are then spoilt in known ways,
 as int8 does and worse: rounded to steps of several sizes, all outputs or only boxes or only scores; noise of a constant
@@ -122,11 +122,11 @@ def correlation(one, other) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("preset", type=Path)
+    parser.add_argument("preset", help="Its name, or the path of its .json.")
     parser.add_argument("--scenes", type=int, default=400)
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
-    preset = load_preset(str(given.preset))
+    preset = load_preset(given.preset)
     heads, task, annotations = answers(preset, given.scenes)
     criterion, before = DetectionError(read_spec(task.decode)), OutputError(tuple(task.outputs))
     whole, random, rows = value(heads, task, annotations), np.random.default_rng(0), []
@@ -151,6 +151,10 @@ def main() -> None:
         "rank_correlation": {
             "criterion": correlation(drops, [row["loss"] for row in rows]),
             "error of the outputs": correlation(drops, [row["output_error"] for row in rows]),
+        },
+        "correlation": {
+            name: round(float(np.corrcoef(drops, [row[key] for row in rows])[0, 1]), 3)
+            for name, key in (("criterion", "loss"), ("error of the outputs", "output_error"))
         },
         "versions": f"tfeff {version('tfeff')}, tensorflow {version('tensorflow')}, {platform.machine()}",
     }  # fmt: skip

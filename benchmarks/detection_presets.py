@@ -60,11 +60,12 @@ def part_of(preset: str, part: str, folder: Path) -> dict:
     if part == "stock":
         return _stock(preset, folder)
     words = ["export", preset, "--int8"] if part == "ptq" else ["qat", preset, *QAT]
-    made = run(*words, "--no-bench", "--out", folder / part)
+    records = [*(folder / part).glob("*.int8.json")]
+    made = json.loads(records[0].read_text()) if records else run(*words, "--no-bench", "--out", folder / part)
     row = _row(made["accuracy"][0], made["sha256"], made["size_bytes"]) | {
         "command": f"tfeff {' '.join(words)}", "operations": made["ops"],
         "float_bytes": made["float_twin"]["size_bytes"],
-        "method": (made["quantization"].get("calibration") or {}).get("method"), "versions": made["versions"],
+        "method": made["calibration"]["method"], "versions": made["versions"],
     }  # fmt: skip
     if training := made["quantization"].get("training"):
         row["training"] = {key: training[key] for key in ("steps", "batch_size", "best_epoch", "history")}
@@ -72,10 +73,11 @@ def part_of(preset: str, part: str, folder: Path) -> dict:
 
 
 def _stock(preset, folder):
-    subprocess.run([sys.executable, __file__, "--stock", preset, str(folder)], check=True)
+    file = folder / "stock.tflite"
+    if not file.exists():
+        subprocess.run([sys.executable, __file__, "--stock", preset, str(folder)], check=True)
     known, (twin,) = load_preset(preset), (folder / "ptq").glob("*.twin.tflite")
     mean, std = (",".join(map(str, numbers)) for numbers in (known.preprocessing.mean, known.preprocessing.std))
-    file = folder / "stock.tflite"
     made = run(
         "compare", file, "--against", twin, "--dataset", known.dataset, "--task", f"detection:{folder / 'heads.json'}",
         "--mean", mean, "--std", std, "--no-record",
@@ -119,7 +121,11 @@ def page(results: dict[str, dict]) -> str:
                     f"{ap75:.2f} % | {row['delta']:+.2f} [{low:+.2f}, {high:+.2f}] | {row['details']['changed']:.2f} % "
                     f"| {row['bytes']:,} | `{row['sha256'][:12]}` |\n"
                 )
-    lines.append(f"\nCommands: `tfeff export PRESET --int8`; `tfeff qat PRESET {' '.join(QAT)}`.\n\n")
+    commands = [f"`{each}`" for each in ("tfeff export PRESET --int8", f"tfeff qat PRESET {' '.join(QAT)}")]
+    trained = any("qat" in parts for parts in results.values())
+    lines.append(f"\nCommands: {', '.join(commands if trained else commands[:1])}. ")
+    lines.append("" if all("qat" in parts for parts in results.values()) else "QAT is not measured on all of them yet.")
+    lines.append("\n\n")
     lines.append("## How they were trained\n\n| preset | weights | float AP50 as bundled | command |\n")
     lines.append("|---|---|---|---|\n")
     for preset in sorted(results):
@@ -136,7 +142,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("presets", nargs="*", metavar="PRESET", help="detectors or their aliases; all without")
     parser.add_argument("--only", choices=PARTS, action="append", help="one file; repeat it (default: all)")
-    parser.add_argument("--keep", type=Path, help="a folder for the files; without it they go")
+    parser.add_argument("--keep", type=Path, help="a folder for the files, where they are found again; else they go")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--stock", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -146,17 +152,19 @@ def main() -> None:
     chosen = [aliases().get(name, name) for name in given.presets] or list(bundled)
     if unknown := set(chosen) - set(bundled):
         parser.error(f"no bundled detector: {', '.join(sorted(unknown))}")
-    results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
     for preset in chosen:
+        rows = {}
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) if given.keep is None else given.keep / preset
             folder.mkdir(parents=True, exist_ok=True)
             for part in given.only or PARTS:
-                row = results.setdefault(preset, {})[part] = part_of(preset, part, folder)
+                row = rows[part] = part_of(preset, part, folder)
                 low, high = row["ci95"]
                 print(f"{preset} {part}: float {row['float']:.2f}, {row['quantized']:.2f} {row['delta']:+.2f} "
                       f"[{low:+.2f}, {high:+.2f}], {row['bytes']:,} bytes", flush=True)  # fmt: skip
         if given.write:
+            results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+            results.setdefault(preset, {}).update(rows)
             RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
             PAGE.write_text(page(results), encoding="utf-8")
     return None

@@ -148,6 +148,8 @@ def page(rows: list[dict]) -> str:
         "medians of one interleaved run, stock over ours is paired by round, with its 95 % interval; above 1 ours is ",
         f"faster. {first['cpu']}, {rows[0]['cores']} cores, {first['threads']} thread, other work beside it. Random ",
         "weights say nothing of accuracy.\n\n",
+        "In LiteRT the difference is HARD_SWISH, of which XNNPACK has no int8 kernel: `hard_swish:add_mul` makes ADD",
+        " and MUL. tflite-runtime and Ethos-U take it as it is, so their files do much the same as stock.\n\n",
         "| network | target | runtime | stock | ours | stock / ours | sha256, stock and ours |\n",
         "|---|---|---|---|---|---|---|\n",
     ]

@@ -145,8 +145,7 @@ def begin(
 
 
 def _ranged(context):
-    """The float file with the converter's own ranges, for the audit."""
-    return context.folder / "ranged.tflite"
+    return context.folder / "ranged.tflite"  # the float file with the converter's own ranges, for the audit
 
 
 def _graph(context, callable, calibration):
@@ -236,7 +235,8 @@ def _with_ranges(context, begun, int8, entry):
     request = context.request
     if isinstance(begun.trained, TrainedGraph):
         seen = measuring.smallest_to_largest(int8.path, begun.calibration)
-        return Quantized(entry, begun.calibration, _notes(begun, int8, seen), int8, int8.own_ranges(seen, int8))
+        notes = (*begun.notes, *uneven_notes(int8.path, seen))
+        return Quantized(entry, begun.calibration, notes, int8, int8.own_ranges(seen, int8))
     trial, measured = _measured(context, begun, int8)
     if begun.unequalized is not None:
         begun.unequalized.take()
@@ -246,16 +246,13 @@ def _with_ranges(context, begun, int8, entry):
             entry = replace_part(entry, equalization={**begun.equalization, **told})
             if not pays:
                 int8, trial, measured = begun.unequalized, other, without
+    notes = (*begun.notes, *uneven_notes(int8.path, measured.seen))
     measuring.gate_audit(measured.calibration, request.allow_audit)
     context.progress("correcting biases", 0, 0)
     made, ranges = measuring.made_of(measured, trial, int8)
     entry = replace_part(entry, **choosing.steps_told(measured.choice, trial.report))
     biases = trial.biases if trial.report is not None else None
-    return Quantized(entry, measured.calibration, _notes(begun, int8, measured.seen), made, ranges, biases)
-
-
-def _notes(begun, int8, seen):
-    return (*begun.notes, *uneven_notes(int8.path, seen))
+    return Quantized(entry, measured.calibration, notes, made, ranges, biases)
 
 
 def _measured(context, begun, int8):

@@ -27,6 +27,12 @@ CASES = {
         "litert",
         35,
     ),
+    "deeplab-v3-plus": (
+        "deeplab_v3_plus_pp_lcnet_050",
+        {"backbone": "pp_lcnet_025", "channels": 8, "low_channels": 4, "rates": (2,)},
+        "litert",
+        35,
+    ),
     "espnet-v2": ("espnet_v2_seg_050", {}, "litert", 35),
 }
 

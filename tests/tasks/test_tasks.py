@@ -66,14 +66,14 @@ def toy_task(tmp_path, monkeypatch):
 
 
 def test_every_task_says_what_it_is():
-    assert list_tasks() == ("classification", "detection", "regression", "tensors")
+    assert list_tasks() == ("classification", "detection", "regression", "segmentation", "tensors")
     for name in list_tasks():
         task = get_task(name)
         assert task.name == name
         assert task.annotation
     with pytest.raises(TfeffError, match="unknown task 'depht'") as error:
         get_task("depht")
-    assert "classification, detection, regression, tensors" in error.value.mend
+    assert "classification, detection, regression, segmentation, tensors" in error.value.mend
 
 
 def test_tensors_have_no_metric_and_need_no_labels():

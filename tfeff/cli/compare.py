@@ -44,7 +44,7 @@ _DOWNLOAD = "python -c 'import keras; keras.datasets.fashion_mnist.load_data()' 
     multiple=True,
     metavar="[OUTPUT=]NAME[:KIND]",
     help="Without a record: what outputs mean: classification[:binary|:multi-label], detection:FILE.json, regression, "
-    "tensors.",
+    "segmentation:HxW, tensors.",
 )
 @pixel_options
 @click.option("--allow-audit", is_flag=True, help="Go on with values that do not lie on the file's own input grid.")

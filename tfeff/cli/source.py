@@ -39,7 +39,8 @@ def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
         pixel_options,
         click.option("--task", "tasks", multiple=True, metavar="[OUTPUT=]NAME[:KIND]",
                      help="What the outputs of a file mean: classification[:binary|:multi-label], "
-                          "detection:FILE.json (the numbers by which outputs become boxes), regression, tensors. "
+                          "detection:FILE.json (the numbers by which outputs become boxes), regression, "
+                          "segmentation:HxW (the input's size), tensors. "
                           "[default: as its last layer, its loss or the labels tell]"),
     ]  # fmt: skip
     return _with(options, function)

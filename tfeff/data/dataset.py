@@ -42,6 +42,7 @@ class Dataset:
         guessed: whether the classes are in the order of their names, which need not be that of a model's outputs.
         annotations: what else is said of each sample, by kind: `objects` (`Objects`), `semantic`, `depth` ...; a part
             may be read only when it is asked for.
+        annotation_classes: names of the classes of a kind of annotation, where they are others than `classes`.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Dataset:
     notes: tuple[str, ...] = field(default=(), kw_only=True)
     guessed: bool = field(default=False, kw_only=True)
     annotations: Mapping[str, Sequence[Any]] = field(default_factory=dict, kw_only=True)
+    annotation_classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -123,7 +125,7 @@ class Subset(Dataset):
         annotations = {kind: _Chosen(parts, numbers) for kind, parts in dataset.annotations.items()}
         super().__init__(
             dataset.name, dataset.source, dataset.classes, labels, names, notes=dataset.notes,
-            guessed=dataset.guessed, annotations=annotations,
+            guessed=dataset.guessed, annotations=annotations, annotation_classes=dataset.annotation_classes,
         )  # fmt: skip
         object.__setattr__(self, "_dataset", dataset)
         object.__setattr__(self, "_numbers", numbers)

@@ -27,6 +27,7 @@ _SEEN = 0.35  # share of an item that must be visible, or it is left out
 _OCTAVES = ((2, 0.18), (5, 0.12), (13, 0.08), (37, 0.06))  # cells of the ground's noise, and how strong it is
 _INK = 0.12  # a pixel of an item, 0 to 1, from which on it is part of it
 _SIDE = 28  # of an item, pixels
+_GROUND = "ground"  # what of a scene is no item
 
 
 @dataclass(frozen=True)
@@ -294,7 +295,10 @@ class FashionScenes(Dataset):
             "right": _Parts(count, lambda number: maker.scene(first + number, stereo=True).right),
         }  # fmt: skip
         names = [f"{split} scene {first + number}" for number in range(count)]
-        super().__init__(name, "made on demand", CLASSES, None, names, annotations=parts)
+        named = {"semantic": (_GROUND, *CLASSES)}
+        super().__init__(
+            name, "made on demand", CLASSES, None, names, annotations=parts, annotation_classes=named
+        )  # fmt: skip
         for key, value in (("_made", made), ("_maker", maker), ("_split", split)):
             object.__setattr__(self, key, value)
 

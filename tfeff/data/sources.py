@@ -13,6 +13,7 @@ from tfeff.data.fashion_mnist import find_fashion_mnist, is_idx_folder, load_fas
 from tfeff.data.fashion_scenes import FashionScenes
 from tfeff.data.files import exists
 from tfeff.data.folders import SPLIT_FOLDERS, Opened, open_folder, open_table
+from tfeff.data.masks import find_masks, open_masks
 from tfeff.errors import TfeffError
 from tfeff.files import check_unpacked
 
@@ -31,9 +32,9 @@ def open_dataset(spec: str, split: str, *, labelled: bool = True, whole: bool = 
     Args:
         spec: `fashion_mnist` or `fashion_scenes`, either with `_sample` behind it; a folder (one folder a class, below
             train/ and test/ if it is split, or val/ where there is no test/; or images and a `labels.csv`; or boxes as
-            COCO, VOC or YOLO have them; or Fashion-MNIST's own files); an `.npz` (images and labels; or x_train,
-            y_train, x_test, y_test; and `classes`, their names, if you like); a `.csv` (path,label; a column `split`
-            if you like); or COCO's `.json`.
+            COCO, VOC or YOLO have them; or folders `images` and `masks`; or Fashion-MNIST's own files); an `.npz`
+            (images and labels; or x_train, y_train, x_test, y_test; and `classes`, their names, if you like); a `.csv`
+            (path,label; a column `split` if you like); or COCO's `.json`.
         split: "train" or "test". A set that is not split gives a seeded tenth of itself as "test", the rest as "train".
         labelled: whether labels are needed; without, the whole of an unsplit set is given, and a folder may be flat.
         whole: whether the whole of an unsplit set is given, labelled or not.
@@ -59,6 +60,9 @@ def open_dataset(spec: str, split: str, *, labelled: bool = True, whole: bool = 
                 return load_fashion_mnist(split, path)
             if (boxes := open_boxes(path, split)) is not None:
                 return _finished(boxes, split, labelled, seed, whole)
+            if masked := find_masks(path, split):
+                opened = Opened(open_masks(*masked[:2], path, spec), masked[2])
+                return _finished(opened, split, labelled, seed, whole)
             return _finished(open_folder(path, split, labelled=labelled), split, labelled, seed, whole)
         except OSError as error:
             raise TfeffError(f"{path}: cannot be read ({error.strerror})", "check the folder's permissions") from None

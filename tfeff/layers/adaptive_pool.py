@@ -38,7 +38,8 @@ def adaptive_average_pool(x: Any, size: Sequence[int], name: str) -> Any:
     Raises:
         ValueError: a map whose size is open, or a size below 1.
     """
-    height, width, (to_rows, to_columns) = *x.shape[1:3], size
+    height, width = x.shape[1:3]
+    to_rows, to_columns = size
     if height is None or width is None:
         raise ValueError(f"{name}: adaptive pooling needs the height and width of its map, which are open here")
     if min(to_rows, to_columns) < 1:
@@ -91,8 +92,8 @@ def _along(x, axis, runs, name):
         word = name if len(runs) == 1 else f"{name}{number}"
         part = _crop(x, axis, (run[0][0], length - run[-1][1]), f"{word}_crop")
         here = [(first - run[0][0], last - run[0][0]) for first, last in run]
-        both = (here, each_pixel) if axis == _ROWS else (each_pixel, here)
-        parts.append(_pool(part, *both, word))
+        rows, columns = (here, each_pixel) if axis == _ROWS else (each_pixel, here)
+        parts.append(_pool(part, rows, columns, word))
     return parts[0] if len(parts) == 1 else layers.Concatenate(axis, name=name)(parts)
 
 

@@ -26,7 +26,7 @@ _VARIANTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@register_networks("deeplab_v3", PAPER, _VARIANTS, task="tensors", describe=describe)
+@register_networks("deeplab_v3", PAPER, _VARIANTS, task="segmentation", describe=describe)
 def deeplab_v3(
     input_shape: tuple[int, int, int] = (512, 512, 3), classes: int = 21, *, backbone: str,
     backbone_options: Mapping[str, Any] | None = None, channels: int = 256, rates: Sequence[int] = (12, 24, 36),

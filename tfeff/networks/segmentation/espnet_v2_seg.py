@@ -15,7 +15,7 @@ from tfeff.layers.adaptive_pool import adaptive_average_pool, scaled
 from tfeff.layers.blocks import activate, batch_norm, conv, conv_bn
 from tfeff.networks.detection.parts import backbone_maps
 from tfeff.networks.registry import register_networks
-from tfeff.networks.segmentation.parts import check_classes, describe, finish, gate, resized
+from tfeff.networks.segmentation.parts import check_classes, describe_with_corners, finish, gate, resized
 
 PAPER = "ESPNetV2, arXiv 1811.11431"
 _SCALES = (2.0, 1.5, 1.0, 0.5, 0.1)  # of the map, in a pyramid
@@ -33,7 +33,7 @@ _VARIANTS = {
 }  # fmt: skip
 
 
-@register_networks("espnet_v2_seg", PAPER, _VARIANTS, task="tensors", describe=describe)
+@register_networks("espnet_v2_seg", PAPER, _VARIANTS, task="segmentation", describe=describe_with_corners)
 def espnet_v2_seg(
     input_shape: tuple[int, int, int] = (256, 256, 3), classes: int = 21, *, backbone: str,
     small_image: bool = False, planes: tuple[int, int, int] = (64, 48, 32), upsample: bool = False,

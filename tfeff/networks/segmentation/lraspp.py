@@ -32,7 +32,7 @@ _VARIANTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@register_networks("lraspp", PAPER, _VARIANTS, task="tensors", describe=describe)
+@register_networks("lraspp", PAPER, _VARIANTS, task="segmentation", describe=describe)
 def lraspp(
     input_shape: tuple[int, int, int] = (512, 512, 3), classes: int = 21, *, backbone: str, low: str,
     backbone_options: Mapping[str, Any] | None = None, channels: int = 128, symmetric_padding: bool = False,

@@ -8,6 +8,7 @@ from keras import layers
 
 from tfeff.layers import Resize2D
 from tfeff.record.schema import TaskSpec
+from tfeff.tasks.pixels import ALIGN_CORNERS, HALF_PIXEL
 
 LOGITS = "logits"
 
@@ -56,5 +57,16 @@ def finish(image: Any, x: Any, *, upsample: bool, align_corners: bool = False, n
 
 
 def describe(model: Any, **options: Any) -> TaskSpec:
-    """What the output of a built network means."""
-    return TaskSpec(name="tensors", outputs=[LOGITS])
+    """What the output of a built network means; of a network whose resizes lie half a pixel off the corners."""
+    return _describe(model, HALF_PIXEL)
+
+
+def describe_with_corners(model: Any, **options: Any) -> TaskSpec:
+    """The same of a network whose resizes align the corners."""
+    return _describe(model, ALIGN_CORNERS)
+
+
+def _describe(model, resize):
+    return TaskSpec(
+        name="segmentation", outputs=[LOGITS], decode={"size": list(model.input_shape[1:3]), "resize": resize}
+    )
