@@ -23,7 +23,8 @@ from tfeff.tflite.graph import read_graph
 pytest_plugins = ["stand_in_phone"]
 
 PRESETS = sorted(list_presets("classification"))
-FAMILIES = {entry["family"] for entry in index_of_classifiers().values()}
+PUBLIC = {"efficientnet_lite"}  # of public weights; no preset, for its smallest is 4.7 million parameters
+FAMILIES = {entry["family"] for entry in index_of_classifiers().values()} - PUBLIC
 DETECTORS = sorted(list_presets("detection"))
 FACES = "vargfacenet"  # has no face images here; its accuracy means little
 
