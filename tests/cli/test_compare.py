@@ -389,7 +389,7 @@ def test_words_that_say_no_task(headed, artifact, capfd):
     def refused(task, *words):
         assert_refused(compared(capfd, headed, "inputs.npz", "--task", task), *words)
 
-    refused("depht", "there is no task 'depht'", "classification, detection, regression, tensors")
+    refused("depht", "there is no task 'depht'", "classification, detection, regression, segmentation, tensors")
     refused("mask=regression", "has no output 'mask'", "depth", "labels")
     refused("classification", "one output")
     refused("depth=regression:square", "has no kinds")

@@ -125,7 +125,7 @@ def test_core_names_no_class_of_android_nor_of_the_runtime():
 def test_every_task_is_a_file_of_the_app():
     folder = APP / "app/src/main/java/org/tfeff/demo/core/tasks"
     files = {path.stem.lower() for path in folder.glob("*.java")}
-    assert set(list_tasks()) <= files
+    assert set(list_tasks()) - files == {"segmentation"}  # shown as numbers, as by `tensors`
     assert files - set(list_tasks()) == {
         "answer", "box", "detectiondecode", "detectionspec", "frame", "line", "numbers", "task", "taskspec",
     }  # fmt: skip

@@ -37,6 +37,10 @@ FURTHER = {
         {**SYMMETRIC, "stem_pool": False, "identity": True, "stages": [(16, 32, 1), (16, 32, 2), (16, 48, 1)]},
     ),
     "ghostnet-symmetric": ("ghostnet_050", SYMMETRIC),
+    # A tenth of its smallest: the blocks are MobileNetV2's.
+    "efficientnet-lite": (
+        "efficientnet_lite0", {**SYMMETRIC, "activation": "relu", "width": 0.25, "depth": 1.0},
+    ),
     "vargfacenet-g4": ("vargfacenet", {**SYMMETRIC, "channels_per_group": 4}),
 }  # fmt: skip
 
@@ -46,7 +50,7 @@ def cases():
     """Name of the case -> network, options."""
     found, builders = {}, set()
     for name in sorted(classifiers(), key=lambda name: index()[name]["counted"]["parameters"]):
-        if get_network(name).builder not in builders:
+        if get_network(name).builder not in builders and index()[name]["family"] != "efficientnet_lite":
             builders.add(get_network(name).builder)
             found[name] = (name, {})
     return found | FURTHER
