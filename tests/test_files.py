@@ -187,3 +187,26 @@ def test_a_live_scratch_folder_survives_an_export_in_another_pid_namespace(tmp_p
     if ran.returncode != 0:
         pytest.skip("unshare is not allowed here")
     assert os.path.isdir(folder)
+
+
+@pytest.mark.parametrize("where", ["mkdtemp", "rmtree"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_scratch_is_made_or_removed(where, number, tmp_path):
+    """It comes when the folder is there and nobody has yet begun to guard it, or while it is emptied."""
+    code = (
+        "import os, shutil, signal, sys, tempfile; from pathlib import Path; from tfeff import files\n"
+        "signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))\n"
+        f"module = {'tempfile' if where == 'mkdtemp' else 'shutil'}; whole = module.{where}\n"
+        "def disturbed(*given, **named):\n"
+        f"    if {where == 'rmtree'}: os.kill(os.getpid(), {int(number)})\n"
+        "    done = whole(*given, **named)\n"
+        f"    if {where == 'mkdtemp'}: os.kill(os.getpid(), {int(number)})\n"
+        "    return done\n"
+        f"module.{where} = disturbed\n"
+        "with files.scratch(Path('.')) as folder: (folder / 'part').write_text('x')\n"
+        "print('went on')\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode in (143, 130, -signal.SIGINT), ran.stderr
+    assert "went on" not in ran.stdout
+    assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,9 @@ file in that folder as long as its process lives, in any container: a folder who
 import errno
 import os
 import shutil
+import signal
 import tempfile
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +29,7 @@ _HDF5 = (".h5", ".hdf5", ".keras")  # suffixes under which Keras reads it
 _UNPACKED, _SLACK = 200, 2**28  # of archives: times their size, and bytes beyond that
 _OLD_S = 24 * 3600.0  # of a folder without a lock: it may be that of a process that is about to make one
 _PATIENCE_S = 10.0
+_ENDS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EINVAL)
 
 
@@ -256,12 +259,37 @@ def scratch(parent: Path, kind: str = "part") -> Iterator[Path]:
         OSError: `parent` cannot be written.
     """
     sweep(parent)
-    folder, lock = _made(parent, kind)
+    made: tuple[Path, int] | None = None
     try:
-        yield folder
+        with _undisturbed():
+            made = _made(parent, kind)
+        yield made[0]
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
+        if made is not None:
+            with _undisturbed():
+                shutil.rmtree(made[0], ignore_errors=True)
+                os.close(made[1])
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Lets a signal that ends the command wait for the end of the block: between the making of a folder and the moment
+    when somebody is there to remove it, it would leave the folder behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python runs handlers in the main thread alone
+        return
+    came: list[tuple[int, Any]] = []
+    before = {number: signal.getsignal(number) for number in _ENDS}
+    handlers = {number: handler for number, handler in before.items() if callable(handler)}
+    for number in handlers:
+        signal.signal(number, lambda number, frame: came.append((number, frame)))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number, frame in came[:1]:
+            handlers[number](number, frame)
 
 
 def _made(parent: Path, kind: str) -> tuple[Path, int]:
