@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -71,12 +72,32 @@ def test_a_folder_without_a_lock_is_swept_when_it_is_old(tmp_path):
     young, old = tmp_path / ".tfeff-part-a", tmp_path / ".tfeff-part-b"
     for folder in (young, old):
         folder.mkdir()
+        (folder / "part").write_text("half")
     os.utime(old, (0, 0))
     (tmp_path / ".tfeff-part-link").symlink_to(tmp_path)
     files.sweep(tmp_path)
     assert young.is_dir()
     assert not old.exists()
     assert (tmp_path / ".tfeff-part-link").is_symlink()
+
+
+def test_an_empty_one_goes_at_once_and_who_makes_it_begins_again(tmp_path, monkeypatch):
+    """A process killed between the two steps leaves it; one that lives makes another."""
+    made, taken = tempfile.mkdtemp, []
+
+    def swept(**named):
+        name = made(**named)
+        if not taken:
+            taken.append(name)
+            files.sweep(tmp_path)
+            assert not os.path.exists(name)
+        return name
+
+    monkeypatch.setattr(tempfile, "mkdtemp", swept)
+    with files.scratch(tmp_path) as folder:
+        assert folder.is_dir()
+        assert str(folder) != taken[0]
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("linked", [True, False])

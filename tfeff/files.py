@@ -295,7 +295,12 @@ def _undisturbed() -> Iterator[None]:
 def _made(parent: Path, kind: str) -> tuple[Path, int]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=f".tfeff-{kind}-", dir=parent))
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileNotFoundError:
+            if folder.parent.is_dir():
+                continue  # a sweep took the empty folder
+            raise
         if _lock(lock) and _is(lock, folder / _LOCK):
             return folder, lock
         os.close(lock)  # a sweep came between the two
@@ -324,6 +329,9 @@ def _sweep_one(leftover: Path) -> None:
     try:
         number = os.open(leftover / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
+        with suppress(OSError):  # nothing in it yet: whoever makes it begins again
+            leftover.rmdir()
+            return
         if time.time() - leftover.stat().st_mtime > _OLD_S:
             shutil.rmtree(leftover, ignore_errors=True)
         return
