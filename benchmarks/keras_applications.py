@@ -192,9 +192,10 @@ def page(rows: list[dict]) -> str:
             continue
         ours, rival = row["ours"], row.get("stock", {})
         times = f"{row['ours_ms']:.2f}, {row['stock_ms']:.2f}, {1 / row['ratio']:.2f}" if "ratio" in row else ""
+        name = f"{row['network']} ({row['note']})" if "note" in row else row["network"]
         peak = f"{row['peak_mib']:,}" if row["peak_mib"] else "not measured"
         lines.append(
-            f"| {row['network']}{' (' + row['note'] + ')' if 'note' in row else ''} | {ours['sqnr_db']}, {rival.get('sqnr_db', 'none')} | {ours['agreement']}, "
+            f"| {name} | {ours['sqnr_db']}, {rival.get('sqnr_db', 'none')} | {ours['agreement']}, "
             f"{rival.get('agreement', 'none')} | {times} | {len(row['beyond'] or [])} of {row['units']} | "
             f"{peak} | {row['seconds']} | `{ours['sha256'][:12]}` |\n"
         )

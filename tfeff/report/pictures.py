@@ -19,7 +19,7 @@ TITLE = "Where float and int8 differ most"
 _SHOWN = 6  # of an artifact
 _ROOM = 1_800_000  # letters of all pictures of a page
 _MOST_BYTES, _MOST_SIDE = 2**22, 6000
-_MEND = "write the pictures anew: tfeff compare --pictures"
+_MEND = "write the pictures again: tfeff compare --pictures"
 
 
 def with_pictures(items: Sequence[Reported], folders: Sequence[Path]) -> list[Reported]:

@@ -161,7 +161,7 @@ def read_spec(values: Mapping[str, Any], where: str = "task detection") -> Detec
         _check(spec)
     except (msgspec.ValidationError, ValueError) as error:
         raise TfeffError(
-            f"{where}: {one_line(str(error))}", "its numbers were changed after they were written: export anew"
+            f"{where}: {one_line(str(error))}", "its numbers were changed after they were written: export again"
         ) from None
     return spec
 
