@@ -32,7 +32,7 @@ def scratch(monkeypatch, tmp_path_factory):
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     yield folder
     # TensorFlow, which makes the models, leaves files of its own.
-    assert [path.name for path in folder.iterdir() if path.name.startswith(("tfeff", "org."))] == []
+    assert [path.name for path in folder.iterdir() if path.name.startswith(("tfeff", ".tfeff", "org."))] == []
     shutil.rmtree(folder)
 
 
@@ -53,6 +53,21 @@ def test_outputs_are_this_machines(models, left_behind):
         with pytest.raises(TfeffError, match=r"the model wants .*24, 3\] float32; given is .*\[1, 20, 24, 3\] float32"):
             handle.outputs({port.name: image[:, :20]})
     assert left_behind(5) == 0
+
+
+def test_a_signal_while_the_profile_is_made(monkeypatch, scratch):
+    """It comes when the folder is there and nobody has yet begun to guard it."""
+    made = tempfile.mkdtemp
+
+    def disturbed(*given, **named):
+        folder = made(*given, **named)
+        os.kill(os.getpid(), signal.SIGINT)
+        return folder
+
+    monkeypatch.setattr(tempfile, "mkdtemp", disturbed)
+    with find_device(f"browser:{sys.executable}") as device, pytest.raises(KeyboardInterrupt):
+        device.start()
+    assert list(scratch.iterdir()) == []
 
 
 @needs_browser

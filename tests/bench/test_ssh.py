@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from cli_runner import tfeff
 
-from tfeff.bench import bench
+from tfeff.bench import bench, remote_agent
 from tfeff.bench.devices import find_device
 from tfeff.bench.inputs import seeded_inputs
 from tfeff.errors import TfeffError
@@ -288,6 +288,31 @@ def test_a_killed_tfeff_leaves_nothing_on_the_board(board, models, left_behind):
     started.communicate()
     assert board.left(20) == []
     assert left_behind(20) == 0
+
+
+@pytest.mark.parametrize("where", ["tempfile.mkdtemp", "shutil.rmtree"])
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_a_signal_while_the_board_s_folder_is_made_or_removed(where, number, tmp_path):
+    """Sent to the agent as a closing connection does, at the instants when nobody seems to guard the folder."""
+    code = (
+        "import os, runpy, shutil, sys, tempfile\n"
+        f"module, name = {where.split('.')[0]}, {where.split('.')[1]!r}; whole = getattr(module, name)\n"
+        "def disturbed(*given, **named):\n"
+        f"    if name == 'rmtree': os.kill(os.getpid(), {int(number)})\n"
+        "    done = whole(*given, **named)\n"
+        f"    if name == 'mkdtemp': os.kill(os.getpid(), {int(number)})\n"
+        "    return done\n"
+        "setattr(module, name, disturbed)\n"
+        "runpy.run_path(sys.argv[1], run_name='__main__')\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, remote_agent.__file__], input='{"command": "hello"}\n', text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True,
+    )  # fmt: skip
+    made = where == "tempfile.mkdtemp"
+    assert ran.returncode == (128 + number if made else 0), ran.stderr
+    assert (ran.stdout == "") == made  # it ends at once, or says hello
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_was_cleared_on_the_board(board, models):

@@ -57,12 +57,20 @@ def stop(number, frame):
     raise SystemExit(128 + number)
 
 
-def main():
+def on_signals(handler):
     for name in ("SIGHUP", "SIGTERM", "SIGINT"):
         if hasattr(signal, name):
-            signal.signal(getattr(signal, name), stop)
+            signal.signal(getattr(signal, name), handler)
+
+
+def main():
+    came = []  # signals wait until somebody is there to remove the folder
+    on_signals(lambda number, frame: came.append(number))
     folder = tempfile.mkdtemp(prefix="tfeff-")
     try:
+        on_signals(stop)
+        if came:
+            stop(came[0], None)
         agent = Agent(folder)
         commands = {"hello": agent.hello, "has": agent.has, "put": agent.put}
         for line in iter(sys.stdin.readline, ""):
@@ -80,7 +88,10 @@ def main():
     except BrokenPipeError:  # the other side is gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains when it flushes at its end
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            on_signals(signal.SIG_IGN)  # the process ends anyway
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

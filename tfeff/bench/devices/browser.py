@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from tfeff.bench.client import packed, unpacked
 from tfeff.bench.devices import BaseDevice, Handle, Loaded
 from tfeff.bench.inputs import seeded_inputs
 from tfeff.errors import TfeffError
+from tfeff.files import scratch
 from tfeff.record.schema import Kernels, Port
 
 # In this order; all of one family, whose flags are below.
@@ -171,9 +172,11 @@ class _Browser:
         assets = page_assets()
         self.litert = next(address for address in assets if address.startswith("litert-")).partition("/")[0] + "/"
         self._server = PageServer(assets, posts={"agent": Post(self._answer, _MAX_ANSWER, self._admit)})
-        self._profile = Path(tempfile.mkdtemp(prefix="tfeff-browser-"))
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
+        self._profile: Path | None = None
+        self._scratch = ExitStack()
         try:
+            self._profile = self._scratch.enter_context(scratch(Path(tempfile.gettempdir()), "browser"))
+            self._stderr = self._scratch.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
             # Chromium's sandbox does not start as root; the only page it opens is ours.
             flags = [*_FLAGS, *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else [])]
             env = dict(os.environ)
@@ -248,12 +251,12 @@ class _Browser:
             self._process.kill()
             self._process.wait()
         self._server.close()
-        self._stderr.close()
         for _ in range(20):  # a child of it may still be writing
-            shutil.rmtree(self._profile, ignore_errors=True)
-            if not self._profile.exists():
+            if self._profile is None or not self._profile.exists():
                 break
-            time.sleep(0.1)
+            shutil.rmtree(self._profile, ignore_errors=True)
+            time.sleep(0.05)
+        self._scratch.close()
 
     def _environment(self) -> dict[str, Any]:
         said = self.ask("hello")
