@@ -11,6 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tfeff.runtime
+
+_RUNTIME_WORKER = os.fsencode(Path(tfeff.runtime.__file__).with_name("worker.py"))
+
 
 def _network(middle=None):
     import tensorflow as tf
@@ -98,7 +102,10 @@ def stand_in(tmp_path):
 
 @pytest.fixture
 def left_behind(monkeypatch):
-    """Counts the processes that were started since and still live; waits for them to go, up to `seconds`."""
+    """Counts the processes that were started since and still live; waits for them to go, up to `seconds`.
+
+    The workers in which this very process runs files live as long as it does: they are not counted.
+    """
     if not Path("/proc/self/environ").exists():
         pytest.skip("needs /proc to see other processes")
     mark = f"TFEFF_TEST_MARK={uuid.uuid4().hex}"
@@ -117,6 +124,10 @@ def left_behind(monkeypatch):
 
 def _holds(process, mark):
     try:
-        return mark.encode() in (process / "environ").read_bytes()
+        if mark.encode() not in (process / "environ").read_bytes():
+            return False
+        parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+        ours = parent == os.getpid() and _RUNTIME_WORKER in (process / "cmdline").read_bytes()
+        return not ours
     except OSError:  # gone, or not ours
         return False
