@@ -70,6 +70,13 @@ def test_a_signal_while_the_profile_is_made(monkeypatch, scratch):
     assert list(scratch.iterdir()) == []
 
 
+def test_a_temporary_folder_that_is_gone(monkeypatch, scratch):
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch / "gone"))
+    with find_device(f"browser:{sys.executable}") as device, pytest.raises(TfeffError, match="temporary") as stop:
+        device.start()
+    assert "TMPDIR" in stop.value.mend
+
+
 @needs_browser
 def test_every_port_of_a_file_with_several(tmp_path, left_behind):
     from phone_files import ports_answer, ports_file  # a plugin of pytest, so not before it is loaded

@@ -64,7 +64,7 @@ def on_signals(handler):
 
 
 def main():
-    came = []  # signals wait until somebody is there to remove the folder
+    came = []  # signals wait until somebody is there to remove the folder; nothing of `tfeff.files` is on the board
     on_signals(lambda number, frame: came.append(number))
     folder = tempfile.mkdtemp(prefix="tfeff-")
     try:

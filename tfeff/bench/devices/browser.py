@@ -175,8 +175,7 @@ class _Browser:
         self._profile: Path | None = None
         self._scratch = ExitStack()
         try:
-            self._profile = self._scratch.enter_context(scratch(Path(tempfile.gettempdir()), "browser"))
-            self._stderr = self._scratch.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+            self._make_room()
             # Chromium's sandbox does not start as root; the only page it opens is ours.
             flags = [*_FLAGS, *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else [])]
             env = dict(os.environ)
@@ -200,6 +199,17 @@ class _Browser:
         except BaseException:
             self.close()
             raise
+
+    def _make_room(self) -> None:
+        """A place for the profile and for what the browser says; gone with `_scratch`."""
+        try:
+            self._profile = self._scratch.enter_context(scratch(Path(tempfile.gettempdir()), "browser"))
+            self._stderr = self._scratch.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        except OSError as error:
+            raise TfeffError(
+                f"{self.name}: there is no room for temporary files ({error.strerror})",
+                "set TMPDIR to a folder that you can write to",
+            ) from None
 
     def serving(self, data: bytes) -> "_Served":
         """A context in which the page can fetch some bytes; gives their address."""
@@ -252,10 +262,12 @@ class _Browser:
             self._process.wait()
         self._server.close()
         for _ in range(20):  # a child of it may still be writing
-            if self._profile is None or not self._profile.exists():
+            if self._profile is None:
                 break
             shutil.rmtree(self._profile, ignore_errors=True)
-            time.sleep(0.05)
+            if not self._profile.exists():
+                break
+            time.sleep(0.1)
         self._scratch.close()
 
     def _environment(self) -> dict[str, Any]:
